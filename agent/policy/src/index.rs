@@ -1,0 +1,77 @@
+//! The single writer.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::{Isolation, Namespace, NetworkPolicy, Node, Pod, PodName, Snapshot};
+
+/// Whose verdicts an index is asked for: the pods that are subjects of policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The pods of one node: what an agent enforces.
+    Node(Arc<str>),
+    /// Every pod: what the offline tools ask about.
+    Cluster,
+}
+
+/// Something that became known. Events may come in any order, and more than once.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A pod is there, or is different now.
+    Pod(Pod),
+    /// A pod is gone.
+    PodGone(PodName),
+    /// A namespace is there, or is different now.
+    Namespace(Namespace),
+    /// A namespace is gone; pods that still name it see it with `kubernetes.io/metadata.name` alone.
+    NamespaceGone(Arc<str>),
+    /// A node is there, or is different now.
+    Node(Node),
+    /// A node is gone.
+    NodeGone(Arc<str>),
+    /// A policy is there, or is different now.
+    NetworkPolicy(NetworkPolicy),
+    /// A policy is gone: namespace, name.
+    NetworkPolicyGone(Arc<str>, Arc<str>),
+}
+
+/// What a batch of events changed; empty where nothing did.
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The pods of the scope whose verdicts can be different now, and no others.
+    pub pods: BTreeSet<PodName>,
+    /// The addresses whose verdicts can be different now: those of `pods`, and of every pod of the cluster that
+    /// came, went, or matches other selectors now. Their epochs are to be raised.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Addresses of the scope's pods whose isolation is different now; none where no such pod is there any more.
+    pub isolation: Vec<(IpAddr, Option<Isolation>)>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.pods.is_empty() && self.addresses.is_empty() && self.isolation.is_empty()
+    }
+}
+
+/// All objects known, compiled. The single writer: not `Clone`.
+pub struct Index {}
+
+impl Index {
+    /// An index of nothing: everything is allowed by default.
+    pub fn new(_scope: Scope) -> Self {
+        todo!()
+    }
+
+    /// Takes a batch of events in and publishes one snapshot for all of them.
+    pub fn apply(&mut self, _events: impl IntoIterator<Item = Event>) -> Changes {
+        todo!()
+    }
+
+    /// The state after the last batch.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        todo!()
+    }
+}

@@ -1,0 +1,21 @@
+//! Kubernetes network policies as values, and their evaluation.
+//!
+//! Pure: no async, no I/O, no clock, no Kubernetes types. [`Index`] is the single writer: it takes
+//! [`Event`]s in any order and says what changed. [`Snapshot`] is what it publishes: immutable, cheap
+//! to share, and the one place where a [`Tuple`] becomes a [`Verdict`].
+#![forbid(unsafe_code)]
+
+mod index;
+mod object;
+mod snapshot;
+mod tuple;
+mod verdict;
+
+pub use index::{Changes, Event, Index, Scope};
+pub use object::{
+    ContainerPort, Labels, Namespace, NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName, PolicyId, Port,
+    PortMatch, Ports, Requirement, Rule, Selector, Namespaces,
+};
+pub use snapshot::{Counts, Isolation, Snapshot};
+pub use tuple::{Protocol, Tuple};
+pub use verdict::{Action, Decision, Direction, Step, Tier, Verdict};

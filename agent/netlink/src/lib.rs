@@ -1,1 +1,14 @@
-//! See ARCHITECTURE.md.
+//! Everything that Sluice says over netlink: links, and what network namespaces for tests are made of.
+//!
+//! Messages are encoded and decoded by `netlink-bindings`, which is generated from the kernel's own specifications;
+//! what those lack (veth) is a few attributes by hand, each where it is used. The crate knows no policy, and runs no
+//! program.
+
+mod error;
+mod netns;
+mod rtnetlink;
+mod socket;
+
+pub use error::Error;
+pub use netns::Netns;
+pub use rtnetlink::{Route, Rtnetlink, VethEnd};

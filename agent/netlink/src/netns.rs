@@ -18,6 +18,9 @@ pub struct Netns {
 
 impl Netns {
     /// A new, empty namespace with loopback up. Needs `CAP_SYS_ADMIN`. The calling thread stays where it is.
+    ///
+    /// IPv6 addresses in it are not checked for duplicates (`accept_dad`): as long as that takes, a second or two, a
+    /// router has no link-local address to look for its neighbours with.
     pub fn new() -> Result<Self, Error> {
         let make = || {
             // SAFETY: only this thread's network namespace is unshared, not its table of file descriptors.
@@ -25,6 +28,9 @@ impl Netns {
                 .map_err(|errno| Error::system("make a network namespace", errno))?;
             let netns = Self::current()?;
             Rtnetlink::open()?.set_up("lo")?;
+            for scope in ["all", "default"] {
+                disable_duplicate_detection(scope)?;
+            }
             Ok(netns)
         };
         on_own_thread(make)?
@@ -105,6 +111,17 @@ fn sysctl_path(key: &str) -> Result<String, Error> {
         });
     }
     Ok(format!("/proc/sys/net/{key}"))
+}
+
+/// Detection is off where both the setting of all links and that of the link are 0; a link starts with the default.
+fn disable_duplicate_detection(scope: &str) -> Result<(), Error> {
+    match std::fs::write(sysctl_path(&format!("ipv6/conf/{scope}/accept_dad"))?, "0") {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::system("write a sysctl", source))
+        }
+        // a kernel without IPv6 has no such setting, and nothing to detect
+        _ => Ok(()),
+    }
 }
 
 /// Runs `work` on a thread that ends with it, so that the namespace of the caller's thread never changes.

@@ -109,6 +109,8 @@ fn host_routes_onlink_gateways_and_forwarding_make_a_router() {
     }
     let (left, router) = pair();
     let right = Netns::new().unwrap();
+    router.set_sysctl("ipv4/ip_forward", "1").unwrap();
+    router.set_sysctl("ipv6/conf/all/forwarding", "1").unwrap();
     configure(&left, "l0", &[("10.9.0.1", 32), ("fd09::1", 128)]);
     let work = || -> Result<(), Error> {
         let mut rtnetlink = Rtnetlink::open()?;
@@ -163,8 +165,6 @@ fn host_routes_onlink_gateways_and_forwarding_make_a_router() {
         };
         pod.enter(default).unwrap().unwrap();
     }
-    router.set_sysctl("ipv4/ip_forward", "1").unwrap();
-    router.set_sysctl("ipv6/conf/all/forwarding", "1").unwrap();
     reaches(&left, &right, "10.9.0.2").unwrap();
     reaches(&right, &left, "fd09::1").unwrap();
     assert!(ip(&left, "route show default").contains("via 169.254.1.1 dev l0"));

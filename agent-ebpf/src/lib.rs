@@ -3,7 +3,26 @@
 //! `no_std`, pure, tested on the host. The programs in this package's binary only fetch bytes and map entries for
 //! it; the agent writes the maps in the same types.
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier follows one program better than many, and calls cost"
+)]
 
+mod addr;
+mod counter;
+mod decide;
+mod entry;
+mod layout;
 mod mark;
+mod packet;
 
+pub use addr::{Addr, EPOCH_SLOTS};
+pub use counter::{Counter, Counters};
+pub use decide::{FlowChange, Gate, Maps, Outcome, Tc, gate_deny, gate_pass, marked, tc};
+pub use entry::{
+    EGRESS, Epochs, Flow, FlowKey, FlowState, INGRESS, Lease, LeaseKey, PODS_COMPLETE, PodEntry,
+    Verdict,
+};
+pub use layout::{MAX_FLOWS, MAX_LEASES, MAX_PODS, names};
 pub use mark::{MarkError, Marks};
+pub use packet::{Bytes, Family, Packet, Parsed, Phase, Transport, parse};

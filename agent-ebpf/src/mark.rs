@@ -36,14 +36,21 @@ impl Marks {
     /// The three lowest bits of `mask`.
     pub const fn from_mask(mask: u32) -> Result<Self, MarkError> {
         if mask.count_ones() < 3 {
-            return Err(MarkError { bits: mask.count_ones() });
+            return Err(MarkError {
+                bits: mask.count_ones(),
+            });
         }
         let accepted = mask & mask.wrapping_neg();
         let rest = mask & !accepted;
         let pass = rest & rest.wrapping_neg();
         let rest = rest & !pass;
         let reply = rest & rest.wrapping_neg();
-        Ok(Self { accepted, pass, revoked: pass, reply })
+        Ok(Self {
+            accepted,
+            pass,
+            revoked: pass,
+            reply,
+        })
     }
 
     /// All bits of the packet mark that are Sluice's.

@@ -1,1 +1,22 @@
-//! See ARCHITECTURE.md.
+//! The eBPF half in the kernel: loads it, pins it, fills its maps, attaches it to interfaces.
+//!
+//! The only crate that knows `aya`. It knows no policy: who is isolated and what is leased comes from its callers.
+
+mod attach;
+mod bpffs;
+mod clock;
+mod fastpath;
+mod leases;
+mod maps;
+mod object;
+mod pinned;
+mod sys;
+mod table;
+
+pub use attach::{Attach, AttachError};
+pub use clock::now_ns;
+pub use fastpath::{Config, Fastpath, LoadError, PodIsolation, Sizes};
+pub use leases::Leases;
+pub use maps::{Fill, Usage};
+pub use pinned::{PinnedState, peek, remove_pins};
+pub use table::MapError;

@@ -1,0 +1,34 @@
+//! Names and sizes of what is pinned. A map whose meaning changes while its sizes stay gets another name.
+
+/// Directory entries under the pin directory, and map names in the object.
+pub mod names {
+    /// HASH, [`crate::Addr`] to [`crate::PodEntry`].
+    pub const PODS: &str = "pods";
+    /// LRU HASH, [`crate::LeaseKey`] to [`crate::Lease`].
+    pub const LEASES: &str = "leases";
+    /// LRU HASH, [`crate::FlowKey`] to [`crate::Flow`].
+    pub const FLOWS: &str = "flows";
+    /// ARRAY of `u32`.
+    pub const EPOCHS: &str = "epochs";
+    /// ARRAY of one `u32`, see [`crate::PODS_COMPLETE`].
+    pub const STATE: &str = "state";
+    /// PERCPU ARRAY of one [`crate::Counters`].
+    pub const COUNTERS: &str = "counters";
+    /// The classifier.
+    pub const TC: &str = "sluice_tc";
+    /// The socket filter that matches what passes.
+    pub const GATE_PASS: &str = "gate_pass";
+    /// The socket filter that matches what is denied.
+    pub const GATE_DENY: &str = "gate_deny";
+    /// Global of the object: Sluice's packet mark bits.
+    pub const MARK_BITS: &str = "SLUICE_MARK_BITS";
+    /// Global of the object: the PASS bit.
+    pub const MARK_PASS: &str = "SLUICE_MARK_PASS";
+}
+
+/// Entries of `pods`: more local addresses than any kubelet runs.
+pub const MAX_PODS: u32 = 16_384;
+/// Entries of `leases`.
+pub const MAX_LEASES: u32 = 65_536;
+/// Entries of `flows`.
+pub const MAX_FLOWS: u32 = 65_536;

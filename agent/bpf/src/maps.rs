@@ -1,0 +1,162 @@
+//! The pinned maps: which there are, whether those found can be used, and typed access to them.
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use aya::maps::MapType;
+use sluice_ebpf::{
+    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Lease, LeaseKey, MAX_PODS, PodEntry, names,
+};
+
+use crate::sys::{self, MapInfo};
+use crate::table::{MapError, Table};
+use crate::{Sizes, bpffs};
+
+/// How many entries a map has, and how many it can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Live and stale entries alike.
+    pub entries: u32,
+    /// The map's capacity.
+    pub max: u32,
+}
+
+/// How full the maps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The `leases` map.
+    pub leases: Fill,
+    /// The `flows` map.
+    pub flows: Fill,
+}
+
+/// A map as this program wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    kind: MapType,
+    key_size: usize,
+    value_size: usize,
+    pub(crate) max: u32,
+}
+
+/// All maps, open.
+#[derive(Debug)]
+pub(crate) struct Maps {
+    pub(crate) pods: Table<Addr, PodEntry>,
+    pub(crate) leases: Table<LeaseKey, Lease>,
+    pub(crate) flows: Table<FlowKey, Flow>,
+    pub(crate) epochs: Table<u32, u32>,
+    pub(crate) state: Table<u32, u32>,
+    pub(crate) counters: Table<u32, Counters>,
+}
+
+/// Every pinned map.
+pub(crate) fn specs(sizes: &Sizes) -> [Spec; 6] {
+    let spec = |name, kind, (key_size, value_size), max| Spec {
+        name,
+        kind,
+        key_size,
+        value_size,
+        max,
+    };
+    [
+        spec(names::PODS, MapType::Hash, of::<Addr, PodEntry>(), MAX_PODS),
+        spec(
+            names::LEASES,
+            MapType::LruHash,
+            of::<LeaseKey, Lease>(),
+            sizes.leases,
+        ),
+        spec(
+            names::FLOWS,
+            MapType::LruHash,
+            of::<FlowKey, Flow>(),
+            sizes.flows,
+        ),
+        spec(names::EPOCHS, MapType::Array, of::<u32, u32>(), EPOCH_SLOTS),
+        spec(names::STATE, MapType::Array, of::<u32, u32>(), 1),
+        spec(
+            names::COUNTERS,
+            MapType::PerCpuArray,
+            of::<u32, Counters>(),
+            1,
+        ),
+    ]
+}
+
+const fn of<K, V>() -> (usize, usize) {
+    (size_of::<K>(), size_of::<V>())
+}
+
+impl Spec {
+    /// Unpins a map of another layout, or what is no map at all; whether it did. Programs that use it keep it.
+    pub(crate) fn discard_other_layout(&self, pins: &Path) -> std::io::Result<bool> {
+        let path = pins.join(self.name);
+        if !path.exists() {
+            return Ok(false);
+        }
+        let fits = sys::get(&path)
+            .and_then(|map| sys::map_info(map.as_fd()))
+            .is_ok_and(|info| self.fits(&info));
+        if fits {
+            Ok(false)
+        } else {
+            bpffs::remove(&path)
+        }
+    }
+
+    fn fits(&self, info: &MapInfo) -> bool {
+        let mut name = [0; 16];
+        name[..self.name.len()].copy_from_slice(self.name.as_bytes());
+        (
+            info.kind,
+            info.key_size as usize,
+            info.value_size as usize,
+            info.max_entries,
+            info.name,
+        ) == (
+            self.kind as u32,
+            self.key_size,
+            self.value_size,
+            self.max,
+            name,
+        )
+    }
+}
+
+impl Maps {
+    /// Opens all of them by their pins.
+    pub(crate) fn open(pins: &Path) -> Result<Self, MapError> {
+        Ok(Self {
+            pods: Table::open(pins, names::PODS)?,
+            leases: Table::open(pins, names::LEASES)?,
+            flows: Table::open(pins, names::FLOWS)?,
+            epochs: Table::open(pins, names::EPOCHS)?,
+            state: Table::open(pins, names::STATE)?,
+            counters: Table::open(pins, names::COUNTERS)?,
+        })
+    }
+
+    pub(crate) fn counters(&self) -> Result<Counters, MapError> {
+        let mut sum = Counters::default();
+        self.counters
+            .per_cpu(0)?
+            .iter()
+            .for_each(|share| sum.add(share));
+        Ok(sum)
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage, MapError> {
+        Ok(Usage {
+            leases: Fill {
+                entries: self.leases.count()?,
+                max: self.leases.max()?,
+            },
+            flows: Fill {
+                entries: self.flows.count()?,
+                max: self.flows.max()?,
+            },
+        })
+    }
+}

@@ -4,8 +4,10 @@
 //! what those lack (veth) is a few attributes by hand, each where it is used. The crate knows no policy, and runs no
 //! program.
 
+pub mod dnat;
 mod error;
 mod netns;
+mod nft;
 mod rtnetlink;
 mod socket;
 

@@ -5,17 +5,23 @@
 //! acknowledged without reading a reply, and hides that a dump was interrupted. Knows nothing of what is said.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use netlink_bindings::builtin::NlmsgerrAttrs;
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::Error;
 
 /// The kernel fills at most this much of a dump at once, if the reader offers it.
 const BUFFER: usize = 32 * 1024;
+/// The size of a socket's send buffer where nobody changed `net.core.wmem_default`.
+const SEND_BUFFER: usize = 212_992;
+/// Answers are there when `send` returns, or, for a dump, follow at once: whoever waits that long waits for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Length of `struct nlmsghdr`.
 pub(crate) const HEADER: usize = 16;
 
@@ -61,6 +67,8 @@ pub(crate) struct Batch {
     /// Where the header of the message starts that is to be acknowledged.
     last: usize,
     count: u32,
+    /// A refusal of the first message is one of all: it opens a transaction.
+    head_is_all: bool,
 }
 
 impl Socket {
@@ -84,6 +92,7 @@ impl Socket {
             rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
             set_option(fd.as_fd(), libc::NETLINK_EXT_ACK)?;
             set_option(fd.as_fd(), libc::NETLINK_CAP_ACK)?;
+            rustix::net::sockopt::set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
             Ok(fd)
         };
         let fd = open().map_err(|errno| Error::system("open a netlink socket", errno))?;
@@ -109,9 +118,17 @@ impl Socket {
         };
         let mut batch = Batch::new();
         batch.push(request_type, request.flags(), request.payload());
-        let (first, last) = self.send(what, batch)?;
-        self.receive(what, first, last, |payload| {
-            on_reply(R::decode_reply(payload))
+        let mut refused = None;
+        let ended = self.exchange(what, batch, |answer| match answer {
+            Answer::Reply(payload) => on_reply(R::decode_reply(payload)),
+            Answer::Refused(refusal) => refused = Some(refusal),
+        })?;
+        refused.map_or(Ok(ended), |Refusal { errno, message, .. }| {
+            Err(Error::Refused {
+                what,
+                errno,
+                message,
+            })
         })
     }
 
@@ -124,76 +141,77 @@ impl Socket {
         self.request(what, request, |_| ()).map(drop)
     }
 
-    /// Sends all messages of `batch` at once, and waits until the last is acknowledged or one is refused. The messages
-    /// that are no acknowledgement are handed on as they are.
-    pub(crate) fn batch(&mut self, what: &'static str, batch: Batch) -> Result<(), Error> {
-        let (first, last) = self.send(what, batch)?;
-        self.receive(what, first, last, |_| ()).map(drop)
+    /// Sends all messages of `batch` at once, and reports each that is refused.
+    pub(crate) fn batch(
+        &mut self,
+        what: &'static str,
+        batch: Batch,
+        mut on_refused: impl FnMut(Refusal),
+    ) -> Result<(), Error> {
+        self.exchange(what, batch, |answer| {
+            if let Answer::Refused(refusal) = answer {
+                on_refused(refusal);
+            }
+        })
+        .map(drop)
     }
 
-    /// The next datagram's messages, for a subscription.
+    /// Waits, unless `flags` say otherwise, for the next events of a subscription.
     pub(crate) fn events(
         &mut self,
         flags: RecvFlags,
-        mut on_event: impl FnMut(Message<'_>),
+        on_event: impl FnMut(Message<'_>),
     ) -> Result<(), Errno> {
         let length = receive(&self.fd, &mut self.buffer, flags)?;
-        Messages(&self.buffer[..length]).for_each(&mut on_event);
+        Messages(&self.buffer[..length]).for_each(on_event);
         Ok(())
     }
 
-    fn send(&mut self, what: &'static str, mut batch: Batch) -> Result<(u32, u32), Error> {
+    fn exchange(
+        &mut self,
+        what: &'static str,
+        mut batch: Batch,
+        mut on_answer: impl FnMut(Answer<'_>),
+    ) -> Result<Ended, Error> {
         let first = self.sequence.wrapping_add(1);
         let count = batch.seal(first);
         self.sequence = self.sequence.wrapping_add(count);
-        loop {
-            match rustix::net::send(&self.fd, &batch.bytes, SendFlags::empty()) {
-                Ok(_) => return Ok((first, self.sequence)),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::system(what, errno)),
-            }
-        }
-    }
-
-    /// Reads until the message `last` is done or any from `first` on is refused.
-    fn receive(
-        &mut self,
-        what: &'static str,
-        first: u32,
-        last: u32,
-        mut on_payload: impl FnMut(&[u8]),
-    ) -> Result<Ended, Error> {
+        self.send(&batch.bytes)
+            .map_err(|errno| Error::system(what, errno))?;
         let mut ended = Ended::Complete;
-        let mut refused = None;
         loop {
             let length = receive(&self.fd, &mut self.buffer, RecvFlags::empty())
                 .map_err(|errno| Error::system(what, errno))?;
             for message in Messages(&self.buffer[..length]) {
-                if message.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
+                let position = message.sequence.wrapping_sub(first);
+                if position >= count {
                     // left over from an exchange that failed half-way
                     continue;
                 }
                 if message.flags & flag(libc::NLM_F_DUMP_INTR) != 0 {
                     ended = Ended::Interrupted;
                 }
-                match Status::of(message) {
-                    Status::Reply => on_payload(message.payload),
-                    Status::Refused(errno, text) => {
-                        refused.get_or_insert(Error::Refused {
-                            what,
-                            errno,
-                            message: text,
-                        });
-                    }
-                    Status::Acknowledged => {}
-                }
-                // Every batch is answered as a whole, the refusals of its earlier messages first.
-                if message.sequence == last && Status::of(message).is_final() {
-                    return refused.map_or(Ok(ended), Err);
+                if answered(message, position, batch.head_is_all, &mut on_answer)
+                    || position + 1 == count && message.is_final()
+                {
+                    return Ok(ended);
                 }
             }
-            if let Some(error) = refused {
-                return Err(error);
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        // The kernel refuses what does not fit into the send buffer as a whole.
+        if bytes.len() > SEND_BUFFER / 2 {
+            rustix::net::sockopt::set_socket_send_buffer_size_force(
+                &self.fd,
+                bytes.len() + SEND_BUFFER,
+            )?;
+        }
+        loop {
+            match rustix::net::send(&self.fd, bytes, SendFlags::empty()) {
+                Err(Errno::INTR) => {}
+                result => return result.map(drop),
             }
         }
     }
@@ -206,11 +224,21 @@ impl AsFd for Socket {
 }
 
 impl Batch {
+    /// Messages that are done or refused one by one.
     pub(crate) fn new() -> Self {
         Self {
             bytes: Vec::new(),
             last: 0,
             count: 0,
+            head_is_all: false,
+        }
+    }
+
+    /// Messages of which all or none are done; the first opens the transaction, a trailer ends it.
+    pub(crate) fn transaction() -> Self {
+        Self {
+            head_is_all: true,
+            ..Self::new()
         }
     }
 
@@ -235,7 +263,7 @@ impl Batch {
         self.count += 1;
     }
 
-    /// Appends a message that carries nothing of interest: the one before it stays the last to be acknowledged.
+    /// Appends the end of a transaction, which old kernels do not acknowledge: the message before it stays the last.
     pub(crate) fn push_trailer(&mut self, kind: u16, payload: &[u8]) {
         let last = self.last;
         self.push(kind, 0, payload);
@@ -243,9 +271,9 @@ impl Batch {
         self.count -= 1;
     }
 
-    /// How many bytes the batch has.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+    /// How many messages are to be acknowledged or refused.
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
     }
 
     /// Numbers the messages from `first` on and asks for the acknowledgement; returns how many numbers are used.
@@ -265,31 +293,52 @@ impl Batch {
     }
 }
 
-/// What a message means for the exchange it belongs to.
-enum Status {
-    Reply,
-    Acknowledged,
-    Refused(Errno, Option<String>),
+/// What a message says about the request it answers.
+enum Answer<'a> {
+    Reply(&'a [u8]),
+    Refused(Refusal),
 }
 
-impl Status {
-    fn of(message: Message<'_>) -> Self {
-        let kind = i32::from(message.kind);
-        if kind != libc::NLMSG_ERROR && kind != libc::NLMSG_DONE {
-            return Self::Reply;
-        }
-        let code = message
-            .payload
-            .first_chunk()
-            .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-        if code >= 0 {
-            return Self::Acknowledged;
-        }
-        Self::Refused(Errno::from_raw_os_error(-code), extended(message))
-    }
+/// The kernel's no to one message of a batch.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Which message, from 0.
+    pub(crate) position: u32,
+    pub(crate) errno: Errno,
+    pub(crate) message: Option<String>,
+}
 
-    const fn is_final(&self) -> bool {
-        !matches!(self, Self::Reply)
+/// Hands `message` on if it says anything; whether it is the last word on the batch although it answers its head.
+fn answered(
+    message: Message<'_>,
+    position: u32,
+    head_is_all: bool,
+    on_answer: &mut impl FnMut(Answer<'_>),
+) -> bool {
+    if !message.is_final() {
+        on_answer(Answer::Reply(message.payload));
+        return false;
+    }
+    let code = message
+        .payload
+        .first_chunk()
+        .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+    if code >= 0 {
+        return false;
+    }
+    let errno = Errno::from_raw_os_error(-code);
+    on_answer(Answer::Refused(Refusal {
+        position,
+        errno,
+        message: extended(message),
+    }));
+    // Without the capability only the first message of any batch is answered.
+    position == 0 && (head_is_all || errno == Errno::PERM)
+}
+
+impl Message<'_> {
+    fn is_final(&self) -> bool {
+        matches!(i32::from(self.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE)
     }
 }
 

@@ -1,1 +1,32 @@
-fn main() {}
+//! The tasks of this repository: `cargo xtask VERB`, one file per verb.
+//!
+//! Each verb first asks [`setup`] for what it needs of the machine. Nothing here knows what the agent does.
+
+mod cargo;
+mod cli;
+mod demo;
+mod exit;
+mod lint;
+mod privilege;
+mod process;
+mod repo;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let verb = Cli::parse().verb;
+    exit::code(match verb {
+        Verb::Setup(args) => setup::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Lint => lint::run(),
+        Verb::Tidy(args) => tidy::run(&args),
+    })
+}

@@ -1,0 +1,54 @@
+//! The command line of `cargo xtask`. The arguments of a verb are in the verb's own file.
+
+use clap::{Parser, Subcommand};
+
+use crate::{demo, setup, test, tidy};
+
+/// What a newcomer reads first, so it shows rather than tells.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                      real packets between real namespaces, judged and shown (as root)
+  cargo xtask demo --mode nfqueue       the same without eBPF
+  cargo xtask test                      every test that this machine can run
+  cargo xtask test unit                 the tests that need no root
+  cargo xtask test lab -p sluice-bpf    the privileged tests of one package
+  cargo xtask lint && cargo xtask tidy  what is asked of a change before it is merged
+
+Each verb installs what it lacks, or names it and exits 3. Exit codes: 0 it holds, 1 it does not, 2 bad usage,
+3 this machine cannot do it, 130 interrupted.";
+
+/// The tasks of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Install what building and running this repository needs and the machine lacks
+    Setup(setup::Args),
+    /// Put manifests on this machine as network namespaces, run the real agent, probe everything, show the tables
+    Demo(demo::Args),
+    /// Run the tests, all levels or those named; the last line is `N passed, N failed, N skipped`
+    Test(test::Args),
+    /// Check formatting, clippy for the host and the eBPF target, licences and sources of dependencies
+    Lint,
+    /// Check what prose and layout promise: who imports what, sizes, file headers, commands in the docs
+    Tidy(tidy::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,156 @@
+//! What the repository needs of a machine, why, how to see that it is there, and how to get it: data.
+
+use super::Need;
+use super::machine::Machine;
+
+/// Something that has to be installed.
+pub(super) struct Tool {
+    /// For which task.
+    pub need: Need,
+    /// What people call it.
+    pub name: &'static str,
+    /// What it is for.
+    pub why: &'static str,
+    /// Whether it is there; quick, since it is asked on every run.
+    pub present: fn(&Machine) -> bool,
+    /// Ways to get it, the best first.
+    pub remedies: &'static [Remedy],
+}
+
+/// A way to install something.
+#[derive(Debug)]
+pub(super) enum Remedy {
+    /// Debian packages, where the machine knows all of them, the first in at least this version. Needs root.
+    Apt {
+        packages: &'static [&'static str],
+        at_least: Option<&'static str>,
+    },
+    /// A crate with a binary, in this version.
+    Cargo(&'static str, &'static str),
+    /// Arguments of rustup.
+    Rustup(&'static [&'static str]),
+}
+
+/// The newest bpf-linker that loads the LLVM of the pinned compilers.
+const BPF_LINKER: &str = "0.10.3";
+
+/// A nightly whose LLVM is the one that [`BPF_LINKER`] loads: bitcode of a newer one cannot be linked.
+pub(super) const NIGHTLY: &str = "nightly-2026-04-01";
+
+/// The compiler has to understand this workspace.
+const RUST: Option<&str> = Some(env!("CARGO_PKG_RUST_VERSION"));
+
+const CARGO_DENY: &str = "0.20.2";
+
+/// Everything, in the order in which it is installed.
+pub(super) const TOOLS: &[Tool] = &[
+    Tool {
+        need: Need::Ebpf,
+        name: "a compiler for eBPF",
+        why: "a rustc with `core` for bpfel-unknown-none, or a nightly one with rust-src",
+        present: |machine| machine.has_bpf_core() || machine.has_nightly_source(),
+        remedies: &[
+            Remedy::Apt {
+                packages: &["rustc-web", "libstd-rust-web-dev-bpf"],
+                at_least: RUST,
+            },
+            Remedy::Rustup(&[
+                "toolchain",
+                "install",
+                NIGHTLY,
+                "--profile",
+                "minimal",
+                "--component",
+                "rust-src",
+            ]),
+        ],
+    },
+    Tool {
+        need: Need::Ebpf,
+        name: "bpf-linker",
+        why: "links the eBPF object",
+        present: |machine| machine.has("bpf-linker"),
+        remedies: &[Remedy::Cargo("bpf-linker", BPF_LINKER)],
+    },
+    Tool {
+        need: Need::Lab,
+        name: "ip",
+        why: "looking into the namespaces of tests and demo",
+        present: |machine| machine.has("ip"),
+        remedies: &[Remedy::Apt {
+            packages: &["iproute2"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Lab,
+        name: "nft",
+        why: "tests compare the gate with what nft lists",
+        present: |machine| machine.has("nft"),
+        remedies: &[Remedy::Apt {
+            packages: &["nftables"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Lab,
+        name: "conntrack",
+        why: "looking at connections and their marks",
+        present: |machine| machine.has("conntrack"),
+        remedies: &[Remedy::Apt {
+            packages: &["conntrack"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Lab,
+        name: "bpftool",
+        why: "looking at programs and maps",
+        present: |machine| machine.has("bpftool"),
+        remedies: &[
+            Remedy::Apt {
+                packages: &["bpftool"],
+                at_least: None,
+            },
+            Remedy::Apt {
+                packages: &["linux-tools-common", "linux-tools-generic"],
+                at_least: None,
+            },
+        ],
+    },
+    Tool {
+        need: Need::Lint,
+        name: "rustfmt and clippy",
+        why: "formatting and lints",
+        present: |machine| {
+            machine.has("cargo-fmt") && machine.has("cargo-clippy") && machine.has_active("rustfmt")
+        },
+        remedies: &[
+            Remedy::Rustup(&["component", "add", "rustfmt", "clippy"]),
+            Remedy::Apt {
+                packages: &["rustfmt", "rust-clippy"],
+                at_least: None,
+            },
+        ],
+    },
+    Tool {
+        need: Need::Lint,
+        name: "cargo-deny",
+        why: "licences and sources of dependencies",
+        present: |machine| machine.has("cargo-deny"),
+        remedies: &[Remedy::Cargo("cargo-deny", CARGO_DENY)],
+    },
+];
+
+impl Remedy {
+    /// The command, as one would type it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Apt { packages, .. } => format!("apt-get install {}", packages.join(" ")),
+            Self::Cargo(name, version) => {
+                format!("cargo install --locked {name} --version {version}")
+            }
+            Self::Rustup(args) => format!("rustup {}", args.join(" ")),
+        }
+    }
+}

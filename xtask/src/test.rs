@@ -1,0 +1,121 @@
+//! `cargo xtask test`: builds the tests, runs the levels, adds them up.
+//!
+//! Which test belongs to which level is in `test/level.rs`; what a test binary's output means in
+//! `test/transcript.rs`. Progress goes to stderr, the sums to stdout, and the last line is the sum of sums.
+
+mod level;
+mod run;
+mod tally;
+mod transcript;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::ValueEnum as _;
+
+use self::level::Level;
+use self::run::Suite;
+use self::tally::Tally;
+use crate::exit::{self, Stop};
+use crate::setup::Need;
+use crate::{privilege, setup};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test                       the levels unit and lab
+  cargo xtask test unit                  what needs no root
+  cargo xtask test lab -p sluice-lab     the privileged tests of one package
+  cargo xtask test unit -- endport       tests with `endport` in their name
+
+A test that cannot run here prints a line `skipped: REASON` and returns; it is counted as skipped.";
+
+/// What `test` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Which levels [default: unit lab]
+    #[arg(value_enum)]
+    levels: Vec<Level>,
+    /// Only the tests of this package (repeatable)
+    #[arg(short, long, value_name = "NAME")]
+    package: Vec<String>,
+    /// For every test binary: filters, `--exact`, `--test-threads=N`, …
+    #[arg(last = true, value_name = "ARGS")]
+    more: Vec<String>,
+}
+
+/// Runs the levels in order. Exit code 1 where anything failed.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let levels: Vec<_> = Level::value_variants()
+        .iter()
+        .copied()
+        .filter(|level| args.wants(*level))
+        .collect();
+    let suite = Suite::of(&args.package, &args.more)?;
+    if args.levels.contains(&Level::Lab) {
+        privilege::require("level lab", "cargo xtask test lab")?;
+    }
+    setup::ensure(&[Need::Ebpf])?;
+    let mut sum = Tally::default();
+    for level in levels {
+        let start = Instant::now();
+        let tally = run_level(&suite, level)?;
+        println!(
+            "{}: {tally} ({:.1} s)",
+            level.name(),
+            start.elapsed().as_secs_f64()
+        );
+        sum.add(&tally);
+    }
+    sum.explain();
+    println!("{sum}");
+    Ok(exit::holds(sum.failed == 0))
+}
+
+fn run_level(suite: &Suite, level: Level) -> anyhow::Result<Tally> {
+    match level {
+        Level::Unit => suite.run(level),
+        Level::Lab if !privilege::is_enough() => Ok(Tally::skip("lab", "needs root")),
+        Level::Lab => {
+            setup::ensure(&[Need::Lab])?;
+            suite.run(level)
+        }
+        Level::Cluster | Level::Vm => Ok(Tally::skip(level.name(), "has no tests yet")),
+    }
+    .or_else(|error| match error.downcast_ref::<Stop>() {
+        Some(_) => Err(error),
+        None => Ok(Tally::fail(level.name(), &format!("{error:#}"))),
+    })
+}
+
+impl Args {
+    /// Levels without tests run only where they are asked for.
+    fn wants(&self, level: Level) -> bool {
+        if self.levels.is_empty() {
+            level.has_tests()
+        } else {
+            self.levels.contains(&level)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, Level};
+
+    #[test]
+    fn by_default_the_levels_with_tests_run() {
+        let default = Args {
+            levels: Vec::new(),
+            package: Vec::new(),
+            more: Vec::new(),
+        };
+        assert!(default.wants(Level::Unit) && default.wants(Level::Lab));
+        assert!(!default.wants(Level::Cluster) && !default.wants(Level::Vm));
+        let named = Args {
+            levels: vec![Level::Vm],
+            ..default
+        };
+        assert!(named.wants(Level::Vm) && !named.wants(Level::Unit));
+    }
+}

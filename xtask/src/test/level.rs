@@ -1,0 +1,135 @@
+//! The levels of tests, and which test binary belongs to which: the least powerful that can run it.
+
+use clap::ValueEnum;
+
+use crate::cargo::Target;
+
+/// What a test needs of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Level {
+    /// No root, no network: unit tests, doc tests, pure integration tests
+    Unit,
+    /// Root: tests in network namespaces of their own
+    Lab,
+    /// A real Kubernetes on this machine (no tests yet)
+    Cluster,
+    /// Another kernel in a virtual machine (no tests yet)
+    Vm,
+}
+
+/// A package whose integration tests (`tests/*.rs`) are of level lab.
+struct Privileged {
+    package: &'static str,
+    reason: &'static str,
+    /// Those among its tests that need no root all the same: the name and why.
+    but: &'static [(&'static str, &'static str)],
+}
+
+/// Everything that is not named here is of level unit.
+const PRIVILEGED: &[Privileged] = &[
+    Privileged {
+        package: "sluice-netlink",
+        reason: "writes netfilter tables, reads conntrack",
+        but: &[],
+    },
+    Privileged {
+        package: "sluice-bpf",
+        reason: "loads and attaches eBPF programs",
+        but: &[],
+    },
+    Privileged {
+        package: "sluice-lab",
+        reason: "makes namespaces and sends packets",
+        but: &[],
+    },
+    Privileged {
+        package: "sluice",
+        reason: "runs the agent against real namespaces",
+        but: &[],
+    },
+];
+
+impl Level {
+    /// As it is typed and printed.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Lab => "lab",
+            Self::Cluster => "cluster",
+            Self::Vm => "vm",
+        }
+    }
+
+    /// Whether there is anything to run.
+    pub(super) const fn has_tests(self) -> bool {
+        matches!(self, Self::Unit | Self::Lab)
+    }
+
+    /// The level of a test binary.
+    pub(super) fn of(target: &Target) -> Self {
+        if Self::why_root(target).is_some() {
+            Self::Lab
+        } else {
+            Self::Unit
+        }
+    }
+
+    /// Why a test binary needs root; none where it does not.
+    pub(super) fn why_root(target: &Target) -> Option<&'static str> {
+        let entry = PRIVILEGED
+            .iter()
+            .find(|entry| entry.package == target.package && target.kind == "test")?;
+        let excepted = entry.but.iter().any(|(name, _why)| *name == target.name);
+        (!excepted).then_some(entry.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Level, PRIVILEGED};
+    use crate::cargo::{self, Target};
+    use crate::repo;
+
+    fn target(package: &str, kind: &str, name: &str) -> Target {
+        Target {
+            package: package.into(),
+            directory: PathBuf::new(),
+            kind: kind.into(),
+            name: name.into(),
+        }
+    }
+
+    #[test]
+    fn only_integration_tests_of_privileged_packages_are_lab() {
+        assert_eq!(Level::of(&target("sluice-bpf", "test", "load")), Level::Lab);
+        assert_eq!(
+            Level::of(&target("sluice-bpf", "lib", "sluice_bpf")),
+            Level::Unit
+        );
+        assert_eq!(
+            Level::of(&target("sluice-policy", "test", "spec")),
+            Level::Unit
+        );
+    }
+
+    #[test]
+    fn the_table_names_what_exists() {
+        let targets = cargo::targets(&repo::root()).unwrap();
+        for entry in PRIVILEGED {
+            assert!(
+                targets.iter().any(|it| it.package == entry.package),
+                "{}: {}",
+                entry.package,
+                entry.reason
+            );
+            for (name, why) in entry.but {
+                let found = targets
+                    .iter()
+                    .any(|it| it.package == entry.package && it.kind == "test" && it.name == *name);
+                assert!(found, "{}: no test `{name}` ({why})", entry.package);
+            }
+        }
+    }
+}

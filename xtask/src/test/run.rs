@@ -1,0 +1,253 @@
+//! Building the test binaries once, and running those of a level, one after the other.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::level::Level;
+use super::tally::Tally;
+use super::transcript::Transcript;
+use crate::cargo::{self, Executable, Target};
+use crate::exit::{self, Stop};
+use crate::{process, repo};
+
+/// How long output may be silent before it is asked whether the test has ended at all.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The tests of the chosen packages.
+#[derive(Debug)]
+pub(super) struct Suite {
+    root: PathBuf,
+    /// All targets of the chosen packages.
+    targets: Vec<Target>,
+    /// The chosen packages; empty: the whole workspace.
+    packages: Vec<String>,
+    /// For the test binaries.
+    more: Vec<String>,
+    /// What was built, so that the second level does not ask cargo again.
+    built: OnceCell<Vec<Executable>>,
+}
+
+impl Suite {
+    /// # Errors
+    /// [`Stop::Usage`] where there is no such package.
+    pub(super) fn of(packages: &[String], more: &[String]) -> anyhow::Result<Self> {
+        let root = repo::root();
+        let mut targets = cargo::targets(&root)?;
+        let known: BTreeSet<_> = targets
+            .iter()
+            .map(|target| target.package.clone())
+            .collect();
+        if let Some(unknown) = packages.iter().find(|package| !known.contains(*package)) {
+            let known: Vec<_> = known.into_iter().collect();
+            return Err(Stop::Usage(format!(
+                "no package `{unknown}`; there are {}",
+                known.join(", ")
+            ))
+            .into());
+        }
+        targets.retain(|target| packages.is_empty() || packages.contains(&target.package));
+        Ok(Self {
+            root,
+            targets,
+            packages: packages.to_vec(),
+            more: more.to_vec(),
+            built: OnceCell::new(),
+        })
+    }
+
+    /// Runs the test binaries of `level`; doc tests are of level unit.
+    ///
+    /// # Errors
+    /// Where the tests do not compile, or Ctrl-C was pressed.
+    pub(super) fn run(&self, level: Level) -> anyhow::Result<Tally> {
+        let mut sum = Tally::default();
+        let built = self.built()?;
+        for test in built
+            .iter()
+            .filter(|it| it.is_test && Level::of(&it.target) == level)
+        {
+            sum.add(&self.run_binary(test)?);
+        }
+        if level == Level::Unit {
+            sum.add(&self.run_doc_tests()?);
+        }
+        Ok(sum)
+    }
+
+    /// Builds every test, of whichever level: one set of features, one build.
+    fn built(&self) -> anyhow::Result<&[Executable]> {
+        if self.built.get().is_none() {
+            let mut build = cargo::command(&self.root, "test");
+            build.args(["--no-run", "--tests"]);
+            self.select(&mut build, self.packages.iter());
+            let executables = cargo::executables(&mut build)?;
+            return Ok(self.built.get_or_init(|| executables));
+        }
+        Ok(self.built.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// As cargo would run it: in the directory of its package.
+    fn run_binary(&self, test: &Executable) -> anyhow::Result<Tally> {
+        let label = label(&test.target);
+        match Level::why_root(&test.target) {
+            Some(reason) => eprintln!("\n{label} (as root: {reason})"),
+            None => eprintln!("\n{label}"),
+        }
+        let mut command = Command::new(&test.path);
+        command
+            .current_dir(&test.target.directory)
+            .env("CARGO_MANIFEST_DIR", &test.target.directory);
+        follow(
+            command.arg("--show-output").args(&self.more),
+            Transcript::new(&label),
+        )
+    }
+
+    /// Cargo runs them itself, all in one go.
+    fn run_doc_tests(&self) -> anyhow::Result<Tally> {
+        let documented = self
+            .targets
+            .iter()
+            .filter(|target| target.kind == "lib")
+            .map(|target| &target.package);
+        let documented: BTreeSet<_> = documented.collect();
+        if documented.is_empty() {
+            return Ok(Tally::default());
+        }
+        eprintln!("\ndoc tests");
+        let mut command = cargo::command(&self.root, "test");
+        command.args(["--doc", "--no-fail-fast"]);
+        self.select(&mut command, documented.into_iter());
+        follow(
+            command.arg("--").arg("--show-output").args(&self.more),
+            Transcript::new("doc tests"),
+        )
+    }
+
+    /// The whole workspace by that name, since naming all of its packages could mean other features.
+    fn select(&self, command: &mut Command, packages: impl Iterator<Item = impl AsRef<str>>) {
+        if self.packages.is_empty() {
+            command.arg("--workspace");
+        } else {
+            for package in packages {
+                command.args(["-p", package.as_ref()]);
+            }
+        }
+    }
+}
+
+/// Runs `command`, its output read by `transcript` and shown on stderr as it comes.
+fn follow(command: &mut Command, mut transcript: Transcript) -> anyhow::Result<Tally> {
+    let (reader, writer) = io::pipe().context("making a pipe")?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("running {}", process::shown(command)))?;
+    // Our copies of the writing end have to go, or the reading never ends.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let lines = lines_of(reader);
+    loop {
+        match lines.recv_timeout(GRACE) {
+            Ok(line) => transcript
+                .line(&line)
+                .iter()
+                .for_each(|shown| eprintln!("{shown}")),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
+                transcript.fail("ended, but left a process behind that holds on to its output");
+                break;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    let status = exit::unless_interrupted(child.wait()?)?;
+    Ok(transcript.finish(status.success()))
+}
+
+/// The lines of `reader` as they come; a thread of its own, since a pipe cannot be asked with a time limit.
+fn lines_of(reader: io::PipeReader) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(reader).split(b'\n').map_while(Result::ok);
+        // An error means that nobody listens any more.
+        lines
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .try_for_each(|line| sender.send(line))
+    });
+    receiver
+}
+
+fn label(target: &Target) -> String {
+    match target.kind.as_str() {
+        "test" => format!("{} tests/{}.rs", target.package, target.name),
+        "bin" => format!("{} (binary {})", target.package, target.name),
+        _ => target.package.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{Suite, Transcript, follow};
+    use crate::exit::Stop;
+
+    fn tally_of(script: &str) -> String {
+        follow(
+            Command::new("sh").args(["-c", script]),
+            Transcript::new("sh"),
+        )
+        .unwrap()
+        .to_string()
+    }
+
+    #[test]
+    fn both_streams_are_read_and_the_exit_status_counts() {
+        let result = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(
+            tally_of(&format!("echo noise; echo '{result}' >&2")),
+            "3 passed, 0 failed, 0 skipped"
+        );
+        assert_eq!(
+            tally_of(&format!("echo '{result}'; kill -SEGV $$")),
+            "3 passed, 1 failed, 0 skipped"
+        );
+        assert_eq!(tally_of("exit 0"), "0 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn a_process_left_behind_is_a_failure_not_a_hang() {
+        // Waited for to its end, it would be no failure.
+        let script = "sleep 20 & echo 'test result: ok. 1 passed; 0 failed; 0 ignored'";
+        assert_eq!(tally_of(script), "1 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn ctrl_c_in_a_test_stops_everything() {
+        let error = follow(
+            Command::new("sh").args(["-c", "kill -INT $$"]),
+            Transcript::new("sh"),
+        )
+        .unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Stop::Interrupted));
+    }
+
+    #[test]
+    fn an_unknown_package_is_bad_usage() {
+        let error = Suite::of(&["sluce".into()], &[]).unwrap_err();
+        assert!(
+            matches!(error.downcast_ref(), Some(Stop::Usage(message)) if message.contains("sluice-policy"))
+        );
+    }
+}

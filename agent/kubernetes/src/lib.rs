@@ -4,8 +4,22 @@
 //! validation), so that the offline tools and a cluster agree. It reads files and nothing else.
 #![forbid(unsafe_code)]
 
+mod addresses;
+mod assemble;
+mod field;
+mod labels;
 mod manifests;
+mod node;
+mod object;
+mod pod;
+mod policy;
+mod problem;
+mod service;
+mod syntax;
+mod workload;
 mod world;
+mod yaml;
 
-pub use manifests::{LoadError, Loaded, Origin, Problem, load, load_file};
-pub use world::{PodFacts, Service, ServicePort, TargetPort, World};
+pub use manifests::{LoadError, Loaded, Manifests, load, load_text};
+pub use problem::{Origin, Problem};
+pub use world::{NAMESPACE_NAME, PodFacts, Service, ServicePort, TargetPort, World};

@@ -1,45 +1,25 @@
-//! Files of Kubernetes YAML or JSON.
+//! Files of Kubernetes YAML or JSON: found, read, and read again.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::World;
-
-/// Where a document stands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin {
-    /// The file, or `-`.
-    pub file: PathBuf,
-    /// One-based line of the document, where known.
-    pub line: Option<u32>,
-}
-
-/// Something wrong with a manifest. Prints on one line: `FILE:LINE: KIND NAMESPACE/NAME: FIELD: MESSAGE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file and line.
-    pub origin: Origin,
-    /// `NetworkPolicy x/allow`; none where the document could not be read at all.
-    pub object: Option<String>,
-    /// `spec.ingress[0].ports[1].port`; none where the whole object is meant.
-    pub field: Option<String>,
-    /// A lowercase fragment, with the offending value.
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
+use crate::assemble::assemble;
+use crate::object::{Decoded, Object, decode};
+use crate::problem::{Origin, Problem};
+use crate::yaml;
 
 /// What was read: the world of all that is valid, invalid policies failed closed, and every problem at once.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The world, complete as far as it could be read.
     pub world: World,
-    /// Everything that was wrong.
+    /// Everything that was wrong, file by file in order of reading, then what is wrong between files.
     pub problems: Vec<Problem>,
     /// Kinds that were passed over, and how often.
     pub ignored: BTreeMap<String, usize>,
@@ -49,18 +29,280 @@ pub struct Loaded {
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct LoadError {
-    /// The path given.
+    /// The path given, or what was found below it.
     pub path: PathBuf,
     /// Why.
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
-/// Reads files, directories (recursively, `.yaml`, `.yml` and `.json`, in name order) and `-`.
-pub fn load(_paths: &[PathBuf]) -> Result<Loaded, LoadError> {
-    todo!()
+/// Reads files, directories (recursively, `.yaml`, `.yml` and `.json`, in name order, nothing hidden) and `-`.
+pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
+    Manifests::new(paths).reload()
 }
 
-/// Placeholder for incremental re-reading.
-pub fn load_file(_path: &Path) -> Result<Loaded, LoadError> {
-    todo!()
+/// Reads text as if it were the one file, of that name.
+pub fn load_text(name: &str, text: &str) -> Loaded {
+    Loaded::of(&[&read(&Path::new(name).into(), text.as_bytes(), None)])
+}
+
+/// Manifests that are read again and again, and what is remembered in between.
+///
+/// A file that is no longer YAML keeps the objects that it last had, and one that is gone takes its objects along.
+#[derive(Debug)]
+pub struct Manifests {
+    paths: Vec<PathBuf>,
+    files: BTreeMap<Arc<Path>, File>,
+    /// Keyed at random, so that no content can be made to look unchanged.
+    hasher: RandomState,
+}
+
+/// What is remembered of a file.
+#[derive(Debug, Default)]
+struct File {
+    /// Of the content that was last read.
+    fingerprint: Option<u64>,
+    /// Of the content that last was YAML.
+    objects: Vec<Object>,
+    problems: Vec<Problem>,
+    ignored: Vec<String>,
+}
+
+impl Manifests {
+    /// Remembers what to read; reads nothing yet.
+    pub fn new(paths: &[PathBuf]) -> Self {
+        Self {
+            paths: paths.to_vec(),
+            files: BTreeMap::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Reads everything that is different from the last time. After an error nothing has changed.
+    pub fn reload(&mut self) -> Result<Loaded, LoadError> {
+        let read = self.read_all()?;
+        let mut files = BTreeMap::new();
+        let mut order: Vec<Arc<Path>> = Vec::new();
+        for (path, content) in read {
+            if files.contains_key(&path) {
+                continue;
+            }
+            let earlier = self.files.remove(&path);
+            files.insert(Arc::clone(&path), self.file(&path, content, earlier));
+            order.push(path);
+        }
+        self.files = files;
+        Ok(self.loaded(&order))
+    }
+
+    /// The content of every file, in order; none for standard input that was read before.
+    fn read_all(&self) -> Result<Vec<(Arc<Path>, Option<Vec<u8>>)>, LoadError> {
+        let mut read = Vec::new();
+        for path in &self.paths {
+            if path == Path::new("-") {
+                let path: Arc<Path> = path.as_path().into();
+                let content = if self.files.contains_key(&path) {
+                    None
+                } else {
+                    Some(standard_input()?)
+                };
+                read.push((path, content));
+                continue;
+            }
+            for file in find(path)? {
+                match fs::read(&file) {
+                    Ok(content) => read.push((file.into(), Some(content))),
+                    // It was there a moment ago: it is gone now.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && file != *path => {}
+                    Err(source) => return Err(LoadError { path: file, source }),
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    fn file(&self, path: &Arc<Path>, content: Option<Vec<u8>>, earlier: Option<File>) -> File {
+        let Some(content) = content else {
+            return earlier.unwrap_or_default();
+        };
+        let fingerprint = Some(self.hasher.hash_one(&content));
+        match earlier {
+            Some(earlier) if earlier.fingerprint == fingerprint => earlier,
+            earlier => File {
+                fingerprint,
+                ..read(path, &content, earlier)
+            },
+        }
+    }
+
+    fn loaded(&self, order: &[Arc<Path>]) -> Loaded {
+        let files: Vec<&File> = order
+            .iter()
+            .filter_map(|path| self.files.get(path))
+            .collect();
+        Loaded::of(&files)
+    }
+}
+
+impl Loaded {
+    fn of(files: &[&File]) -> Self {
+        let objects: Vec<&Object> = files.iter().flat_map(|file| &file.objects).collect();
+        let (world, between) = assemble(&objects);
+        let mut problems: Vec<Problem> = files
+            .iter()
+            .flat_map(|file| &file.problems)
+            .cloned()
+            .collect();
+        problems.extend(between);
+        let mut ignored = BTreeMap::new();
+        for kind in files.iter().flat_map(|file| &file.ignored) {
+            *ignored.entry(kind.clone()).or_default() += 1;
+        }
+        Loaded {
+            world,
+            problems,
+            ignored,
+        }
+    }
+}
+
+/// Reads a file's content. Where it is not YAML, the file keeps what it had, if it had anything.
+fn read(path: &Arc<Path>, content: &[u8], earlier: Option<File>) -> File {
+    let (documents, errors) = match std::str::from_utf8(content) {
+        Ok(text) => yaml::parse(text),
+        Err(error) => (Vec::new(), vec![not_text(content, error.valid_up_to())]),
+    };
+    let mut problems: Vec<Problem> = errors
+        .into_iter()
+        .map(|error| broken(path, error, earlier.is_some()))
+        .collect();
+    if let (false, Some(earlier)) = (problems.is_empty(), earlier) {
+        return File {
+            problems,
+            ..earlier
+        };
+    }
+    let mut file = File::default();
+    for document in &documents {
+        let Decoded {
+            objects,
+            problems: wrong,
+            ignored,
+        } = decode(document, path);
+        file.objects.extend(objects);
+        problems.extend(wrong);
+        file.ignored.extend(ignored);
+    }
+    problems.sort_by(|left, right| left.origin.cmp(&right.origin));
+    File { problems, ..file }
+}
+
+fn not_text(content: &[u8], offset: usize) -> yaml::SyntaxError {
+    let before = content.get(..offset).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = before
+        .iter()
+        .rev()
+        .take_while(|byte| **byte != b'\n')
+        .count()
+        + 1;
+    let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    yaml::SyntaxError {
+        line: number(line),
+        column: number(column),
+        message: "not UTF-8".to_owned(),
+    }
+}
+
+fn broken(path: &Arc<Path>, error: yaml::SyntaxError, keeps: bool) -> Problem {
+    let kept = if keeps {
+        "; the file's former objects are kept"
+    } else {
+        ""
+    };
+    Problem {
+        origin: Origin {
+            file: Arc::clone(path),
+            line: Some(error.line),
+            column: Some(error.column),
+        },
+        object: None,
+        field: None,
+        message: format!("not valid YAML: {}{kept}", error.message),
+    }
+}
+
+fn standard_input() -> Result<Vec<u8>, LoadError> {
+    let mut content = Vec::new();
+    match io::stdin().read_to_end(&mut content) {
+        Ok(_) => Ok(content),
+        Err(source) => Err(LoadError {
+            path: "-".into(),
+            source,
+        }),
+    }
+}
+
+/// The files that a path stands for.
+fn find(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let is_directory = fs::metadata(path)
+        .map_err(|source| LoadError {
+            path: path.to_owned(),
+            source,
+        })?
+        .is_dir();
+    if !is_directory {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    walk(path, &mut Vec::new(), &mut files)?;
+    Ok(files)
+}
+
+/// Goes through a directory in name order. Links are followed, but never back up; hidden entries are left out, as
+/// mounted ConfigMaps keep their former generations there.
+fn walk(
+    directory: &Path,
+    above: &mut Vec<PathBuf>,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), LoadError> {
+    let failed = |source| LoadError {
+        path: directory.to_owned(),
+        source,
+    };
+    let canonical = directory.canonicalize().map_err(failed)?;
+    if above.contains(&canonical) {
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(directory)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
+        .map_err(failed)?;
+    entries.sort();
+    above.push(canonical);
+    for entry in entries.into_iter().filter(|entry| !is_hidden(entry)) {
+        match fs::metadata(&entry) {
+            Ok(metadata) if metadata.is_dir() => walk(&entry, above, files)?,
+            Ok(metadata) if metadata.is_file() && is_manifest(&entry) => files.push(entry),
+            _ => {}
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        ["yaml", "yml", "json"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }

@@ -46,15 +46,7 @@ pub fn install(rules: &[DnatRule]) -> Result<(), Error> {
 
 /// Removes the translations; whether there were any.
 pub fn remove() -> Result<bool, Error> {
-    let mut socket = Socket::open(Family::Netfilter)?;
-    if !nft::table_exists(&mut socket, TABLE)? {
-        return Ok(false);
-    }
-    let mut transaction = Transaction::new();
-    transaction.delete_table(TABLE);
-    transaction
-        .commit("remove the translations", &mut socket)
-        .map(|()| true)
+    nft::remove_table(&mut Socket::open(Family::Netfilter)?, TABLE)
 }
 
 /// Pods' connections pass the first hook, the node's own the second.

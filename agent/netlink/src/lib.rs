@@ -6,11 +6,13 @@
 
 pub mod dnat;
 mod error;
+mod gate;
 mod netns;
 mod nft;
 mod rtnetlink;
 mod socket;
 
 pub use error::Error;
+pub use gate::{Gate, GateConfig, Isolated, Matcher, QueueVerb};
 pub use netns::Netns;
 pub use rtnetlink::{Route, Rtnetlink, VethEnd};

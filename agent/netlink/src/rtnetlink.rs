@@ -111,7 +111,7 @@ impl Rtnetlink {
         let mut index = 0;
         self.socket
             .request("look a link up", &request, |(header, _)| {
-                index = header.ifi_index.cast_unsigned()
+                index = header.ifi_index.cast_unsigned();
             })
             .map(|_| index)
     }
@@ -149,7 +149,7 @@ impl Rtnetlink {
     pub fn rename(&mut self, name: &str, to: &str) -> Result<(), Error> {
         let to = link_name(to)?;
         self.change("rename a link", name, &Ifinfomsg::new(), |request| {
-            drop(request.encode().push_ifname(&to))
+            drop(request.encode().push_ifname(&to));
         })
     }
 
@@ -157,7 +157,7 @@ impl Rtnetlink {
     pub fn set_master(&mut self, name: &str, bridge: &str) -> Result<(), Error> {
         let bridge = self.index(bridge)?;
         self.change("enslave a link", name, &Ifinfomsg::new(), |request| {
-            drop(request.encode().push_master(bridge))
+            drop(request.encode().push_master(bridge));
         })
     }
 

@@ -1,4 +1,8 @@
 //! Connections to a Service's address come to its backends, and to all of them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -148,7 +152,7 @@ fn an_sctp_init_is_translated() {
     assert_eq!(buffer[20..28], [0x13, 0x88, 0x1f, 0x90, 0, 0, 0, 0]);
 }
 
-/// An INIT chunk in a packet with a correct CRC32c.
+/// An INIT chunk in a packet with a correct `CRC32c`.
 fn sctp_init(source: u16, destination: u16) -> Vec<u8> {
     let mut packet = Vec::new();
     packet.extend_from_slice(&source.to_be_bytes());

@@ -1,4 +1,8 @@
 //! Namespaces, links, addresses, routes and sysctls are what the calls say, seen through sockets and through `ip`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};

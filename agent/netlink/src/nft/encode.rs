@@ -1,5 +1,6 @@
 //! Expressions as netlink attributes.
 
+use std::ffi::CStr;
 use std::net::SocketAddr;
 
 use netlink_bindings::nftables::{
@@ -15,6 +16,9 @@ const REGISTER: u32 = Registers::Reg1 as u32;
 const PORT_REGISTER: u32 = Registers::Reg2 as u32;
 /// `NFT_FIB_RESULT_ADDRTYPE`: the specification counts this enumeration from 0, the kernel's header from 1.
 const FIB_RESULT_ADDRTYPE: u32 = 3;
+/// `NFTA_LOOKUP_SREG`, `NFTA_LOOKUP_FLAGS`: the specification has these attributes in another order than the kernel.
+const LOOKUP_SREG: u16 = 2;
+const LOOKUP_FLAGS: u16 = 5;
 /// `NFT_NAT_DNAT`.
 const DNAT: u32 = 1;
 /// `NFTA_EXPR_DATA`, `NFTA_QUEUE_NUM`, `_TOTAL`, `_FLAGS`: the specification has no `queue` expression.
@@ -43,19 +47,7 @@ fn one<L: Pusher>(elem: PushExprAttrs<L>, expression: &Expression) -> L {
         Expression::Load(field) => load(elem, *field),
         Expression::Bitwise { mask, xor } => bitwise(elem, *mask, *xor),
         Expression::Compare(comparison, value) => compare(elem, *comparison, value),
-        Expression::Lookup { set, inverted } => {
-            let flags = if *inverted {
-                LookupFlags::Invert as u32
-            } else {
-                0
-            };
-            elem.nested_data_lookup()
-                .push_set(set)
-                .push_sreg(REGISTER)
-                .push_flags(flags)
-                .end_nested()
-                .end_nested()
-        }
+        Expression::Lookup { set, inverted } => lookup(elem, set, *inverted),
         Expression::StoreMark => elem
             .nested_data_meta()
             .push_key(MetaKeys::Mark as u32)
@@ -212,6 +204,21 @@ fn compare<L: Pusher>(elem: PushExprAttrs<L>, comparison: Comparison, value: &[u
         .end_nested()
         .end_nested()
         .end_nested()
+}
+
+fn lookup<L: Pusher>(elem: PushExprAttrs<L>, set: &CStr, inverted: bool) -> L {
+    let flags = if inverted {
+        LookupFlags::Invert as u32
+    } else {
+        0
+    };
+    let mut lookup = elem.nested_data_lookup().push_set(set);
+    let bytes = lookup.as_vec_mut();
+    for (attribute, value) in [(LOOKUP_SREG, REGISTER), (LOOKUP_FLAGS, flags)] {
+        push_header(bytes, attribute, 4);
+        bytes.extend_from_slice(&value.to_be_bytes());
+    }
+    lookup.end_nested().end_nested()
 }
 
 fn verdict<L: Pusher>(elem: PushExprAttrs<L>, verdict: Verdict) -> L {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 
 pub(crate) use expression::{Expression, Extension, Field, IPV4, IPV6, Nat, Rule, ct_state};
-pub(crate) use transaction::{Transaction, counters, table_exists};
+pub(crate) use transaction::{Transaction, counters, remove_table, table_exists};
 
 /// A table of the `inet` family, and all that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

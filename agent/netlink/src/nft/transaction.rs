@@ -41,7 +41,7 @@ impl Transaction {
     pub(crate) fn new() -> Self {
         let mut batch = Batch::transaction();
         batch.push_with(BATCH_BEGIN, 0, |bytes| {
-            drop(OpBatchBeginDo::encode_request(bytes, &batch_header()))
+            drop(OpBatchBeginDo::encode_request(bytes, &batch_header()));
         });
         Self {
             batch,
@@ -236,6 +236,17 @@ pub(crate) fn table_exists(socket: &mut Socket, table: &CStr) -> Result<bool, Er
     }
 }
 
+/// Deletes the table and all that is in it; whether there was one.
+pub(crate) fn remove_table(socket: &mut Socket, table: &CStr) -> Result<bool, Error> {
+    let mut transaction = Transaction::new();
+    transaction.delete_table(table);
+    match transaction.commit("remove a table", socket) {
+        Ok(()) => Ok(true),
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The counters of all rules of the table that have one and a comment, in the order of the rules.
 pub(crate) fn counters(socket: &mut Socket, table: &CStr) -> Result<Vec<Count>, Error> {
     let mut request = nftables::Request::new().op_getrule_dump(&header());
@@ -297,11 +308,7 @@ fn push_elements(
     drop(list);
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "NFPROTO_INET is 1"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "NFPROTO_INET is 1")]
 fn header() -> Nfgenmsg {
     Nfgenmsg {
         nfgen_family: libc::NFPROTO_INET as u8,

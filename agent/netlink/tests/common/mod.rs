@@ -1,6 +1,12 @@
 //! What the privileged tests share: the question whether they can run, and pods behind a node, all in namespaces
 //! without names, so that nothing outlives the test.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
+pub mod bpf;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
@@ -35,7 +41,7 @@ pub struct Pod {
 }
 
 impl Node {
-    /// Pod `n` has the addresses 10.77.0.(n+1) and fd77::(n+1), and hangs on the node's link `pod<n>`.
+    /// Pod `n` has the addresses 10.77.0.(n+1) and `fd77::(n+1)`, and hangs on the node's link `pod<n>`.
     pub fn with_pods(count: u8) -> Self {
         let netns = Netns::new().unwrap();
         netns.set_sysctl("ipv4/ip_forward", "1").unwrap();

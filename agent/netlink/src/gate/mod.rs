@@ -1,0 +1,139 @@
+//! The gate: Sluice's table in the kernel, put there, kept up to date, read and removed. What its rules are is in
+//! `rules`; who is isolated is told by the caller.
+
+mod compat;
+mod probe;
+mod rules;
+mod sets;
+
+use std::ffi::CStr;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use sluice_ebpf::Marks;
+
+use crate::Error;
+use crate::nft::{self, Transaction};
+use crate::socket::{Family, Socket};
+
+pub use sets::Isolated;
+use sets::Sets;
+
+/// The table, of the `inet` family.
+const TABLE: &CStr = c"sluice";
+
+/// What the gate's rules depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateConfig {
+    /// The mark bits that are ours.
+    pub marks: Marks,
+    /// The first queue's number.
+    pub queue: u16,
+    /// How many queues there are, from `queue` on; at least 1. A packet goes to the queue of its CPU.
+    pub queues: u16,
+    /// Whether what needs a verdict is accepted while nobody listens to its queue.
+    pub fail_open: bool,
+    /// How the kernel knows what needs a verdict.
+    pub matcher: Matcher,
+    /// How packets get into the queue.
+    pub verb: QueueVerb,
+}
+
+/// How the kernel knows which packets need no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matcher {
+    /// It asks socket filters, pinned at these paths: `pass` matches what is to be accepted, `deny` what is to be
+    /// dropped.
+    Bpf {
+        /// Where `gate_pass` is pinned; at most 511 bytes.
+        pass: PathBuf,
+        /// Where `gate_deny` is pinned; at most 511 bytes.
+        deny: PathBuf,
+    },
+    /// It looks the addresses up in the table's own sets.
+    Sets,
+}
+
+/// How packets get into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueVerb {
+    /// By `nf_tables`' own `queue`.
+    Nft,
+    /// By xtables' `NFQUEUE`, where the kernel has no `nft_queue`.
+    Xt,
+}
+
+/// The installed gate of a network namespace: that of the thread that installed it.
+pub struct Gate {
+    socket: Socket,
+    /// None where the programs know who is isolated.
+    sets: Option<Sets>,
+}
+
+impl Gate {
+    /// How this kernel can queue. Fails if it cannot at all, or if this process may not ask.
+    pub fn probe_verb() -> Result<QueueVerb, Error> {
+        probe::verb(&mut Socket::open(Family::Netfilter)?)
+    }
+
+    /// Whether rules can call the socket filter that is pinned at `program`: the kernel has `xt_bpf`, and finds it.
+    pub fn probe_bpf_match(program: &std::path::Path) -> Result<bool, Error> {
+        probe::bpf_match(&mut Socket::open(Family::Netfilter)?, program)
+    }
+
+    /// Puts the gate in place, and in the place of an older one, without a moment in between. `elements` are the
+    /// isolated addresses; they are kept only where the matcher is [`Matcher::Sets`].
+    pub fn install(config: &GateConfig, elements: &[(IpAddr, Isolated)]) -> Result<Self, Error> {
+        let mut socket = Socket::open(Family::Netfilter)?;
+        let mut transaction = Transaction::replace(&rules::ruleset(config)?);
+        let sets = (config.matcher == Matcher::Sets).then(|| {
+            let mut sets = Sets::default();
+            sets.stage(elements).write(&mut transaction);
+            sets
+        });
+        transaction.commit("install the gate", &mut socket)?;
+        Ok(Self { socket, sets })
+    }
+
+    /// Isolates and releases addresses, in one transaction; returns how many elements were added or deleted. Does
+    /// nothing where the sets say so already, or where there are none ([`Matcher::Bpf`]).
+    pub fn update(&mut self, changes: &[(IpAddr, Isolated)]) -> Result<usize, Error> {
+        let Some(sets) = &mut self.sets else {
+            return Ok(0);
+        };
+        let mut transaction = Transaction::new();
+        let staged = sets.stage(changes);
+        let count = staged.write(&mut transaction);
+        match transaction.commit("update the gate's sets", &mut self.socket) {
+            Ok(()) => Ok(count),
+            Err(error) => {
+                sets.revert(staged);
+                Err(error)
+            }
+        }
+    }
+
+    /// How many packets ended at which rule since the gate was installed, both hooks together, in the order of the
+    /// rules.
+    pub fn counters() -> Result<Vec<(String, u64)>, Error> {
+        let mut socket = Socket::open(Family::Netfilter)?;
+        let mut sums: Vec<(String, u64)> = Vec::new();
+        for count in nft::counters(&mut socket, TABLE)? {
+            match sums.iter_mut().find(|(name, _)| *name == count.rule) {
+                Some((_, packets)) => *packets += count.packets,
+                None => sums.push((count.rule, count.packets)),
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Whether there is a gate in this network namespace, whoever installed it.
+    pub fn is_installed() -> Result<bool, Error> {
+        nft::table_exists(&mut Socket::open(Family::Netfilter)?, TABLE)
+    }
+
+    /// Removes the gate from this network namespace; whether there was one.
+    pub fn remove() -> Result<bool, Error> {
+        nft::remove_table(&mut Socket::open(Family::Netfilter)?, TABLE)
+    }
+}

@@ -1,0 +1,233 @@
+//! The gate's rules, as ARCHITECTURE.md numbers them. Pure: the ruleset is a value.
+
+use sluice_ebpf::Marks;
+
+use super::{GateConfig, Matcher, TABLE, compat, sets};
+use crate::Error;
+use crate::nft::{Chain, ChainKind, Field, Hook, IPV4, IPV6, Rule, Ruleset, ct_state};
+
+/// Behind destination translation, before source translation (`NF_IP_PRI_NAT_SRC`, 100).
+const POSTROUTING: i32 = 95;
+/// Behind source translation (`NF_IP_PRI_NAT_SRC`, 100), which INPUT has for the node's own addresses.
+const INPUT: i32 = 101;
+/// `IPS_DST_NAT` of `enum ip_conntrack_status`.
+const DESTINATION_TRANSLATED: u32 = 1 << 5;
+/// `RTN_LOCAL`.
+const LOCAL: u32 = 2;
+/// `IP_CT_DIR_REPLY`.
+const REPLY: u8 = 1;
+/// IP protocol numbers.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+/// Router solicitation to redirect.
+const DISCOVERY: (u8, u8) = (133, 137);
+/// The first byte of an `ICMPv6` message.
+const TYPE: Field = Field::Transport {
+    offset: 0,
+    length: 1,
+};
+
+/// The gate as a value. Fails if a program's path is too long to be named in a rule.
+pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
+    let marks = config.marks;
+    let matcher = matcher(config)?;
+    let filter = |name, hook, priority, rules| Chain {
+        name,
+        kind: ChainKind::Filter,
+        hook,
+        priority,
+        rules,
+    };
+    let keep = |name, hook, priority| filter(name, hook, priority, vec![keep(marks)]);
+    Ok(Ruleset {
+        table: TABLE,
+        sets: if config.matcher == Matcher::Sets {
+            sets::ALL.to_vec()
+        } else {
+            Vec::new()
+        },
+        chains: vec![
+            filter(
+                c"postrouting",
+                Hook::Postrouting,
+                POSTROUTING,
+                postrouting(config, &matcher),
+            ),
+            keep(c"postrouting_keep", Hook::Postrouting, POSTROUTING + 1),
+            filter(c"input", Hook::Input, INPUT, input(config, &matcher)),
+            keep(c"input_keep", Hook::Input, INPUT + 1),
+        ],
+    })
+}
+
+/// What the node forwards, and what it sends to pods.
+fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
+    let own = Rule::named("own").equals(Field::InputIndex, &0u32.to_ne_bytes());
+    let mut rules = remembered(config.marks);
+    rules.push(own.equals(Field::SourceType, &LOCAL.to_ne_bytes()).accept());
+    rules.extend(unjudged());
+    rules.extend_from_slice(matcher);
+    rules.push(reply(Rule::named("reply")).mark(0, config.marks.reply));
+    rules.push(queue(config));
+    rules
+}
+
+/// What reaches the node itself. A reply here answers the node, so no pod opened the connection.
+fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
+    let mut loopback = [0; libc::IFNAMSIZ];
+    loopback[..2].copy_from_slice(b"lo");
+    let mut rules = vec![
+        Rule::named("loopback")
+            .equals(Field::InputName, &loopback)
+            .accept(),
+    ];
+    rules.extend(remembered(config.marks));
+    rules.extend(unjudged());
+    rules.push(reply(Rule::named("answer")).accept());
+    rules.extend_from_slice(matcher);
+    rules.push(queue(config));
+    rules
+}
+
+/// What marks say already.
+fn remembered(marks: Marks) -> Vec<Rule> {
+    let pass = Rule::named("pass").any_bits(Field::Mark, marks.pass);
+    vec![
+        pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED)
+            .accept(),
+        Rule::named("accepted")
+            .any_bits(Field::ConntrackMark, marks.accepted)
+            .accept(),
+        Rule::named("revoked")
+            .any_bits(Field::ConntrackMark, marks.revoked)
+            .drop(),
+    ]
+}
+
+/// What no policy speaks about. `ICMPv6` is what it is in IPv6 alone: in IPv4 its number is one like any other.
+fn unjudged() -> Vec<Rule> {
+    let discovery = Rule::named("discovery").equals(Field::NetworkProtocol, IPV6);
+    let discovery = discovery
+        .equals(Field::TransportProtocol, &[ICMPV6])
+        .between(TYPE, DISCOVERY.0, DISCOVERY.1);
+    let related = |name, family, protocol| {
+        let rule = Rule::named(name).equals(Field::NetworkProtocol, family);
+        let rule = rule.equals(Field::TransportProtocol, &[protocol]);
+        rule.any_bits(Field::ConntrackState, ct_state::RELATED)
+            .accept()
+    };
+    vec![
+        discovery.accept(),
+        related("related", IPV4, ICMP),
+        related("related", IPV6, ICMPV6),
+    ]
+}
+
+/// What needs no verdict of the agent's, or has one.
+fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
+    match &config.matcher {
+        Matcher::Bpf { pass, deny } => Ok(vec![
+            Rule::named("gate-pass").then(compat::bpf(pass)?).accept(),
+            Rule::named("gate-deny").then(compat::bpf(deny)?).drop(),
+        ]),
+        Matcher::Sets => {
+            let unisolated =
+                |family, source, egress: crate::nft::Set, destination, ingress: crate::nft::Set| {
+                    let rule = Rule::named("unisolated").equals(Field::NetworkProtocol, family);
+                    rule.outside(source, egress.name)
+                        .outside(destination, ingress.name)
+                        .accept()
+                };
+            Ok(vec![
+                unisolated(
+                    IPV4,
+                    Field::IPV4_SOURCE,
+                    sets::EGRESS4,
+                    Field::IPV4_DESTINATION,
+                    sets::INGRESS4,
+                ),
+                unisolated(
+                    IPV6,
+                    Field::IPV6_SOURCE,
+                    sets::EGRESS6,
+                    Field::IPV6_DESTINATION,
+                    sets::INGRESS6,
+                ),
+            ])
+        }
+    }
+}
+
+fn reply(rule: Rule) -> Rule {
+    rule.equals(Field::ConntrackDirection, &[REPLY])
+}
+
+fn queue(config: &GateConfig) -> Rule {
+    let queue = compat::queue(config.verb, config.queue, config.queues, config.fail_open);
+    Rule::named("queue").counted().then(queue)
+}
+
+/// Moves the agent's acceptance from the packet to the connection.
+fn keep(marks: Marks) -> Rule {
+    let rule = Rule::named("keep").any_bits(Field::Mark, marks.accepted);
+    rule.conntrack_mark(marks.conntrack(), marks.accepted)
+        .mark(marks.packet(), 0)
+        .counted()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::QueueVerb;
+    use super::*;
+
+    fn config(matcher: Matcher) -> GateConfig {
+        let marks = Marks::from_mask(Marks::DEFAULT_MASK).unwrap();
+        GateConfig {
+            marks,
+            queue: 100,
+            queues: 2,
+            fail_open: false,
+            matcher,
+            verb: QueueVerb::Xt,
+        }
+    }
+
+    fn names(ruleset: &Ruleset) -> Vec<String> {
+        let names = |chain: &Chain| {
+            chain
+                .rules
+                .iter()
+                .map(|rule| &*rule.name)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        ruleset.chains.iter().map(names).collect()
+    }
+
+    #[test]
+    fn the_rules_are_in_the_order_of_the_architecture() {
+        let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
+        let postrouting =
+            "pass accepted revoked own discovery related related unisolated unisolated reply queue";
+        let input = "loopback pass accepted revoked discovery related related answer unisolated unisolated queue";
+        assert_eq!(names(&ruleset), [postrouting, "keep", input, "keep"]);
+        let priorities: Vec<i32> = ruleset.chains.iter().map(|chain| chain.priority).collect();
+        assert_eq!(priorities, [95, 96, 101, 102]);
+    }
+
+    #[test]
+    fn the_programs_take_the_place_of_the_sets() {
+        let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
+        let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
+        assert!(ruleset.sets.is_empty());
+        assert!(names(&ruleset)[0].ends_with("related gate-pass gate-deny reply queue"));
+        assert!(names(&ruleset)[2].ends_with("answer gate-pass gate-deny queue"));
+    }
+
+    #[test]
+    fn a_path_that_a_rule_cannot_name_is_refused() {
+        let (pass, deny) = ("/".repeat(512).into(), "/bpf/gate_deny".into());
+        let error = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap_err();
+        assert!(error.to_string().starts_with("bpf program: "), "{error}");
+    }
+}

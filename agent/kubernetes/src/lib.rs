@@ -7,8 +7,10 @@
 mod addresses;
 mod assemble;
 mod field;
+mod kinds;
 mod labels;
 mod manifests;
+mod metadata;
 mod node;
 mod object;
 mod pod;

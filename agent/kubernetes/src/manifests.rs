@@ -67,6 +67,13 @@ struct File {
     ignored: Vec<String>,
 }
 
+/// What stands in a file now.
+struct Read {
+    path: Arc<Path>,
+    /// None for standard input that was read before.
+    content: Option<Vec<u8>>,
+}
+
 impl Manifests {
     /// Remembers what to read; reads nothing yet.
     pub fn new(paths: &[PathBuf]) -> Self {
@@ -82,7 +89,7 @@ impl Manifests {
         let read = self.read_all()?;
         let mut files = BTreeMap::new();
         let mut order: Vec<Arc<Path>> = Vec::new();
-        for (path, content) in read {
+        for Read { path, content } in read {
             if files.contains_key(&path) {
                 continue;
             }
@@ -94,8 +101,8 @@ impl Manifests {
         Ok(self.loaded(&order))
     }
 
-    /// The content of every file, in order; none for standard input that was read before.
-    fn read_all(&self) -> Result<Vec<(Arc<Path>, Option<Vec<u8>>)>, LoadError> {
+    /// The content of every file, in order.
+    fn read_all(&self) -> Result<Vec<Read>, LoadError> {
         let mut read = Vec::new();
         for path in &self.paths {
             if path == Path::new("-") {
@@ -105,12 +112,15 @@ impl Manifests {
                 } else {
                     Some(standard_input()?)
                 };
-                read.push((path, content));
+                read.push(Read { path, content });
                 continue;
             }
             for file in find(path)? {
                 match fs::read(&file) {
-                    Ok(content) => read.push((file.into(), Some(content))),
+                    Ok(content) => read.push(Read {
+                        path: file.into(),
+                        content: Some(content),
+                    }),
                     // It was there a moment ago: it is gone now.
                     Err(error) if error.kind() == io::ErrorKind::NotFound && file != *path => {}
                     Err(source) => return Err(LoadError { path: file, source }),
@@ -173,7 +183,7 @@ fn read(path: &Arc<Path>, content: &[u8], earlier: Option<File>) -> File {
     };
     let mut problems: Vec<Problem> = errors
         .into_iter()
-        .map(|error| broken(path, error, earlier.is_some()))
+        .map(|error| broken(path, &error, earlier.is_some()))
         .collect();
     if let (false, Some(earlier)) = (problems.is_empty(), earlier) {
         return File {
@@ -198,13 +208,9 @@ fn read(path: &Arc<Path>, content: &[u8], earlier: Option<File>) -> File {
 
 fn not_text(content: &[u8], offset: usize) -> yaml::SyntaxError {
     let before = content.get(..offset).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before
-        .iter()
-        .rev()
-        .take_while(|byte| **byte != b'\n')
-        .count()
-        + 1;
+    let lines = before.split(|byte| *byte == b'\n');
+    let column = lines.clone().next_back().map_or(0, <[u8]>::len) + 1;
+    let line = lines.count();
     let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
     yaml::SyntaxError {
         line: number(line),
@@ -213,7 +219,7 @@ fn not_text(content: &[u8], offset: usize) -> yaml::SyntaxError {
     }
 }
 
-fn broken(path: &Arc<Path>, error: yaml::SyntaxError, keeps: bool) -> Problem {
+fn broken(path: &Arc<Path>, error: &yaml::SyntaxError, keeps: bool) -> Problem {
     let kept = if keeps {
         "; the file's former objects are kept"
     } else {
@@ -259,7 +265,7 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 /// Goes through a directory in name order. Links are followed, but never back up; hidden entries are left out, as
-/// mounted ConfigMaps keep their former generations there.
+/// mounted `ConfigMap`s keep their former generations there.
 fn walk(
     directory: &Path,
     above: &mut Vec<PathBuf>,

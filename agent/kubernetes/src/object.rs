@@ -8,13 +8,14 @@ use k8s_openapi::api::networking::v1 as api;
 use sluice_policy::{Labels, Namespace, NetworkPolicy, Node as PolicyNode};
 
 use crate::field::{Checked, Field, Report};
+use crate::kinds::{KINDS, Kind, Read, serves};
 use crate::labels::labels;
+use crate::metadata::{Names, check_metadata, title};
 use crate::node::{Node, Value, quote};
 use crate::pod::{self, PodDraft};
 use crate::policy::network_policy;
 use crate::problem::{Origin, Problem};
 use crate::service::{self, ServiceDraft};
-use crate::syntax;
 use crate::workload::{self, Copies};
 
 /// An object of a used kind.
@@ -63,82 +64,6 @@ pub(crate) struct Decoded {
     /// Kinds passed over, one entry per object.
     pub(crate) ignored: Vec<String>,
 }
-
-/// A kind that is used.
-struct Kind {
-    name: &'static str,
-    group: &'static str,
-    /// None where every version is as good, as nothing of it is read.
-    version: Option<&'static str>,
-    namespaced: bool,
-    /// What its names must look like.
-    is_name: fn(&str) -> bool,
-    read: Read,
-}
-
-/// How a kind is read.
-#[derive(Clone, Copy)]
-enum Read {
-    Namespace,
-    Node,
-    Pod,
-    Workload,
-    Service,
-    Policy,
-    /// Used, but not evaluated by this release.
-    Unsupported,
-}
-
-const KINDS: &[Kind] = {
-    const fn kind(
-        name: &'static str,
-        group: &'static str,
-        version: &'static str,
-        read: Read,
-    ) -> Kind {
-        Kind {
-            name,
-            group,
-            version: Some(version),
-            namespaced: true,
-            is_name: syntax::is_dns_subdomain,
-            read,
-        }
-    }
-    const fn unsupported(name: &'static str) -> Kind {
-        Kind {
-            version: None,
-            namespaced: false,
-            ..kind(name, "policy.networking.k8s.io", "", Read::Unsupported)
-        }
-    }
-    &[
-        Kind {
-            namespaced: false,
-            is_name: syntax::is_dns_label,
-            ..kind("Namespace", "", "v1", Read::Namespace)
-        },
-        Kind {
-            namespaced: false,
-            ..kind("Node", "", "v1", Read::Node)
-        },
-        kind("Pod", "", "v1", Read::Pod),
-        Kind {
-            is_name: syntax::is_service_name,
-            ..kind("Service", "", "v1", Read::Service)
-        },
-        kind("Deployment", "apps", "v1", Read::Workload),
-        kind("StatefulSet", "apps", "v1", Read::Workload),
-        kind("DaemonSet", "apps", "v1", Read::Workload),
-        kind("ReplicaSet", "apps", "v1", Read::Workload),
-        kind("Job", "batch", "v1", Read::Workload),
-        kind("CronJob", "batch", "v1", Read::Workload),
-        kind("NetworkPolicy", "networking.k8s.io", "v1", Read::Policy),
-        unsupported("AdminNetworkPolicy"),
-        unsupported("BaselineAdminNetworkPolicy"),
-        unsupported("ClusterNetworkPolicy"),
-    ]
-};
 
 /// Reads a document: an object, or a list of objects.
 pub(crate) fn decode(document: &Node, file: &Arc<Path>) -> Decoded {
@@ -199,15 +124,14 @@ fn visit(node: &Node, within: Option<Heading<'_>>, file: &Arc<Path>, decoded: &m
 fn headless(node: &Node, heading: Heading<'_>, file: &Arc<Path>) -> Vec<Problem> {
     let report = Report::new(Arc::clone(file), "document".to_owned());
     let root = Field::root(node, &report);
-    if root.object().is_ok() {
-        for (key, found) in [("apiVersion", heading.api_version), ("kind", heading.kind)] {
-            match root.get(key) {
-                None if found.is_empty() => drop(root.missing(key)),
-                Some(field) if found.is_empty() => {
-                    drop(field.text().map(|_empty| field.wrong("must not be empty")))
-                }
-                _ => {}
-            }
+    let empty = [("apiVersion", heading.api_version), ("kind", heading.kind)];
+    let empty = empty.into_iter().filter(|(_, found)| found.is_empty());
+    let is_object = root.object().is_ok();
+    for (key, _) in empty.filter(|_| is_object) {
+        if let Some(field) = root.get(key) {
+            let _ = field.text().map(|_empty| field.wrong("must not be empty"));
+        } else {
+            root.missing(key);
         }
     }
     report.into_problems()
@@ -262,13 +186,6 @@ fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decode
     decoded.problems.extend(report.into_problems());
 }
 
-/// Whether an object of that group is ours to judge. Former groups of a kind are, as passing over a policy would open
-/// what it closes.
-fn serves(kind: &Kind, group: &str) -> bool {
-    kind.group == group
-        || (group == "extensions" && matches!(kind.group, "apps" | "networking.k8s.io"))
-}
-
 /// Turns a valid policy into the API's own type, with its defaults.
 fn finish(content: Content, node: &Node, report: &Report) -> Content {
     let Content::Policy(policy, _) = content else {
@@ -319,18 +236,16 @@ fn default(object: &mut api::NetworkPolicy, policy: &NetworkPolicy) {
 }
 
 fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Content> {
-    let _ = root.object();
+    if !matches!(kind.read, Read::Policy) {
+        let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
+    }
     check_metadata(root, kind, names);
     match kind.read {
-        Read::Namespace => {
-            let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
-            Some(Content::Namespace(Namespace {
-                name: Arc::clone(&names.name),
-                labels: namespace_labels(root, names),
-            }))
-        }
+        Read::Namespace => Some(Content::Namespace(Namespace {
+            name: Arc::clone(&names.name),
+            labels: namespace_labels(root, names),
+        })),
         Read::Node => {
-            let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
             let (name, labels, addresses) = (
                 Arc::clone(&names.name),
                 own_labels(root),
@@ -342,19 +257,10 @@ fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Content> {
                 addresses,
             }))
         }
-        Read::Pod => {
-            let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
-            Some(Content::Pods(Copies::One, Box::new(pod::pod(root))))
-        }
-        Read::Workload => {
-            let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
-            workload::workload(root, kind.name)
-                .map(|(copies, draft)| Content::Pods(copies, Box::new(draft)))
-        }
-        Read::Service => {
-            let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
-            Some(Content::Service(Box::new(service::service(root))))
-        }
+        Read::Pod => Some(Content::Pods(Copies::One, Box::new(pod::pod(root)))),
+        Read::Workload => workload::workload(root, kind.name)
+            .map(|(copies, draft)| Content::Pods(copies, Box::new(draft))),
+        Read::Service => Some(Content::Service(Box::new(service::service(root)))),
         Read::Policy => {
             let policy =
                 network_policy(root, Arc::clone(&names.namespace), Arc::clone(&names.name));
@@ -406,107 +312,4 @@ fn node_addresses(root: &Field<'_>) -> Vec<IpAddr> {
         .filter(|item| is_ip(item))
         .filter_map(|item| read(item).ok())
         .collect()
-}
-
-/// What an object is called, as far as that can be read.
-struct Names {
-    namespace: Arc<str>,
-    name: Arc<str>,
-}
-
-impl Names {
-    fn of(node: &Node, kind: &Kind) -> Self {
-        let metadata = node.entry("metadata").map(|entry| &entry.node);
-        let text = |key| {
-            metadata
-                .and_then(|metadata| metadata.text(key))
-                .filter(|text| !text.is_empty())
-        };
-        let namespace = if kind.namespaced {
-            text("namespace").unwrap_or("default")
-        } else {
-            ""
-        };
-        // A policy isolates even where it has no name; its line tells it from others.
-        let name = text("name").map_or_else(
-            || format!("(unnamed, line {})", node.line).into(),
-            Arc::from,
-        );
-        Self {
-            namespace: namespace.into(),
-            name,
-        }
-    }
-
-    fn title(&self, kind: &Kind) -> String {
-        title(kind.name, &self.namespace, &self.name)
-    }
-
-    /// Whether an object of that name can be in the world: any policy, as it fails closed.
-    fn are_usable(&self, kind: &Kind) -> bool {
-        matches!(kind.read, Read::Policy)
-            || ((kind.is_name)(&self.name)
-                && (!kind.namespaced || syntax::is_dns_label(&self.namespace)))
-    }
-}
-
-fn title(kind: &str, namespace: &str, name: &str) -> String {
-    let separator = if namespace.is_empty() { "" } else { "/" };
-    format!("{kind} {namespace}{separator}{name}")
-}
-
-/// The fields that every object's metadata can have.
-const METADATA: &[&str] = &[
-    "name",
-    "generateName",
-    "namespace",
-    "selfLink",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-    "managedFields",
-    "clusterName",
-];
-
-fn check_metadata(root: &Field<'_>, kind: &Kind, names: &Names) {
-    let Some(metadata) = root.get("metadata") else {
-        root.missing("metadata");
-        return;
-    };
-    let _ = metadata.only(METADATA);
-    if !metadata.is_object() {
-        return;
-    }
-    match metadata.get("name").map(|field| (field.text(), field)) {
-        None => drop(metadata.missing("name")),
-        Some((Ok(text), field)) if !(kind.is_name)(text) => drop(field.wrong(bad_name(kind, text))),
-        Some(_) => {}
-    }
-    if let Some(field) = metadata.get("namespace").filter(|_| kind.namespaced)
-        && let Ok(text) = field.text()
-        && !syntax::is_dns_label(&names.namespace)
-    {
-        field.wrong(format!(
-            "must be a DNS label (lowercase letters, digits and '-', at most 63), got {}",
-            quote(text)
-        ));
-    }
-}
-
-fn bad_name(kind: &Kind, text: &str) -> String {
-    let wanted = match kind.read {
-        Read::Namespace => "a DNS label (lowercase letters, digits and '-', at most 63)",
-        Read::Service => {
-            "a DNS label that starts with a letter (lowercase letters, digits and '-', at most 63)"
-        }
-        _ => "a DNS subdomain (lowercase letters, digits, '-' and '.', at most 253)",
-    };
-    format!("must be {wanted}, got {}", quote(text))
 }

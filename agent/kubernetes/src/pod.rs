@@ -149,7 +149,7 @@ fn read_status(status: &Field<'_>, draft: &mut PodDraft) {
     let _ = status.at_least(&["podIP", "podIPs", "phase", "hostIP", "hostIPs"]);
     draft.ended = match status.get("phase").map(|field| (field.text(), field)) {
         Some((Ok("Succeeded" | "Failed"), _)) => true,
-        Some((Ok("Pending" | "Running" | "Unknown"), _)) | None => false,
+        None | Some((Err(_) | Ok("Pending" | "Running" | "Unknown"), _)) => false,
         Some((Ok(_), field)) => {
             field.wrong(format!(
                 "must be Pending, Running, Succeeded, Failed or Unknown, got {}",
@@ -157,7 +157,6 @@ fn read_status(status: &Field<'_>, draft: &mut PodDraft) {
             ));
             false
         }
-        Some((Err(_), _)) => false,
     };
     let places: Vec<Field<'_>> = match status.get("podIPs") {
         Some(field) => field

@@ -1,4 +1,4 @@
-//! NetworkPolicies: what is valid as it is meant, and what is not failed closed.
+//! `NetworkPolicy` objects: what is valid as it is meant, and what is not failed closed.
 //!
 //! Failing closed means that a policy isolates whatever it may have meant to select, and that of its rules only those
 //! parts allow that could be read: an unreadable `podSelector` selects the whole namespace, unreadable `policyTypes` are
@@ -90,8 +90,8 @@ fn policy_types(field: &Field<'_>) -> Checked<Types> {
             Ok("Ingress") => types.ingress = true,
             Ok("Egress") => types.egress = true,
             Ok(_) => {
-                outcome =
-                    Err(item.wrong(format!("must be Ingress or Egress, got {}", item.shown())))
+                let message = format!("must be Ingress or Egress, got {}", item.shown());
+                outcome = Err(item.wrong(message));
             }
             Err(reported) => outcome = Err(reported),
         }

@@ -79,7 +79,7 @@ fn selected_template(spec: &Field<'_>) -> Option<PodDraft> {
     let draft = template(spec)?;
     match required(spec, "selector").map(|field| (selector(&field), field)) {
         Some((Ok(selector), field)) if selector.requirements.is_empty() => {
-            drop(field.wrong("must not be empty"))
+            field.wrong("must not be empty");
         }
         Some((Ok(selector), field)) if !matches(&selector, &draft.labels) => {
             field.wrong("does not match the labels of the template");

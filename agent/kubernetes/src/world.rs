@@ -44,8 +44,8 @@ pub struct Service {
     pub namespace: Arc<str>,
     /// `metadata.name`.
     pub name: Arc<str>,
-    /// `spec.clusterIPs`, or addresses from 10.96.0.0/16 and fd00:10:96::/112 in order of declaration; empty for
-    /// headless Services and for those of the type ExternalName.
+    /// `spec.clusterIPs`, or addresses from 10.96.0.0/16 and `fd00:10:96::/112` in order of declaration; empty for
+    /// headless Services and for those of the type `ExternalName`.
     pub addresses: Vec<IpAddr>,
     /// `spec.selector`: labels that its pods have, in its own namespace; empty where it has no pods of its own.
     pub selector: Labels,

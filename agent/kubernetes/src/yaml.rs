@@ -390,14 +390,14 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let previous = format!("*a{}, ", level - 1).repeat(10);
-            bomb += &format!("a{level}: &a{level} [{previous}]\n");
+            bomb.extend([format!("a{level}: &a{level} [{previous}]\n")]);
         }
         assert!(parse(&bomb).1[0].message.contains("too much"));
         assert!(!parse(&"[".repeat(100_000)).1.is_empty());
         assert!(!parse(&"- ".repeat(100_000)).1.is_empty());
         let mut chain = "a0: &a0 [x]\n".to_owned();
         for level in 1..1000 {
-            chain += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+            chain.extend([format!("a{level}: &a{level} [*a{}]\n", level - 1)]);
         }
         assert!(parse(&chain).1[0].message.contains("deeply"));
         assert!(!parse("a: &a [*a]").1.is_empty());

@@ -22,7 +22,7 @@ fn closed(spec: &str) -> NetworkPolicy {
 #[track_caller]
 fn one_rule(spec: &str) -> Rule {
     let policy = closed(spec);
-    let [rule] = policy.ingress.as_deref().unwrap() else {
+    let [rule] = policy.ingress.as_deref().expect("isolated") else {
         panic!("{policy:?}")
     };
     rule.clone()

@@ -397,7 +397,7 @@ struct Directory(tempfile::TempDir);
 
 impl Directory {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
     fn path(&self) -> &Path {
@@ -406,12 +406,12 @@ impl Directory {
 
     fn write(&self, name: &str, text: &str) {
         let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, text).expect("a written file");
     }
 
     fn remove(&self, name: &str) {
-        fs::remove_file(self.path().join(name)).unwrap();
+        fs::remove_file(self.path().join(name)).expect("a file to remove");
     }
 
     fn manifests(&self) -> Manifests {

@@ -11,7 +11,7 @@ fn problems(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A NetworkPolicy with a spec in flow style; the spec stands on line 4.
+/// A `NetworkPolicy` with a spec in flow style; the spec stands on line 4.
 fn policy(spec: &str) -> String {
     format!(
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p, namespace: x}}\nspec: {spec}\n"

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Isolation, Namespace, NetworkPolicy, Node, Pod, PodName, Snapshot};
+use crate::objects::{Objects, Touched};
+use crate::review::review;
+use crate::{Counts, Isolation, Namespace, NetworkPolicy, Node, Pod, PodName, Snapshot};
 
 /// Whose verdicts an index is asked for: the pods that are subjects of policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +44,12 @@ pub enum Event {
 pub struct Changes {
     /// The pods of the scope whose verdicts can be different now, and no others.
     pub pods: BTreeSet<PodName>,
-    /// The addresses whose verdicts can be different now: those of `pods`, and of every pod of the cluster that
-    /// came, went, or matches other selectors now. Their epochs are to be raised.
+    /// An end of every tuple whose verdict can be different now, and as few others as can be: the addresses of pods
+    /// that came or went, of pods whose own rules changed, of peers that rules see differently now, and of nodes that
+    /// came or went. A pod of `pods` that merely sees such a peer keeps its own addresses out of here, so that churn
+    /// among its peers does not touch what it has to do with others. Their epochs are to be raised.
     pub addresses: BTreeSet<IpAddr>,
-    /// Addresses of the scope's pods whose isolation is different now; none where no such pod is there any more.
+    /// Sorted by address: addresses of the scope's pods whose isolation is different now; none where no such pod is there any more.
     pub isolation: Vec<(IpAddr, Option<Isolation>)>,
 }
 
@@ -57,21 +61,37 @@ impl Changes {
 }
 
 /// All objects known, compiled. The single writer: not `Clone`.
-pub struct Index {}
+pub struct Index {
+    objects: Objects,
+    published: Arc<Snapshot>,
+}
 
 impl Index {
     /// An index of nothing: everything is allowed by default.
-    pub fn new(_scope: Scope) -> Self {
-        todo!()
+    pub fn new(scope: Scope) -> Self {
+        let objects = Objects::new(scope);
+        let published = Arc::new(objects.snapshot(Counts::default()));
+        Self { objects, published }
     }
 
     /// Takes a batch of events in and publishes one snapshot for all of them.
-    pub fn apply(&mut self, _events: impl IntoIterator<Item = Event>) -> Changes {
-        todo!()
+    pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
+        let mut touched = Touched::default();
+        for event in events {
+            self.objects.take(event, &mut touched);
+        }
+        if !touched.anything {
+            return Changes::default();
+        }
+        let recompiled = self.objects.settle(&mut touched);
+        let new = self.objects.snapshot(Counts::default());
+        let (changes, counts) = review(&self.objects, &self.published, &new, &touched, &recompiled);
+        self.published = Arc::new(Snapshot { counts, ..new });
+        changes
     }
 
     /// The state after the last batch.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        todo!()
+        Arc::clone(&self.published)
     }
 }

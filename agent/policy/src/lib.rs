@@ -5,16 +5,30 @@
 //! to share, and the one place where a [`Tuple`] becomes a [`Verdict`].
 #![forbid(unsafe_code)]
 
+mod address;
+mod compile;
+mod cow;
+mod evaluate;
+mod identity;
 mod index;
+mod intern;
 mod object;
+mod objects;
+mod ports;
+mod review;
+mod same;
+mod selection;
+mod settle;
+mod slab;
 mod snapshot;
+mod table;
 mod tuple;
 mod verdict;
 
 pub use index::{Changes, Event, Index, Scope};
 pub use object::{
-    ContainerPort, Labels, Namespace, NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName, PolicyId, Port,
-    PortMatch, Ports, Requirement, Rule, Selector, Namespaces,
+    ContainerPort, Labels, Namespace, Namespaces, NetworkPolicy, Node, Operator, Peer, Peers, Pod,
+    PodName, PolicyId, Port, PortMatch, Ports, Requirement, Rule, Selector,
 };
 pub use snapshot::{Counts, Isolation, Snapshot};
 pub use tuple::{Protocol, Tuple};

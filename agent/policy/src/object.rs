@@ -221,7 +221,9 @@ impl fmt::Display for PolicyId {
         match self {
             Self::NetworkPolicy { namespace, name } => write!(f, "{namespace}/{name}"),
             Self::AdminNetworkPolicy(name) => write!(f, "AdminNetworkPolicy/{name}"),
-            Self::BaselineAdminNetworkPolicy(name) => write!(f, "BaselineAdminNetworkPolicy/{name}"),
+            Self::BaselineAdminNetworkPolicy(name) => {
+                write!(f, "BaselineAdminNetworkPolicy/{name}")
+            }
             Self::ClusterNetworkPolicy(name) => write!(f, "ClusterNetworkPolicy/{name}"),
         }
     }

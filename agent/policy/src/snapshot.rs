@@ -1,8 +1,16 @@
 //! What readers see.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::{Pod, Step, Tuple, Verdict};
+use crate::address::Address;
+use crate::cow::{AddressMap, CowVec};
+use crate::evaluate::Connection;
+use crate::identity::IdentityId;
+use crate::selection::SelectionId;
+use crate::table::Tables;
+use crate::{Direction, Pod, Step, Tuple, Verdict};
 
 /// In which directions policies isolate a pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,36 +35,139 @@ pub struct Counts {
 }
 
 /// An immutable state of the index. Reading never waits and never allocates, but for [`Snapshot::trace`].
-pub struct Snapshot {}
+///
+/// Snapshots are equal where every tuple has the same verdict in both, however each of them came about.
+pub struct Snapshot {
+    pub(crate) addresses: AddressMap<Entry>,
+    pub(crate) identities: CowVec<IdentityView>,
+    pub(crate) counts: Counts,
+}
+
+/// What is behind an address.
+#[derive(Clone, Default)]
+pub(crate) struct Entry {
+    /// The pod that has it.
+    pub(crate) pod: Option<Arc<PodView>>,
+    /// The names of the nodes that have it, sorted. Behind one pointer, so that an entry is half a cache line.
+    #[expect(clippy::rc_buffer, reason = "a slice would make the entry wider")]
+    pub(crate) nodes: Option<Arc<Vec<Arc<str>>>>,
+}
+
+/// A pod and what the index found out about it.
+pub(crate) struct PodView {
+    /// The object.
+    pub(crate) pod: Pod,
+    /// Its namespace and labels.
+    pub(crate) identity: IdentityId,
+    /// Whether it is of the scope.
+    pub(crate) local: bool,
+}
+
+/// What the index found out about an identity.
+#[derive(Clone, Default)]
+pub(crate) struct IdentityView {
+    /// The selections that it belongs to, sorted.
+    pub(crate) selections: Option<Arc<[SelectionId]>>,
+    /// The rules that apply to its pods of the scope; none where there are no such pods or no such rules.
+    pub(crate) tables: Option<Arc<Tables>>,
+}
 
 impl Snapshot {
     /// Whether a connection may open, and who says so.
-    pub fn evaluate(&self, _tuple: &Tuple) -> Verdict<'_> {
-        todo!()
+    pub fn evaluate(&self, tuple: &Tuple) -> Verdict<'_> {
+        let connection = Connection::of(self, tuple);
+        Verdict {
+            egress: connection.decide(Direction::Egress),
+            ingress: connection.decide(Direction::Ingress),
+        }
     }
 
     /// How [`Snapshot::evaluate`] came to its verdict: every tier asked, egress first.
-    pub fn trace(&self, _tuple: &Tuple) -> Vec<Step<'_>> {
-        todo!()
+    pub fn trace(&self, tuple: &Tuple) -> Vec<Step<'_>> {
+        let connection = Connection::of(self, tuple);
+        let mut steps = connection.explain(Direction::Egress);
+        steps.extend(connection.explain(Direction::Ingress));
+        steps
     }
 
-    /// The pod that has an address, if any has.
-    pub fn pod_at(&self, _address: IpAddr) -> Option<&Pod> {
-        todo!()
+    /// The pod that has an address, if any has. Addresses of host-network pods are their node's.
+    pub fn pod_at(&self, address: IpAddr) -> Option<&Pod> {
+        Some(&self.owner(address.into())?.pod)
     }
 
     /// How an address of the scope is isolated; none where no pod of the scope has it.
-    pub fn isolation(&self, _address: IpAddr) -> Option<Isolation> {
-        todo!()
+    pub fn isolation(&self, address: IpAddr) -> Option<Isolation> {
+        self.isolation_of(self.owner(address.into())?)
     }
 
-    /// Every address of the scope's pods, with its isolation.
+    /// Every address of the scope's pods, with its isolation, in no order.
     pub fn local_addresses(&self) -> impl Iterator<Item = (IpAddr, Isolation)> + '_ {
-        std::iter::empty()
+        self.addresses.iter().filter_map(|(address, entry)| {
+            Some((address.into(), self.isolation_of(entry.pod.as_deref()?)?))
+        })
     }
 
     /// How much it holds.
     pub fn counts(&self) -> Counts {
-        todo!()
+        self.counts
+    }
+
+    /// The pod that has an address.
+    pub(crate) fn owner(&self, address: Address) -> Option<&PodView> {
+        self.addresses.get(address)?.pod.as_deref()
+    }
+
+    /// The tables of a pod of the scope.
+    pub(crate) fn tables(&self, pod: &PodView) -> Option<&Arc<Tables>> {
+        self.identities
+            .get(pod.identity)?
+            .tables
+            .as_ref()
+            .filter(|_| pod.local)
+    }
+
+    /// The selections that a pod belongs to.
+    pub(crate) fn selections(&self, pod: &PodView) -> &[SelectionId] {
+        self.identities
+            .get(pod.identity)
+            .and_then(|view| view.selections.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// How a pod is isolated; none where it is not of the scope.
+    pub(crate) fn isolation_of(&self, pod: &PodView) -> Option<Isolation> {
+        let isolation = self
+            .tables(pod)
+            .map_or(Isolation::default(), |tables| Isolation {
+                ingress: tables.ingress.is_some(),
+                egress: tables.egress.is_some(),
+            });
+        pod.local.then_some(isolation)
+    }
+}
+
+impl Entry {
+    /// The names of the nodes that have the address.
+    pub(crate) fn nodes(&self) -> &[Arc<str>] {
+        self.nodes.as_ref().map_or(&[], |nodes| nodes)
+    }
+}
+
+impl PartialEq for Entry {
+    /// Identity of the pod, not its equality: entries are compared to see whether they are empty.
+    fn eq(&self, other: &Self) -> bool {
+        let same_pod = match (&self.pod, &other.pod) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same_pod && self.nodes == other.nodes
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
     }
 }

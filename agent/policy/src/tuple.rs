@@ -64,6 +64,10 @@ pub struct Tuple {
 
 impl fmt::Display for Tuple {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} > {} {}/{}", self.source, self.destination, self.port, self.protocol)
+        write!(
+            f,
+            "{} > {} {}/{}",
+            self.source, self.destination, self.port, self.protocol
+        )
     }
 }

@@ -53,11 +53,19 @@ pub struct Decision<'s> {
 
 impl Decision<'_> {
     /// The outcome where no policy applies.
-    pub const DEFAULT: Decision<'static> =
-        Decision { action: Action::Allow, tier: Tier::Default, policy: None, rule: None };
+    pub const DEFAULT: Decision<'static> = Decision {
+        action: Action::Allow,
+        tier: Tier::Default,
+        policy: None,
+        rule: None,
+    };
     /// The outcome where policies do not apply.
-    pub const EXEMPT: Decision<'static> =
-        Decision { action: Action::Allow, tier: Tier::Exempt, policy: None, rule: None };
+    pub const EXEMPT: Decision<'static> = Decision {
+        action: Action::Allow,
+        tier: Tier::Exempt,
+        policy: None,
+        rule: None,
+    };
 }
 
 /// Both directions' outcomes: a connection needs egress of its source and ingress of its destination.

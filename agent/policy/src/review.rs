@@ -1,0 +1,373 @@
+//! What a batch changed: the old snapshot against the new one, at the places that the batch touched.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
+
+use crate::address::Address;
+use crate::identity::IdentityId;
+use crate::objects::{Objects, Touched};
+use crate::selection::SelectionId;
+use crate::snapshot::PodView;
+use crate::table::{Peer, Table};
+use crate::{Changes, ContainerPort, Counts, Isolation, PodName, Snapshot};
+
+/// What is different, and how many pods of the scope there are now.
+pub(crate) fn review(
+    objects: &Objects,
+    old: &Snapshot,
+    new: &Snapshot,
+    touched: &Touched,
+    recompiled: &HashSet<IdentityId>,
+) -> (Changes, Counts) {
+    let mut review = Review {
+        objects,
+        old,
+        new,
+        recompiled,
+        changes: Changes::default(),
+        isolation: BTreeMap::new(),
+        listed: HashSet::default(),
+        affected: HashMap::default(),
+    };
+    touched
+        .addresses
+        .iter()
+        .for_each(|address| review.address(*address));
+    recompiled
+        .iter()
+        .for_each(|identity| review.recompiled(*identity));
+    let counts = review.counts();
+    let isolation = review.isolation.into_iter().collect();
+    (
+        Changes {
+            isolation,
+            ..review.changes
+        },
+        counts,
+    )
+}
+
+struct Review<'r> {
+    objects: &'r Objects,
+    old: &'r Snapshot,
+    new: &'r Snapshot,
+    /// Identities that other rules apply to. All their pods and addresses are in the changes, so whatever else
+    /// happened to their peers adds nothing.
+    recompiled: &'r HashSet<IdentityId>,
+    changes: Changes,
+    isolation: BTreeMap<IpAddr, Option<Isolation>>,
+    /// Identities all of whose pods are in the changes, for a change of a peer.
+    listed: HashSet<IdentityId>,
+    /// Pods of the scope, then or now, that may count differently; how they were, where that is known to differ.
+    affected: HashMap<PodName, Option<&'r PodView>>,
+}
+
+/// What was and is behind an address.
+#[derive(Clone, Copy)]
+struct Owners<'r> {
+    address: Address,
+    was: Option<&'r PodView>,
+    is: Option<&'r PodView>,
+}
+
+impl<'r> Review<'r> {
+    fn address(&mut self, address: Address) {
+        let owners = Owners {
+            address,
+            was: self.old.owner(address),
+            is: self.new.owner(address),
+        };
+        self.note_isolation(owners);
+        self.note_affected(owners);
+        self.owner(owners);
+        // Without a rule from before there is nobody to whom a peer can look different.
+        if self.old.counts.isolated > 0 {
+            self.peer(owners);
+        }
+        self.nodes(address);
+    }
+
+    /// An address as a subject.
+    fn owner(&mut self, Owners { address, was, is }: Owners<'r>) {
+        let differs = match (was, is) {
+            (None, None) => false,
+            (Some(was), Some(is)) if was.pod.name == is.pod.name => self.is_other_subject(was, is),
+            _ => true,
+        };
+        if differs {
+            self.changes.addresses.insert(address.into());
+            for pod in [was, is].into_iter().flatten().filter(|pod| pod.local) {
+                self.changes.pods.insert(pod.pod.name.clone());
+            }
+        }
+    }
+
+    fn is_other_subject(&self, was: &PodView, is: &PodView) -> bool {
+        if was.local != is.local {
+            return true;
+        }
+        let tables = (self.old.tables(was), self.new.tables(is));
+        let names = |table: &Table| !table.resolves_alike(&was.pod.ports, &is.pod.ports);
+        is.local
+            && (was.pod.node != is.pod.node
+                || tables.0 != tables.1
+                || tables
+                    .1
+                    .and_then(|tables| tables.ingress.as_ref())
+                    .is_some_and(names))
+    }
+
+    /// An address as a peer of pods whose own rules stay.
+    fn peer(&mut self, owners: Owners<'r>) {
+        let was = owners.was.map_or(&[][..], |pod| self.old.selections(pod));
+        let is = owners.is.map_or(&[][..], |pod| self.new.selections(pod));
+        for selection in difference(was, is) {
+            let users = self
+                .objects
+                .selections
+                .get(selection)
+                .map(|selection| &selection.users);
+            users
+                .into_iter()
+                .flatten()
+                .for_each(|user| self.peer_of(*user, owners, (was, is)));
+        }
+        if ports(owners.was) != ports(owners.is) {
+            self.objects
+                .namers
+                .iter()
+                .for_each(|user| self.peer_of(*user, owners, (was, is)));
+        }
+    }
+
+    /// An address as a peer of the pods of one identity.
+    fn peer_of(
+        &mut self,
+        user: IdentityId,
+        owners: Owners<'r>,
+        selections: (&[SelectionId], &[SelectionId]),
+    ) {
+        let raised = self.changes.addresses.contains(&owners.address.into());
+        if self.recompiled.contains(&user) || (raised && self.listed.contains(&user)) {
+            return;
+        }
+        if self.sees_alike(user, owners, selections) {
+            return;
+        }
+        self.changes.addresses.insert(owners.address.into());
+        let names = [owners.was, owners.is].map(|pod| pod.map(|pod| &pod.pod.name));
+        let Some(identity) = self.objects.identities.get(user) else {
+            return;
+        };
+        // A pod is exempt from its own rules.
+        let others = identity
+            .local
+            .iter()
+            .filter(|name| !names.contains(&Some(*name)));
+        let others: Vec<_> = others
+            .filter(|name| self.owns_an_address(name))
+            .cloned()
+            .collect();
+        if others.len() == identity.local.len() {
+            self.listed.insert(user);
+        }
+        self.changes.pods.extend(others);
+    }
+
+    /// Whether the rules of an identity say the same about what was and what is behind an address.
+    fn sees_alike(
+        &self,
+        user: IdentityId,
+        owners: Owners<'_>,
+        (was, is): (&[SelectionId], &[SelectionId]),
+    ) -> bool {
+        let Some(tables) = self
+            .new
+            .identities
+            .get(user)
+            .and_then(|view| view.tables.as_ref())
+        else {
+            return true;
+        };
+        let [was, is] = [was, is].map(|selections| Peer {
+            address: owners.address,
+            selections,
+        });
+        let declared = (ports(owners.was), ports(owners.is));
+        let ingress = |table: &Table| table.ports_of(was, None) == table.ports_of(is, None);
+        let egress = |table: &Table| {
+            table.ports_of(was, Some(declared.0)) == table.ports_of(is, Some(declared.1))
+        };
+        tables.ingress.as_ref().is_none_or(ingress) && tables.egress.as_ref().is_none_or(egress)
+    }
+
+    /// An address as a node's: a source that the pods of that node cannot refuse.
+    fn nodes(&mut self, address: Address) {
+        let nodes = |snapshot: &'r Snapshot| {
+            snapshot
+                .addresses
+                .get(address)
+                .map_or(&[][..], |entry| entry.nodes())
+        };
+        let differing = difference(nodes(self.old), nodes(self.new));
+        if differing.is_empty() {
+            return;
+        }
+        let mut pods = self.objects.local_pods().filter(|view| {
+            view.pod
+                .node
+                .as_ref()
+                .is_some_and(|node| differing.contains(node))
+                && self.owns_an_address(&view.pod.name)
+        });
+        let Some(first) = pods.next() else { return };
+        let names: Vec<_> = std::iter::once(first)
+            .chain(pods)
+            .map(|view| view.pod.name.clone())
+            .collect();
+        self.changes.addresses.insert(address.into());
+        self.changes.pods.extend(names);
+    }
+
+    /// The pods of an identity whose own rules are others.
+    fn recompiled(&mut self, identity: IdentityId) {
+        let Some(identity) = self.objects.identities.get(identity) else {
+            return;
+        };
+        for view in identity
+            .local
+            .iter()
+            .filter_map(|name| self.objects.pods.get(name))
+        {
+            for address in view
+                .pod
+                .addresses
+                .iter()
+                .map(|address| Address::from(*address))
+            {
+                let owners = Owners {
+                    address,
+                    was: self.old.owner(address),
+                    is: self.new.owner(address),
+                };
+                if owners
+                    .is
+                    .is_some_and(|owner| owner.pod.name == view.pod.name)
+                {
+                    self.changes.addresses.insert(address.into());
+                    self.changes.pods.insert(view.pod.name.clone());
+                    self.note_isolation(owners);
+                    self.note_affected(owners);
+                }
+            }
+        }
+    }
+
+    fn note_isolation(&mut self, Owners { address, was, is }: Owners<'_>) {
+        let was = was.and_then(|pod| self.old.isolation_of(pod));
+        let is = is.and_then(|pod| self.new.isolation_of(pod));
+        if was != is {
+            self.isolation.insert(address.into(), is);
+        }
+    }
+
+    fn note_affected(&mut self, owners: Owners<'r>) {
+        if let Some(was) = owners.was.filter(|pod| pod.local) {
+            self.affected.insert(was.pod.name.clone(), Some(was));
+        }
+        if let Some(is) = owners.is.filter(|pod| pod.local) {
+            self.affected.entry(is.pod.name.clone()).or_insert(None);
+        }
+    }
+
+    /// The counts of the scope, from those before and the pods that count differently.
+    fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            local: self.old.counts.local,
+            isolated: self.old.counts.isolated,
+            ..self.new.counts
+        };
+        let now = |name| self.objects.pods.get(name).map(Arc::as_ref);
+        for (name, was) in &self.affected {
+            if let Some(isolated) = was
+                .or_else(|| now(name))
+                .and_then(|view| standing(self.old, view))
+            {
+                counts.local -= 1;
+                counts.isolated -= usize::from(isolated);
+            }
+            if let Some(isolated) = now(name).and_then(|view| standing(self.new, view)) {
+                counts.local += 1;
+                counts.isolated += usize::from(isolated);
+            }
+        }
+        counts
+    }
+
+    fn owns_an_address(&self, name: &PodName) -> bool {
+        self.objects
+            .pods
+            .get(name)
+            .is_some_and(|view| standing(self.new, view).is_some())
+    }
+}
+
+impl Table {
+    /// Whether every name has the same numbers on both lists of ports.
+    fn resolves_alike(&self, one: &[ContainerPort], other: &[ContainerPort]) -> bool {
+        if !self.has_names() || one == other {
+            return true;
+        }
+        self.named.iter().all(|named| {
+            let numbers = |ports: &[ContainerPort]| {
+                let is_named = |port: &&ContainerPort| {
+                    port.name.as_ref() == Some(&named.name)
+                        && port.protocol.number() == named.protocol
+                };
+                let mut numbers: Vec<u16> = ports
+                    .iter()
+                    .filter(is_named)
+                    .map(|port| port.port)
+                    .collect();
+                numbers.sort_unstable();
+                numbers.dedup();
+                numbers
+            };
+            numbers(one) == numbers(other)
+        })
+    }
+}
+
+/// Whether a pod of the scope has an address, and if so, whether it is isolated.
+fn standing(snapshot: &Snapshot, view: &PodView) -> Option<bool> {
+    let owners = view
+        .pod
+        .addresses
+        .iter()
+        .filter_map(|address| snapshot.owner((*address).into()));
+    let isolation = owners
+        .filter(|owner| owner.pod.name == view.pod.name)
+        .find_map(|owner| snapshot.isolation_of(owner));
+    isolation.map(|isolation| isolation.ingress || isolation.egress)
+}
+
+fn ports(pod: Option<&PodView>) -> &[ContainerPort] {
+    pod.map_or(&[], |pod| &pod.pod.ports)
+}
+
+/// What is in one of two sorted slices only.
+fn difference<T: Ord + Clone>(one: &[T], other: &[T]) -> Vec<T> {
+    let only = |these: &[T], those: &[T]| -> Vec<T> {
+        these
+            .iter()
+            .filter(|item| those.binary_search(item).is_err())
+            .cloned()
+            .collect()
+    };
+    let mut difference = only(one, other);
+    difference.extend(only(other, one));
+    difference
+}

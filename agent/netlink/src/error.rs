@@ -2,8 +2,6 @@
 
 use std::io;
 
-use netlink_bindings::utils::ErrorContext;
-
 /// A failed exchange over netlink.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,14 +23,6 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
-    /// The kernel's answer is not what its specification says.
-    #[error("{what}: the kernel's answer has no usable {attribute}")]
-    Answer {
-        /// What was asked for.
-        what: &'static str,
-        /// The attribute that is missing or malformed.
-        attribute: &'static str,
-    },
     /// An argument cannot be expressed in the protocol.
     #[error("{what}: {why}")]
     Argument {
@@ -51,19 +41,12 @@ impl Error {
         }
     }
 
-    pub(crate) fn answer(what: &'static str) -> impl FnOnce(ErrorContext) -> Self {
-        move |context| Self::Answer {
-            what,
-            attribute: context.attr.unwrap_or(context.attrs),
-        }
-    }
-
     /// The kernel's error number, where the kernel gave one.
     pub fn errno(&self) -> Option<rustix::io::Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
             Self::System { source, .. } => rustix::io::Errno::from_io_error(source),
-            Self::Answer { .. } | Self::Argument { .. } => None,
+            Self::Argument { .. } => None,
         }
     }
 }

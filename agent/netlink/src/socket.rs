@@ -117,10 +117,22 @@ impl Socket {
             });
         };
         let mut batch = Batch::new();
-        batch.push(request_type, request.flags(), request.payload());
+        batch.push_with(request_type, request.flags(), |bytes| {
+            bytes.extend_from_slice(request.payload());
+        });
+        self.query(what, batch, |payload| on_reply(R::decode_reply(payload)))
+    }
+
+    /// Sends the one message of `batch`, and hands the body of each reply on.
+    pub(crate) fn query(
+        &mut self,
+        what: &'static str,
+        batch: Batch,
+        mut on_reply: impl FnMut(&[u8]),
+    ) -> Result<Ended, Error> {
         let mut refused = None;
         let ended = self.exchange(what, batch, |answer| match answer {
-            Answer::Reply(payload) => on_reply(R::decode_reply(payload)),
+            Answer::Reply(payload) => on_reply(payload),
             Answer::Refused(refusal) => refused = Some(refusal),
         })?;
         refused.map_or(Ok(ended), |Refusal { errno, message, .. }| {
@@ -242,11 +254,6 @@ impl Batch {
         }
     }
 
-    /// Appends a message with the body `payload`.
-    pub(crate) fn push(&mut self, kind: u16, flags: u16, payload: &[u8]) {
-        self.push_with(kind, flags, |bytes| bytes.extend_from_slice(payload));
-    }
-
     /// Appends a message whose body `write` appends to the bytes that it is given.
     pub(crate) fn push_with(&mut self, kind: u16, flags: u16, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
@@ -266,7 +273,7 @@ impl Batch {
     /// Appends the end of a transaction, which old kernels do not acknowledge: the message before it stays the last.
     pub(crate) fn push_trailer(&mut self, kind: u16, payload: &[u8]) {
         let last = self.last;
-        self.push(kind, 0, payload);
+        self.push_with(kind, 0, |bytes| bytes.extend_from_slice(payload));
         self.last = last;
         self.count -= 1;
     }

@@ -11,6 +11,7 @@ pub mod bpf;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sluice_netlink::{Error, Netns, Route, Rtnetlink, VethEnd};
 
@@ -25,6 +26,15 @@ pub fn privileged() -> bool {
         println!("skipped: making network namespaces needs root");
     }
     root
+}
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
 }
 
 /// A namespace that routes between pods.

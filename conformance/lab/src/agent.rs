@@ -1,0 +1,414 @@
+//! One `sluice agent` as a child process: started, waited for, asked for its status, stopped. What it enforces is its
+//! own business.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use sluice_netlink::Netns;
+
+use crate::warden::Warden;
+
+/// Where each agent serves its metrics: every node has a loopback of its own.
+const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
+/// An agent that is not ready by then has a problem worth reading its log for.
+const READY: Duration = Duration::from_secs(20);
+/// What SIGTERM may take, by its own promise.
+const STOP: Duration = Duration::from_secs(5);
+/// How much of a log is shown.
+const LOG_LINES: usize = 20;
+
+/// With or without the eBPF half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Connections of known pairs stay in the kernel.
+    #[default]
+    Hybrid,
+    /// Every new connection of an isolated pod is queued.
+    Nfqueue,
+}
+
+impl Mode {
+    /// As the agent's flag spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid => "hybrid",
+            Self::Nfqueue => "nfqueue",
+        }
+    }
+}
+
+/// How agents are started.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// The `sluice` binary.
+    pub binary: PathBuf,
+    /// `--mode`.
+    pub mode: Mode,
+    /// More arguments of `sluice agent`.
+    pub arguments: Vec<String>,
+}
+
+/// Why an agent is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It ended by itself: by its exit code the machine cannot do what it needs.
+    #[error("the agent of {node} cannot run on this machine:\n{log}")]
+    Machine {
+        /// Whose agent.
+        node: Arc<str>,
+        /// The end of its log.
+        log: String,
+    },
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// What became of packets (`counters` of `sluice status -o json`), since the agent's maps were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Packets passed by TC on a lease.
+    pub lease_hits: u64,
+    /// Packets passed by TC as replies.
+    pub flow_hits: u64,
+    /// Packets that TC knew nothing about.
+    pub unmatched: u64,
+    /// Packets passed by the gate on a lease.
+    pub gate_lease_hits: u64,
+    /// Packets dropped on a lease.
+    pub deny_lease_hits: u64,
+    /// Packets that the queues saw.
+    pub queued: u64,
+    /// Those of them that were accepted.
+    pub allowed: u64,
+    /// Those of them that were dropped.
+    pub denied: u64,
+    /// Connections that were cut.
+    pub revoked: u64,
+    /// Packets that could not be parsed.
+    pub parse_errors: u64,
+}
+
+impl Counters {
+    /// Name and value of each, in the order of the status document.
+    pub fn fields(&self) -> [(&'static str, u64); 10] {
+        [
+            ("lease_hits", self.lease_hits),
+            ("flow_hits", self.flow_hits),
+            ("unmatched", self.unmatched),
+            ("gate_lease_hits", self.gate_lease_hits),
+            ("deny_lease_hits", self.deny_lease_hits),
+            ("queued", self.queued),
+            ("allowed", self.allowed),
+            ("denied", self.denied),
+            ("revoked", self.revoked),
+            ("parse_errors", self.parse_errors),
+        ]
+    }
+
+    fn combine(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            lease_hits: with(self.lease_hits, other.lease_hits),
+            flow_hits: with(self.flow_hits, other.flow_hits),
+            unmatched: with(self.unmatched, other.unmatched),
+            gate_lease_hits: with(self.gate_lease_hits, other.gate_lease_hits),
+            deny_lease_hits: with(self.deny_lease_hits, other.deny_lease_hits),
+            queued: with(self.queued, other.queued),
+            allowed: with(self.allowed, other.allowed),
+            denied: with(self.denied, other.denied),
+            revoked: with(self.revoked, other.revoked),
+            parse_errors: with(self.parse_errors, other.parse_errors),
+        }
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        self.combine(earlier, u64::saturating_sub)
+    }
+}
+
+impl std::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.combine(other, u64::saturating_add)
+    }
+}
+
+/// The directories and files that an agent is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    pub(crate) manifests: Vec<PathBuf>,
+    pub(crate) bpffs: PathBuf,
+    pub(crate) socket: PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+/// A running agent; killed on drop.
+pub struct Agent {
+    node: Arc<str>,
+    netns: Netns,
+    warden: Arc<Warden>,
+    options: AgentOptions,
+    paths: Paths,
+    child: Child,
+}
+
+impl Agent {
+    /// Starts the agent of `node`, without waiting until it is ready.
+    pub(crate) fn start(
+        node: Arc<str>,
+        netns: Netns,
+        warden: Arc<Warden>,
+        options: AgentOptions,
+        paths: Paths,
+    ) -> Result<Self> {
+        let child = warden.spawn(command(&node, &options, &paths)?, &netns)?;
+        Ok(Self {
+            node,
+            netns,
+            warden,
+            options,
+            paths,
+            child,
+        })
+    }
+
+    /// Whose pods it enforces.
+    pub fn node(&self) -> &Arc<str> {
+        &self.node
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it answers `sluice status`.
+    pub fn socket(&self) -> &Path {
+        &self.paths.socket
+    }
+
+    /// What it has written to standard error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.paths.log).unwrap_or_default()
+    }
+
+    /// Waits until `/readyz` says 200.
+    pub fn wait_ready(&mut self) -> Result<(), StartError> {
+        let limit = Instant::now() + READY;
+        while !self.netns.enter(is_ready).context("ask for readiness")? {
+            if let Some(status) = self.child.try_wait().context("wait for the agent")? {
+                return Err(self.ended(status));
+            }
+            if Instant::now() > limit {
+                let node = &self.node;
+                return Err(anyhow!(
+                    "the agent of {node} is not ready after {READY:?}:\n{}",
+                    self.log_tail()
+                )
+                .into());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// The document of `sluice status -o json`.
+    pub fn status(&self) -> Result<serde_json::Value> {
+        let mut command = bare_command(&self.options.binary);
+        command
+            .args(["status", "-o", "json", "--socket"])
+            .arg(&self.paths.socket);
+        command.arg("--bpffs").arg(&self.paths.bpffs);
+        let child = self.warden.spawn(piped(command), &self.netns)?;
+        let output = child.wait_with_output().context("sluice status")?;
+        if !output.status.success() {
+            bail!(
+                "sluice status: {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        serde_json::from_slice(&output.stdout).context("sluice status: not one JSON document")
+    }
+
+    /// The counters of its status.
+    pub fn counters(&self) -> Result<Counters> {
+        counters(&self.status()?)
+    }
+
+    /// Runs `sluice cleanup` where the agent is or was, and returns what it printed.
+    pub fn cleanup(&self) -> Result<String> {
+        let mut command = bare_command(&self.options.binary);
+        command.arg("cleanup").arg("--bpffs").arg(&self.paths.bpffs);
+        let output = self
+            .warden
+            .spawn(piped(command), &self.netns)?
+            .wait_with_output()
+            .context("sluice cleanup")?;
+        if !output.status.success() {
+            bail!(
+                "sluice cleanup: {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Ends it with SIGTERM; an error where it takes longer than it promises, or says that something went wrong.
+    pub fn stop(&mut self) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).context("stop the agent")?;
+        let limit = Instant::now() + STOP;
+        loop {
+            match self.child.try_wait().context("wait for the agent")? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!(
+                    "the agent of {} ended with {status}:\n{}",
+                    self.node,
+                    self.log_tail()
+                ),
+                None if Instant::now() > limit => {
+                    bail!("the agent of {} does not stop within {STOP:?}", self.node)
+                }
+                None => thread::sleep(Duration::from_millis(2)),
+            }
+        }
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("kill the agent")?;
+        self.child.wait().context("wait for the agent").map(drop)
+    }
+
+    /// Starts it again after it was stopped or killed, and waits until it is ready.
+    pub fn restart(&mut self) -> Result<(), StartError> {
+        self.child = self.warden.spawn(
+            command(&self.node, &self.options, &self.paths)?,
+            &self.netns,
+        )?;
+        self.wait_ready()
+    }
+
+    fn ended(&self, status: ExitStatus) -> StartError {
+        let (node, log) = (Arc::clone(&self.node), self.log_tail());
+        match status.code() {
+            Some(3) => StartError::Machine { node, log },
+            _ => anyhow!("the agent of {node} ended with {status}:\n{log}").into(),
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.kill());
+    }
+}
+
+/// The counters of a status document.
+pub fn counters(status: &serde_json::Value) -> Result<Counters> {
+    let counters = status
+        .get("counters")
+        .context("sluice status: no counters")?;
+    Counters::deserialize(counters).context("sluice status: counters")
+}
+
+fn command(node: &str, options: &AgentOptions, paths: &Paths) -> Result<Command> {
+    let log = File::options().create(true).append(true).open(&paths.log);
+    let log = log.with_context(|| paths.log.display().to_string())?;
+    let mut command = bare_command(&options.binary);
+    command.args(["agent", "--node-name", node, "--mode", options.mode.name()]);
+    for path in &paths.manifests {
+        command.arg("--manifests").arg(path);
+    }
+    command
+        .arg("--bpffs")
+        .arg(&paths.bpffs)
+        .arg("--socket")
+        .arg(&paths.socket);
+    command
+        .args(["--metrics-bind-address", &METRICS.to_string()])
+        .args(&options.arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    Ok(command)
+}
+
+/// `sluice` without anything that the caller's environment tells it.
+fn bare_command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    let of_sluice = |name: &std::ffi::OsStr| {
+        name.to_string_lossy().starts_with("SLUICE_") || name == "NODE_NAME"
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| of_sluice(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn piped(mut command: Command) -> Command {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Asks `/readyz` in the network namespace of the calling thread.
+fn is_ready() -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let timeout = Duration::from_secs(1);
+        let mut stream = TcpStream::connect_timeout(&METRICS, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.split(' ').nth(1) == Some("200"))
+    };
+    ask().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_and_compared() {
+        let text = r#"{"agent": null, "counters": {"lease_hits": 7, "queued": 3, "allowed": 2, "new_one": 1}}"#;
+        let later = counters(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(
+            (later.lease_hits, later.queued, later.allowed, later.denied),
+            (7, 3, 2, 0)
+        );
+        let earlier = Counters {
+            queued: 1,
+            ..Counters::default()
+        };
+        assert_eq!(later.since(earlier).queued, 2);
+        assert_eq!((later + earlier).queued, 4);
+        assert!(counters(&serde_json::json!({})).is_err());
+    }
+}

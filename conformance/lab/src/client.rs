@@ -1,0 +1,251 @@
+//! What asks: a socket in the source pod's namespace, one question, and what came back. How long to wait, and whether
+//! the answer is right, is decided elsewhere.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use sluice_policy::Protocol;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+
+use crate::raw::RawSocket;
+use crate::sctp::{Chunk, Packet};
+use crate::{Family, Reply};
+
+/// The longest name, `NAMESPACE/NAME`, has 63 + 1 + 253 bytes.
+const NAME: u64 = 512;
+/// Client ports go round in the kernel's own ephemeral range.
+const FIRST_PORT: u16 = 32_768;
+/// The last of them.
+const LAST_PORT: u16 = 60_999;
+
+/// The source port of the next probe. One after another, so that no 5-tuple comes back before all of them were used:
+/// what the kernel remembers of an earlier probe must not answer for a later one.
+#[derive(Debug)]
+pub(crate) struct SourcePorts(AtomicU16);
+
+impl Default for SourcePorts {
+    fn default() -> Self {
+        Self(AtomicU16::new(FIRST_PORT))
+    }
+}
+
+impl SourcePorts {
+    fn next(&self) -> u16 {
+        let step = |port| {
+            Some(if port == LAST_PORT {
+                FIRST_PORT
+            } else {
+                port + 1
+            })
+        };
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
+            .unwrap_or_else(|port| port)
+    }
+}
+
+/// A bound socket that has not sent anything yet.
+pub(crate) enum Client {
+    Tcp(OwnedFd),
+    Udp(std::net::UdpSocket),
+    Sctp(OwnedFd, u16),
+}
+
+impl Client {
+    /// Opens a socket at `source`, in the network namespace of the calling thread.
+    pub(crate) fn open(
+        source: IpAddr,
+        protocol: Protocol,
+        ports: &SourcePorts,
+    ) -> io::Result<Self> {
+        loop {
+            match Self::open_at(SocketAddr::new(source, ports.next()), protocol) {
+                // A server of the same pod has it.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn open_at(source: SocketAddr, protocol: Protocol) -> io::Result<Self> {
+        match protocol {
+            Protocol::Tcp => {
+                let family = match Family::of(source.ip()) {
+                    Family::IPv4 => AddressFamily::INET,
+                    Family::IPv6 => AddressFamily::INET6,
+                };
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+                rustix::net::bind(&socket, &source)?;
+                Ok(Self::Tcp(socket))
+            }
+            Protocol::Udp => {
+                let socket = std::net::UdpSocket::bind(source)?;
+                socket.set_nonblocking(true)?;
+                Ok(Self::Udp(socket))
+            }
+            Protocol::Sctp => Ok(Self::Sctp(RawSocket::open(source.ip())?, source.port())),
+            Protocol::Other(number) => Err(io::Error::new(
+                ErrorKind::Unsupported,
+                format!("protocol {number} is not probed"),
+            )),
+        }
+    }
+
+    /// Asks once and waits for as long as it takes. Within a runtime.
+    pub(crate) async fn ask(self, to: SocketAddr) -> Reply {
+        let answer = match self {
+            Self::Sctp(socket, source) => ask_sctp(socket, source, to).await,
+            other => other.connect(to).await.map(|(name, _)| name),
+        };
+        reply(answer)
+    }
+
+    /// Asks once, and keeps what a connection is for these protocols.
+    pub(crate) async fn connect(self, to: SocketAddr) -> io::Result<(String, Conversation)> {
+        match self {
+            Self::Tcp(socket) => connect_tcp(socket, to).await,
+            Self::Udp(socket) => connect_udp(socket, to).await,
+            Self::Sctp(..) => Err(io::Error::new(
+                ErrorKind::Unsupported,
+                "an SCTP probe is a handshake only",
+            )),
+        }
+    }
+}
+
+/// An open connection to a server.
+pub(crate) enum Conversation {
+    Tcp(TcpStream),
+    Udp(UdpSocket),
+}
+
+impl Conversation {
+    /// Says something more, and waits for the answer for as long as it takes.
+    pub(crate) async fn go_on(&mut self) -> io::Result<()> {
+        const WORD: &[u8; 4] = b"more";
+        let mut buffer = [0; NAME as usize];
+        match self {
+            Self::Tcp(stream) => {
+                stream.write_all(WORD).await?;
+                stream.read_exact(&mut buffer[..WORD.len()]).await?;
+            }
+            Self::Udp(socket) => {
+                socket.send(WORD).await?;
+                socket.recv(&mut buffer).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn connect_tcp(socket: OwnedFd, to: SocketAddr) -> io::Result<(String, Conversation)> {
+    let stream = TcpSocket::from_std_stream(socket.into())
+        .connect(to)
+        .await?;
+    stream.set_nodelay(true)?;
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(stream).take(NAME);
+    reader.read_until(b'\n', &mut line).await?;
+    let stream = reader.into_inner().into_inner();
+    match line.strip_suffix(b"\n") {
+        Some(name) => Ok((text(name)?, Conversation::Tcp(stream))),
+        None => Err(io::Error::new(
+            ErrorKind::UnexpectedEof,
+            "the server closed before it had said its name",
+        )),
+    }
+}
+
+async fn connect_udp(
+    socket: std::net::UdpSocket,
+    to: SocketAddr,
+) -> io::Result<(String, Conversation)> {
+    let socket = UdpSocket::from_std(socket)?;
+    socket.connect(to).await?;
+    socket.send(b"who").await?;
+    let mut buffer = [0; NAME as usize];
+    let length = socket.recv(&mut buffer).await?;
+    Ok((text(&buffer[..length])?, Conversation::Udp(socket)))
+}
+
+async fn ask_sctp(socket: OwnedFd, source_port: u16, to: SocketAddr) -> io::Result<String> {
+    let socket = RawSocket::new(socket)?;
+    socket.connect(to.ip())?;
+    let tag = 0x51_0000 | u32::from(source_port);
+    let init = Packet {
+        source_port,
+        destination_port: to.port(),
+        verification_tag: 0,
+        chunk: Chunk::Init { tag },
+    };
+    socket.send(&init.encode()).await?;
+    loop {
+        // A raw socket hears whatever the peer sends to this pod.
+        let (bytes, _) = socket.receive().await?;
+        let Some(packet) = Packet::decode(&bytes) else {
+            continue;
+        };
+        if (packet.source_port, packet.destination_port) != (to.port(), source_port) {
+            continue;
+        }
+        match packet.chunk {
+            Chunk::InitAck { cookie, .. } if packet.verification_tag == tag => {
+                return text(&cookie);
+            }
+            Chunk::Abort => return Err(ErrorKind::ConnectionRefused.into()),
+            Chunk::Init { .. } | Chunk::InitAck { .. } => {}
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> io::Result<String> {
+    String::from_utf8(bytes.to_vec()).map_err(io::Error::other)
+}
+
+fn reply(answer: io::Result<String>) -> Reply {
+    match answer {
+        Ok(name) => Reply::Name(name),
+        Err(error) if is_refusal(&error) => Reply::Refused,
+        Err(error) => Reply::Error(error.to_string()),
+    }
+}
+
+/// What resets and ICMP errors become: the table `icmp_err_convert` of the kernel, and its IPv6 counterpart.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNREFUSED
+                | Errno::CONNRESET
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::NOPROTOOPT
+                | Errno::ACCESS
+        )
+    ) || error.kind() == ErrorKind::ConnectionRefused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_ports_go_round_in_their_range() {
+        let ports = SourcePorts(AtomicU16::new(LAST_PORT - 1));
+        let next: Vec<_> = (0..4).map(|_| ports.next()).collect();
+        assert_eq!(next, [LAST_PORT - 1, LAST_PORT, FIRST_PORT, FIRST_PORT + 1]);
+    }
+
+    #[test]
+    fn a_reset_is_a_refusal_and_a_bad_argument_is_not() {
+        assert_eq!(reply(Err(Errno::CONNREFUSED.into())), Reply::Refused);
+        assert_eq!(reply(Err(Errno::HOSTUNREACH.into())), Reply::Refused);
+        assert!(matches!(reply(Err(Errno::INVAL.into())), Reply::Error(_)));
+    }
+}

@@ -1,0 +1,394 @@
+//! A lab: a plan that is up, its servers, its agents, and the probes that are sent through it. What ought to come out is
+//! not known here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use sluice_kubernetes::{Problem, World};
+use sluice_netlink::Netns;
+use sluice_policy::PodName;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::agent::{Agent, AgentOptions, Paths, StartError};
+use crate::client::{Client, Conversation, SourcePorts};
+use crate::patience::Patience;
+use crate::plan::Plan;
+use crate::run_dir::RunDir;
+use crate::server::Listener;
+use crate::stage::{Manifests, StageError, Staged};
+use crate::topology::Topology;
+use crate::warden::Warden;
+use crate::{Cell, Family, Outcome, Reply, Target};
+
+/// How many probes are under way at once: each costs up to three descriptors of this process.
+const AT_ONCE: usize = 512;
+
+/// Why a lab is not up.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// Manifests that cannot be read.
+    #[error("{}", lines(.0))]
+    Paths(Vec<StageError>),
+    /// Manifests that say something wrong.
+    #[error("{}", lines(.0))]
+    Manifests(Vec<Problem>),
+    /// Manifests that are right, and leave nothing to build.
+    #[error("no pod has an address of the families asked for: nothing to probe")]
+    Empty,
+    /// The machine refused.
+    #[error("{0:#}")]
+    Machine(#[from] anyhow::Error),
+}
+
+fn lines(items: &[impl ToString]) -> String {
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Which parts of a world are built.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The address families that pods get; none: IPv4, or IPv6 where no pod has another address.
+    pub families: Vec<Family>,
+}
+
+/// A world that is up. Everything ends with this value, and with this process: no namespace, link or mount has a name,
+/// and agents die with their parent.
+///
+/// It has a runtime of its own, so it is not for use within one.
+pub struct Lab {
+    // Dropped in this order: agents before their namespaces, the directory last.
+    agents: Vec<Agent>,
+    runtime: Runtime,
+    warden: Arc<Warden>,
+    topology: Topology,
+    plan: Plan,
+    world: World,
+    patience: Arc<Patience>,
+    source_ports: SourcePorts,
+    ignored: BTreeMap<String, usize>,
+    staged: Staged,
+    run: RunDir,
+}
+
+impl Lab {
+    /// Builds the world of `manifests`, without agents: everybody reaches everybody.
+    pub fn up(manifests: &Manifests, options: &Options) -> Result<Self, UpError> {
+        let run = RunDir::create()?;
+        let staged =
+            Staged::new(manifests, &run.subdirectory("manifests")?).map_err(UpError::Paths)?;
+        let loaded = staged.load()?;
+        if !loaded.problems.is_empty() {
+            return Err(UpError::Manifests(loaded.problems));
+        }
+        let world = loaded.world;
+        let plan = Plan::new(&world, &families(options, &world));
+        if plan.pods.is_empty() {
+            return Err(UpError::Empty);
+        }
+        let topology = Topology::build(&plan)?;
+        let mount_points =
+            (0..plan.nodes.len()).map(|node| run.subdirectory(&format!("{node}/bpf")));
+        let warden = Arc::new(Warden::start(mount_points.collect::<Result<_>>()?)?);
+        let runtime = runtime()?;
+        let lab = Self {
+            agents: Vec::new(),
+            runtime,
+            warden,
+            topology,
+            plan,
+            world,
+            patience: Arc::default(),
+            source_ports: SourcePorts::default(),
+            ignored: loaded.ignored,
+            staged,
+            run,
+        };
+        lab.serve()?;
+        Ok(lab)
+    }
+
+    /// What was built.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the manifests said when they were last read.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Kinds of objects that were passed over, and how often.
+    pub fn ignored(&self) -> &BTreeMap<String, usize> {
+        &self.ignored
+    }
+
+    /// The manifests that agents read; edits reach them while they run.
+    pub fn manifests(&self) -> &Staged {
+        &self.staged
+    }
+
+    /// Reads the manifests again, so that [`Lab::world`] is what the agents see. Pods and nodes that are new are not
+    /// built.
+    pub fn reload(&mut self) -> Result<(), UpError> {
+        let loaded = self.staged.load()?;
+        if !loaded.problems.is_empty() {
+            return Err(UpError::Manifests(loaded.problems));
+        }
+        self.world = loaded.world;
+        Ok(())
+    }
+
+    /// The directory of this run.
+    pub(crate) fn run(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// The network namespace of a node.
+    pub fn node_netns(&self, name: &str) -> Result<&Netns> {
+        let index = self.plan.nodes.iter().position(|node| *node.name == *name);
+        Ok(self
+            .topology
+            .node(index.with_context(|| format!("no node {name}"))?))
+    }
+
+    /// The network namespace that a pod lives in.
+    pub fn pod_netns(&self, name: &PodName) -> Result<&Netns> {
+        let index = self
+            .plan
+            .pod(name)
+            .with_context(|| format!("no pod {name}"))?;
+        Ok(self.topology.pod(&self.plan, index))
+    }
+
+    /// Starts an agent on every node, and waits until all are ready.
+    pub fn start_agents(&mut self, options: &AgentOptions) -> Result<(), StartError> {
+        for (index, node) in self.plan.nodes.iter().enumerate() {
+            let directory = self.run.path().join(index.to_string());
+            let paths = Paths {
+                manifests: self.staged.paths(),
+                bpffs: directory.join("bpf"),
+                socket: directory.join("agent.sock"),
+                log: directory.join("agent.log"),
+            };
+            let netns = self
+                .topology
+                .node(index)
+                .try_clone()
+                .context("clone a namespace")?;
+            let (node, warden) = (Arc::clone(&node.name), Arc::clone(&self.warden));
+            self.agents
+                .push(Agent::start(node, netns, warden, options.clone(), paths)?);
+        }
+        self.agents.iter_mut().try_for_each(Agent::wait_ready)
+    }
+
+    /// The agents, in order of their nodes.
+    pub fn agents(&self) -> &[Agent] {
+        &self.agents
+    }
+
+    /// The agent of a node.
+    pub fn agent(&mut self, node: &str) -> Result<&mut Agent> {
+        self.agents
+            .iter_mut()
+            .find(|agent| **agent.node() == *node)
+            .with_context(|| format!("no agent on {node}"))
+    }
+
+    /// Sends all probes, many at once, and says what came of each, in the same order.
+    pub fn probe(&self, cells: &[Cell]) -> Result<Vec<Outcome>> {
+        let replies = self.ask(cells)?;
+        Ok(cells
+            .iter()
+            .zip(replies)
+            .map(|(cell, reply)| self.outcome(cell, reply))
+            .collect())
+    }
+
+    /// Judges a reply: a pod has to answer itself, for a Service any of its backends may.
+    pub fn outcome(&self, cell: &Cell, reply: Reply) -> Outcome {
+        Outcome::of(reply, |name| match &cell.to {
+            Target::Pod(pod) => pod.to_string() == name,
+            Target::Service(service) => self.plan.service(service).is_some_and(|service| {
+                let backends = service.backends(cell.port).iter();
+                backends
+                    .map(|(pod, _)| &self.plan.pods[*pod].name)
+                    .any(|pod| pod.to_string() == name)
+            }),
+        })
+    }
+
+    /// Sends all probes, many at once, and says what came back to each, in the same order.
+    pub fn ask(&self, cells: &[Cell]) -> Result<Vec<Reply>> {
+        let mut replies = Vec::with_capacity(cells.len());
+        for batch in cells.chunks(AT_ONCE) {
+            let clients = self.clients(batch)?;
+            let destinations = batch
+                .iter()
+                .map(|cell| self.destination(cell))
+                .collect::<Result<Vec<_>>>()?;
+            replies.extend(
+                self.runtime
+                    .block_on(self.ask_batch(clients, &destinations)),
+            );
+        }
+        Ok(replies)
+    }
+
+    /// Opens a TCP connection, or the like over UDP, that stays open.
+    pub fn connect(&self, cell: &Cell) -> Result<Connection> {
+        let client = self
+            .clients(std::slice::from_ref(cell))?
+            .pop()
+            .context("a client")?;
+        let to = self.destination(cell)?;
+        let opened = self
+            .runtime
+            .block_on(self.patience.wait(client.connect(to)));
+        let (server, conversation) = opened
+            .with_context(|| format!("{cell}: no answer"))?
+            .context("connect")?;
+        Ok(Connection {
+            server,
+            conversation,
+        })
+    }
+
+    /// Whether the server still answers on an open connection, within the time that answers take. TCP sends again what
+    /// was lost, so a connection that was cut only for a moment recovers.
+    pub fn is_alive(&self, connection: &mut Connection) -> bool {
+        let answer = self
+            .runtime
+            .block_on(self.patience.wait(connection.conversation.go_on()));
+        matches!(answer, Some(Ok(())))
+    }
+
+    /// The time that an answer has at present.
+    pub fn patience(&self) -> Duration {
+        self.patience.limit()
+    }
+
+    /// Where a cell's probe is sent.
+    fn destination(&self, cell: &Cell) -> Result<SocketAddr> {
+        let address = match &cell.to {
+            Target::Pod(name) => self
+                .plan
+                .pod(name)
+                .and_then(|pod| self.plan.pods[pod].address(cell.family)),
+            Target::Service(name) => self
+                .plan
+                .service(name)
+                .and_then(|service| service.address(cell.family)),
+        };
+        Ok(SocketAddr::new(
+            address.with_context(|| format!("{cell}: no such destination"))?,
+            cell.port.number,
+        ))
+    }
+
+    /// A client socket per cell, opened in its source's namespace: one visit per pod.
+    fn clients(&self, cells: &[Cell]) -> Result<Vec<Client>> {
+        let mut by_pod: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (number, cell) in cells.iter().enumerate() {
+            let pod = self
+                .plan
+                .pod(&cell.from)
+                .with_context(|| format!("{cell}: no such source"))?;
+            by_pod.entry(pod).or_default().push(number);
+        }
+        let mut clients: BTreeMap<usize, Client> = BTreeMap::new();
+        for (pod, numbers) in by_pod {
+            let open = |number: usize| -> Result<(usize, Client)> {
+                let cell = &cells[number];
+                let source = self.plan.pods[pod].address(cell.family);
+                let source = source.with_context(|| format!("{cell}: no such source"))?;
+                let client = Client::open(source, cell.port.protocol, &self.source_ports);
+                Ok((number, client.with_context(|| cell.to_string())?))
+            };
+            let open_all = || numbers.into_iter().map(open).collect::<Result<Vec<_>>>();
+            clients.extend(self.topology.pod(&self.plan, pod).enter(open_all)??);
+        }
+        Ok(clients.into_values().collect())
+    }
+
+    async fn ask_batch(&self, clients: Vec<Client>, destinations: &[SocketAddr]) -> Vec<Reply> {
+        let mut tasks = JoinSet::new();
+        for (number, (client, to)) in clients
+            .into_iter()
+            .zip(destinations.iter().copied())
+            .enumerate()
+        {
+            let patience = Arc::clone(&self.patience);
+            tasks.spawn(async move {
+                (
+                    number,
+                    patience
+                        .wait(client.ask(to))
+                        .await
+                        .unwrap_or(Reply::Silence),
+                )
+            });
+        }
+        let mut replies = tasks.join_all().await;
+        replies.sort_unstable_by_key(|(number, _)| *number);
+        replies.into_iter().map(|(_, reply)| reply).collect()
+    }
+
+    /// Opens every listener in its pod's namespace and lets the runtime serve it.
+    fn serve(&self) -> Result<()> {
+        let _context = self.runtime.enter();
+        for (index, pod) in self.plan.pods.iter().enumerate() {
+            let open = || -> Result<Vec<Listener>> {
+                let mut listeners = Vec::new();
+                for address in &pod.addresses {
+                    let opened = Listener::open(*address, &pod.listens);
+                    listeners.extend(
+                        opened
+                            .with_context(|| format!("listen on {address} in pod {}", pod.name))?,
+                    );
+                }
+                Ok(listeners)
+            };
+            let name: Arc<str> = pod.name.to_string().into();
+            for listener in self.topology.pod(&self.plan, index).enter(open)?? {
+                self.runtime.spawn(listener.serve(Arc::clone(&name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A connection that stays open.
+pub struct Connection {
+    /// The name that the server gave.
+    pub server: String,
+    conversation: Conversation,
+}
+
+fn families(options: &Options, world: &World) -> Vec<Family> {
+    if !options.families.is_empty() {
+        return options.families.clone();
+    }
+    let mut addresses = world.pods.iter().flat_map(|facts| &facts.pod.addresses);
+    vec![if addresses.any(|address| address.is_ipv4()) {
+        Family::IPv4
+    } else {
+        Family::IPv6
+    }]
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.map_err(|error| anyhow!(error).context("start a runtime"))
+}

@@ -1,0 +1,107 @@
+//! How long to wait for an answer that may never come. The limit adapts to the answers that do come, so that a slow
+//! machine is not mistaken for a policy; what is probed is not known here.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// A denied probe costs at least this.
+const FLOOR: Duration = Duration::from_millis(150);
+/// And at most this: by then a lost SYN has been sent again (after 1 s), and again answered or not.
+const CEILING: Duration = Duration::from_millis(2500);
+/// How many times the slowest round trips, a percent of them aside, are waited for.
+const FACTOR: u32 = 10;
+
+/// The round trips seen so far.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    round_trips: Mutex<Vec<Duration>>,
+}
+
+impl Patience {
+    /// What `work` comes to, or nothing where it takes longer than answers do. The limit is looked at when it is
+    /// reached: answers to others that came meanwhile count.
+    pub(crate) async fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let start = Instant::now();
+        let mut work = pin!(work);
+        loop {
+            let limit = start + self.limit();
+            tokio::select! {
+                // An answer that is there at the limit is an answer, however late this task runs.
+                biased;
+                done = &mut work => {
+                    self.saw(start.elapsed());
+                    return Some(done);
+                }
+                () = sleep_until(limit) => {}
+            }
+            if Instant::now() >= start + self.limit() {
+                return None;
+            }
+        }
+    }
+
+    /// The time that an answer has at present.
+    pub(crate) fn limit(&self) -> Duration {
+        limit(&mut self.lock())
+    }
+
+    fn saw(&self, round_trip: Duration) {
+        self.lock().push(round_trip);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Duration>> {
+        self.round_trips
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn limit(round_trips: &mut [Duration]) -> Duration {
+    let Some(last) = round_trips.len().checked_sub(1) else {
+        return FLOOR;
+    };
+    let (_, slowest, _) = round_trips.select_nth_unstable(last * 99 / 100);
+    (*slowest * FACTOR).clamp(FLOOR, CEILING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn milliseconds(times: impl IntoIterator<Item = u64>) -> Vec<Duration> {
+        times.into_iter().map(Duration::from_millis).collect()
+    }
+
+    #[test]
+    fn fast_answers_leave_the_floor() {
+        assert_eq!(limit(&mut []), FLOOR);
+        assert_eq!(limit(&mut milliseconds([1, 2, 3])), FLOOR);
+    }
+
+    #[test]
+    fn slow_answers_raise_the_limit_up_to_the_ceiling() {
+        assert_eq!(
+            limit(&mut milliseconds([20, 40, 30])),
+            Duration::from_millis(300)
+        );
+        assert_eq!(limit(&mut milliseconds([900])), CEILING);
+    }
+
+    #[test]
+    fn one_straggler_in_a_hundred_does_not_count() {
+        let times = (0..200).map(|n| if n == 7 { 240 } else { 20 });
+        assert_eq!(limit(&mut milliseconds(times)), Duration::from_millis(200));
+    }
+
+    #[tokio::test]
+    async fn work_that_never_ends_is_given_up() {
+        assert_eq!(
+            Patience::default().wait(std::future::pending::<()>()).await,
+            None
+        );
+    }
+}

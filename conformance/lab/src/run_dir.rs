@@ -1,0 +1,192 @@
+//! Directories of runs below `/run/sluice-lab`: made, found again after their owner's death, removed. What a run keeps
+//! in them is not known here.
+//!
+//! The owner holds a lock on the directory's `lock` file for as long as it lives, so whether a run is alive is never
+//! guessed from a process id. All who make or remove directories hold the root's lock meanwhile.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Where the directories of all runs are.
+pub(crate) const ROOT: &str = "/run/sluice-lab";
+/// The owner's process id, in the directory of a run that is kept.
+const PID: &str = "pid";
+const LOCK: &str = "lock";
+/// How long a kept run has to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A run's directory; removed on drop.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Makes a directory that nobody else has, and removes those whose owners are dead.
+    pub(crate) fn create() -> Result<Self> {
+        let root = Path::new(ROOT);
+        fs::create_dir_all(root).with_context(|| ROOT)?;
+        let _guard = lock_root(root)?;
+        for orphan in orphans(root)? {
+            fs::remove_dir_all(&orphan).with_context(|| orphan.display().to_string())?;
+        }
+        let process = std::process::id();
+        for number in 0_u32.. {
+            let path = root.join(format!("{process}-{number}"));
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => {
+                    made.with_context(|| path.display().to_string())?;
+                    let lock = File::create(path.join(LOCK))
+                        .with_context(|| path.display().to_string())?;
+                    flock(&lock, FlockOperation::NonBlockingLockExclusive)
+                        .context("lock a new directory")?;
+                    return Ok(Self { path, _lock: lock });
+                }
+            }
+        }
+        unreachable!("there are fewer directories than numbers")
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a directory in it.
+    pub(crate) fn subdirectory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+
+    /// Says that this process keeps the run until it is told to end.
+    pub(crate) fn keep(&self) -> Result<()> {
+        fs::write(self.path.join(PID), format!("{}\n", std::process::id()))
+            .context("write the process id")
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        // Whoever comes next removes what could not be removed now: the lock is gone.
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+/// Removes the directories of this process, which is about to end: a signal leaves no time for `Drop`.
+pub(crate) fn remove_own() {
+    let prefix = format!("{}-", std::process::id());
+    for path in directories(Path::new(ROOT)).unwrap_or_default() {
+        // Another thread may be writing: what is left then is removed by the next run.
+        let is_own = name_of(&path).starts_with(&prefix);
+        let _gone = is_own && (0..3).any(|_| fs::remove_dir_all(&path).is_ok());
+    }
+}
+
+/// A run that was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The name of its directory.
+    pub run: String,
+    /// Whether it was alive until then.
+    pub was_alive: bool,
+}
+
+/// Ends all kept runs and removes what dead ones left. Runs that are alive and not kept stay.
+pub fn down() -> Result<Vec<Removed>> {
+    let root = Path::new(ROOT);
+    if !root.exists() {
+        return Ok(Vec::new());
+    }
+    let _guard = lock_root(root)?;
+    let mut removed = Vec::new();
+    for path in directories(root)? {
+        let was_alive = is_alive(&path);
+        if was_alive && !end_kept(&path)? {
+            continue;
+        }
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| path.display().to_string());
+            }
+            _ => removed.push(Removed {
+                run: name_of(&path),
+                was_alive,
+            }),
+        }
+    }
+    Ok(removed)
+}
+
+/// Ends the owner of a kept run, gently at first; false where the run is not kept.
+fn end_kept(path: &Path) -> Result<bool> {
+    let Some(owner) = kept_by(path) else {
+        return Ok(false);
+    };
+    for signal in [Signal::TERM, Signal::KILL] {
+        // Gone already is as good.
+        let _gone = kill_process(owner, signal).is_err();
+        let limit = Instant::now() + GRACE;
+        while Instant::now() < limit {
+            if !is_alive(path) {
+                return Ok(true);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    anyhow::bail!("process {} does not end", owner.as_raw_nonzero())
+}
+
+fn kept_by(path: &Path) -> Option<Pid> {
+    Pid::from_raw(
+        fs::read_to_string(path.join(PID))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?,
+    )
+}
+
+fn lock_root(root: &Path) -> Result<File> {
+    let lock = File::create(root.join(LOCK)).with_context(|| ROOT)?;
+    flock(&lock, FlockOperation::LockExclusive).with_context(|| ROOT)?;
+    Ok(lock)
+}
+
+fn orphans(root: &Path) -> Result<Vec<PathBuf>> {
+    Ok(directories(root)?
+        .into_iter()
+        .filter(|path| !is_alive(path))
+        .collect())
+}
+
+fn directories(root: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(root)
+        .with_context(|| ROOT)?
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(entries
+        .iter()
+        .map(fs::DirEntry::path)
+        .filter(|path| path.is_dir())
+        .collect())
+}
+
+fn is_alive(path: &Path) -> bool {
+    File::open(path.join(LOCK))
+        .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}

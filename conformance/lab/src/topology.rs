@@ -1,0 +1,300 @@
+//! The network of a plan: a namespace per node and pod, links, addresses and routes. Policies, servers and agents are
+//! not known here.
+//!
+//! As with a routing CNI, a pod has one link to its node, its own addresses alone, and a default route; a node has a
+//! route per pod. Nodes meet on a bridge in a namespace of its own, and have a route per pod of the other nodes.
+//! Namespaces have no names: they end with the last descriptor, process and socket in them, so nothing can be left.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context as _, Result};
+use sluice_netlink::{Netns, Route, Rtnetlink, VethEnd};
+
+use crate::plan::{NodePlan, Plan, PodPlan};
+use crate::{Family, dnat};
+
+/// The next hop of every pod. The node answers for it on all its links; as a link-local address it can be no peer.
+const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
+const GATEWAY_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
+/// A pod's link, in the pod.
+const POD_LINK: &str = "eth0";
+/// A node's link to the other nodes.
+const NODE_LINK: &str = "wire0";
+/// What joins them.
+const BRIDGE: &str = "bridge0";
+
+/// Settings of a node: it forwards, and takes packets from wherever they come.
+const NODE_SYSCTLS: [(&str, &str); 7] = [
+    ("ipv4/ip_forward", "1"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+    ("ipv6/conf/default/accept_ra", "0"),
+];
+/// Settings of a pod: addresses are usable at once.
+const POD_SYSCTLS: [(&str, &str); 3] = [
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+    ("ipv6/conf/default/accept_ra", "0"),
+];
+
+/// The namespaces of a plan, up and connected.
+pub(crate) struct Topology {
+    nodes: Vec<Netns>,
+    /// `None` where a pod shares its node's.
+    pods: Vec<Option<Netns>>,
+    /// Holds the bridge.
+    _wire: Option<Netns>,
+}
+
+impl Topology {
+    /// Builds `plan`.
+    pub(crate) fn build(plan: &Plan) -> Result<Self> {
+        let nodes = plan
+            .nodes
+            .iter()
+            .map(|_| namespace(&NODE_SYSCTLS))
+            .collect::<Result<Vec<_>>>()?;
+        let pods = plan
+            .pods
+            .iter()
+            .map(|pod| {
+                (!pod.host_network)
+                    .then(|| namespace(&POD_SYSCTLS))
+                    .transpose()
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let wire = if nodes.len() > 1 {
+            Some(connect_nodes(&nodes)?)
+        } else {
+            None
+        };
+        let topology = Self {
+            nodes,
+            pods,
+            _wire: wire,
+        };
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let build = || {
+                topology
+                    .build_node(plan, index)
+                    .with_context(|| format!("node {}", node.name))
+            };
+            topology.nodes[index].enter(build)??;
+        }
+        for (pod, netns) in plan.pods.iter().zip(&topology.pods) {
+            if let Some(netns) = netns {
+                netns.enter(|| build_pod(pod).with_context(|| format!("pod {}", pod.name)))??;
+            }
+        }
+        Ok(topology)
+    }
+
+    /// The namespace of a node.
+    pub(crate) fn node(&self, index: usize) -> &Netns {
+        &self.nodes[index]
+    }
+
+    /// The namespace that a pod lives in.
+    pub(crate) fn pod(&self, plan: &Plan, index: usize) -> &Netns {
+        self.pods[index]
+            .as_ref()
+            .unwrap_or(&self.nodes[plan.pods[index].node])
+    }
+
+    /// In the node's namespace: its addresses, a link and a route per pod, the way to other nodes' pods, Services.
+    fn build_node(&self, plan: &Plan, index: usize) -> Result<()> {
+        let node = &plan.nodes[index];
+        let mut netlink = Rtnetlink::open()?;
+        for address in &node.addresses {
+            netlink.add_address("lo", *address, Family::of(*address).bits())?;
+        }
+        netlink.add_address("lo", GATEWAY_V4, Family::IPv4.bits())?;
+        for (number, pod) in plan
+            .pods
+            .iter()
+            .enumerate()
+            .filter(|(_, pod)| pod.node == index)
+        {
+            if let Some(netns) = &self.pods[number] {
+                let link = node_end(number);
+                let far = VethEnd {
+                    name: POD_LINK,
+                    netns: Some(netns.as_fd()),
+                };
+                netlink.create_veth(
+                    VethEnd {
+                        name: &link,
+                        netns: None,
+                    },
+                    far,
+                )?;
+                netlink.add_address(&link, GATEWAY_V6, 64)?;
+                netlink.set_up(&link)?;
+                let device = netlink.index(&link)?;
+                route_to_pod(
+                    &mut netlink,
+                    node,
+                    pod,
+                    Hop {
+                        device,
+                        gateway: None,
+                    },
+                )?;
+            }
+        }
+        if plan.nodes.len() > 1 {
+            route_to_others(&mut netlink, plan, index)?;
+        }
+        dnat::install(plan)
+    }
+}
+
+/// The link to a pod, in its node's namespace.
+pub(crate) fn node_end(pod: usize) -> String {
+    format!("pod{pod}")
+}
+
+fn namespace(sysctls: &[(&str, &str)]) -> Result<Netns> {
+    let netns = Netns::new()?;
+    let write = || -> Result<()> {
+        for (key, value) in sysctls {
+            let path = format!("/proc/sys/net/{key}");
+            std::fs::write(&path, value).with_context(|| path)?;
+        }
+        Ok(())
+    };
+    netns.enter(write)??;
+    Ok(netns)
+}
+
+/// A bridge in its own namespace, with a link to each node.
+fn connect_nodes(nodes: &[Netns]) -> Result<Netns> {
+    let wire = Netns::new()?;
+    let build = || -> Result<()> {
+        let mut netlink = Rtnetlink::open()?;
+        netlink.create_bridge(BRIDGE)?;
+        netlink.set_up(BRIDGE)?;
+        for (index, node) in nodes.iter().enumerate() {
+            let link = format!("node{index}");
+            let far = VethEnd {
+                name: NODE_LINK,
+                netns: Some(node.as_fd()),
+            };
+            netlink.create_veth(
+                VethEnd {
+                    name: &link,
+                    netns: None,
+                },
+                far,
+            )?;
+            netlink.set_master(&link, BRIDGE)?;
+            netlink.set_up(&link)?;
+        }
+        Ok(())
+    };
+    wire.enter(build)?.context("connect the nodes")?;
+    Ok(wire)
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy)]
+struct Hop {
+    device: u32,
+    gateway: Option<IpAddr>,
+}
+
+fn route_to_pod(netlink: &mut Rtnetlink, node: &NodePlan, pod: &PodPlan, hop: Hop) -> Result<()> {
+    for address in &pod.addresses {
+        route(netlink, node, *address, hop)?;
+    }
+    Ok(())
+}
+
+/// A host route, on which the node's own packets carry the node's own address.
+fn route(netlink: &mut Rtnetlink, node: &NodePlan, to: IpAddr, hop: Hop) -> Result<()> {
+    let family = Family::of(to);
+    netlink.add_route(&Route {
+        destination: Some((to, family.bits())),
+        gateway: hop.gateway,
+        device: Some(hop.device),
+        source: node.address(family),
+        onlink: hop.gateway.is_some(),
+    })?;
+    Ok(())
+}
+
+fn route_to_others(netlink: &mut Rtnetlink, plan: &Plan, index: usize) -> Result<()> {
+    let node = &plan.nodes[index];
+    netlink.add_address(NODE_LINK, link_local_v6(index), 64)?;
+    netlink.add_address(NODE_LINK, link_local_v4(index), 32)?;
+    netlink.set_up(NODE_LINK)?;
+    let device = netlink.index(NODE_LINK)?;
+    for (number, other) in plan
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| *number != index)
+    {
+        let hop = |to| Hop {
+            device,
+            gateway: Some(match Family::of(to) {
+                Family::IPv4 => link_local_v4(number),
+                Family::IPv6 => link_local_v6(number),
+            }),
+        };
+        let pods = plan
+            .pods
+            .iter()
+            .filter(|pod| pod.node == number && !pod.host_network);
+        for address in other
+            .addresses
+            .iter()
+            .chain(pods.flat_map(|pod| &pod.addresses))
+        {
+            route(netlink, node, *address, hop(*address))?;
+        }
+    }
+    Ok(())
+}
+
+/// The node's address on the link between nodes: link-local, so that policies and pods never meet it.
+fn link_local_v4(node: usize) -> IpAddr {
+    let [high, low] = number(node).to_be_bytes();
+    Ipv4Addr::new(169, 254, high + 2, low).into()
+}
+
+fn link_local_v6(node: usize) -> IpAddr {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, number(node)).into()
+}
+
+/// From 1; a machine does not hold as many nodes as would not fit.
+fn number(node: usize) -> u16 {
+    u16::try_from(node + 1).unwrap_or(u16::MAX)
+}
+
+/// In the pod's namespace: its addresses, and everything else by way of the node.
+fn build_pod(pod: &PodPlan) -> Result<()> {
+    let mut netlink = Rtnetlink::open()?;
+    for address in &pod.addresses {
+        netlink.add_address(POD_LINK, *address, Family::of(*address).bits())?;
+    }
+    netlink.set_up(POD_LINK)?;
+    let device = Some(netlink.index(POD_LINK)?);
+    for gateway in [GATEWAY_V4, GATEWAY_V6] {
+        if let Some(source) = pod.address(Family::of(gateway)) {
+            let gateway = Some(gateway);
+            netlink.add_route(&Route {
+                destination: None,
+                gateway,
+                device,
+                source: Some(source),
+                onlink: true,
+            })?;
+        }
+    }
+    Ok(())
+}

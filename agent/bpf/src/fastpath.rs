@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aya::programs::{SchedClassifier, SocketFilter};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya::{Ebpf, EbpfLoader};
 use sluice_ebpf::{
     Addr, Counters, EGRESS, INGRESS, MAX_FLOWS, MAX_LEASES, Marks, PODS_COMPLETE, PodEntry, names,
 };
@@ -140,7 +141,7 @@ impl Fastpath {
         }
         let mut programs = load(config, object)?;
         pin_gate(&mut programs, pins)?;
-        load_classifier(&mut programs)?;
+        pin_classifier(&mut programs, pins)?;
         let maps = Arc::new(Maps::open(pins)?);
         let mut fastpath = Self {
             programs,
@@ -248,8 +249,6 @@ impl From<PodIsolation> for PodEntry {
 fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
     let (ours, pass) = (config.marks.packet(), config.marks.pass);
     let mut loader = EbpfLoader::new();
-    // The log is asked for again where the verifier refuses; the first try is cheaper without.
-    loader.verifier_log_level(VerifierLogLevel::DISABLE);
     loader
         .override_global(names::MARK_BITS, &ours, true)
         .override_global(names::MARK_PASS, &pass, true);
@@ -273,15 +272,12 @@ fn pin_gate(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
             .try_into()
             .map_err(refused)?;
         program.load().map_err(refused)?;
-        let path = pins.join(name);
-        let fd = program.fd().map_err(refused)?;
-        bpffs::pin_over(fd, &path).map_err(|source| LoadError::Pin { path, source })?;
-        debug!(program = name, "loaded and pinned");
+        pin(name, pins, program.fd().map_err(refused)?)?;
     }
     Ok(())
 }
 
-fn load_classifier(programs: &mut Ebpf) -> Result<(), LoadError> {
+fn pin_classifier(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
     let name = names::TC;
     let refused = |source| LoadError::Program {
         name,
@@ -292,5 +288,13 @@ fn load_classifier(programs: &mut Ebpf) -> Result<(), LoadError> {
         .ok_or(LoadError::NoObject)?
         .try_into()
         .map_err(refused)?;
-    program.load().map_err(refused)
+    program.load().map_err(refused)?;
+    pin(name, pins, program.fd().map_err(refused)?)
+}
+
+fn pin(name: &'static str, pins: &Path, program: impl AsFd) -> Result<(), LoadError> {
+    let path = pins.join(name);
+    bpffs::pin_over(program, &path).map_err(|source| LoadError::Pin { path, source })?;
+    debug!(program = name, "loaded and pinned");
+    Ok(())
 }

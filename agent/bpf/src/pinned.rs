@@ -52,7 +52,7 @@ pub fn remove_pins(pins: &Path) -> Result<Vec<String>, LoadError> {
             removed.push(format!("{means} program on interface {ifindex}"));
         }
     }
-    let programs = [names::GATE_PASS, names::GATE_DENY].map(|name| ("program", name));
+    let programs = [names::TC, names::GATE_PASS, names::GATE_DENY].map(|name| ("program", name));
     let maps = [
         names::PODS,
         names::LEASES,

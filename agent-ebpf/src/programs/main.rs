@@ -1,0 +1,111 @@
+//! The programs: fetch bytes and map entries for the library's decisions, and do what they say. They decide nothing
+//! themselves.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier follows one program better than many, and calls cost"
+)]
+
+mod log;
+mod maps;
+mod skb;
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::macros::{classifier, socket_filter};
+use aya_ebpf::programs::{SkBuffContext, TcContext};
+use sluice_ebpf::{
+    Counter, Family, Gate, Tc, gate_deny as decide_deny, gate_pass as decide_pass, marked, parse,
+    tc,
+};
+
+use crate::maps::Kernel;
+use crate::skb::Skb;
+
+/// Sluice's bits of the packet mark; set by the loader.
+#[unsafe(no_mangle)]
+static SLUICE_MARK_BITS: Global<u32> = Global::new(0);
+
+/// The PASS bit; set by the loader.
+#[unsafe(no_mangle)]
+static SLUICE_MARK_PASS: Global<u32> = Global::new(0);
+
+/// Ingress of every interface but loopback. Others' programs behind it run as well.
+#[classifier]
+fn sluice_tc(context: TcContext) -> i32 {
+    let skb = Skb::new(context.skb.skb);
+    let action = classify(&skb);
+    let mark = skb.mark();
+    let wanted = marked(
+        mark,
+        SLUICE_MARK_BITS.load(),
+        SLUICE_MARK_PASS.load(),
+        action,
+    );
+    if wanted != mark {
+        skb.set_mark(wanted);
+    }
+    match action {
+        Tc::Pass | Tc::Leave => TC_ACT_UNSPEC,
+        Tc::Drop => TC_ACT_SHOT,
+    }
+}
+
+#[inline(always)]
+fn classify(skb: &Skb) -> Tc {
+    // A tagged packet comes by again on the interface of its VLAN.
+    if skb.is_tagged() {
+        return Tc::Leave;
+    }
+    let Some(family) = Family::of_ethertype(skb.ethertype()) else {
+        return Tc::Leave;
+    };
+    let outcome = tc(&parse(&skb.at_network(), family), &Kernel);
+    maps::count(outcome.counter);
+    maps::change(outcome.flow);
+    log::tc(skb, &outcome);
+    outcome.action
+}
+
+/// The first match of the gate: 1 where the packet passes.
+#[socket_filter]
+fn gate_pass(context: SkBuffContext) -> i64 {
+    let skb = Skb::new(context.skb.skb);
+    let Some(family) = Family::of_ethertype(skb.ethertype()) else {
+        return 0;
+    };
+    let outcome = decide_pass(&parse(&skb.at_start(), family), &Kernel);
+    maps::count(outcome.counter);
+    maps::change(outcome.flow);
+    log::gate(&skb, &outcome);
+    i64::from(outcome.action == Gate::Pass)
+}
+
+/// The second match of the gate: 1 where the packet is to be dropped.
+#[socket_filter]
+fn gate_deny(context: SkBuffContext) -> i64 {
+    let skb = Skb::new(context.skb.skb);
+    let Some(family) = Family::of_ethertype(skb.ethertype()) else {
+        return 0;
+    };
+    match decide_deny(&parse(&skb.at_start(), family), &Kernel) {
+        Gate::Deny => {
+            maps::count(Counter::DenyLeaseHits);
+            1
+        }
+        Gate::Pass | Gate::Queue => 0,
+    }
+}
+
+/// Never reached: whatever could panic would not pass the verifier.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Helpers that only GPL programs may call are not used; the licence is the kernel's name for that.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

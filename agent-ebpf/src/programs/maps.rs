@@ -1,0 +1,124 @@
+//! The maps as the programs see them.
+
+use core::ptr;
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use sluice_ebpf::{
+    Addr, Counter, Counters, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey,
+    MAX_FLOWS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE, PodEntry,
+};
+
+#[map(name = "pods")]
+static PODS: HashMap<Addr, PodEntry> = HashMap::with_max_entries(MAX_PODS, BPF_F_NO_PREALLOC);
+#[map(name = "leases")]
+static LEASES: LruHashMap<LeaseKey, Lease> = LruHashMap::with_max_entries(MAX_LEASES, 0);
+#[map(name = "flows")]
+static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+#[map(name = "epochs")]
+static EPOCHS: Array<u32> = Array::with_max_entries(EPOCH_SLOTS, 0);
+#[map(name = "state")]
+static STATE: Array<u32> = Array::with_max_entries(1, 0);
+#[map(name = "counters")]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// The maps and the clock of the kernel.
+pub(crate) struct Kernel;
+
+impl Maps for Kernel {
+    #[inline(always)]
+    fn lease(&self, key: &LeaseKey) -> Option<Lease> {
+        let lease = LEASES.get_ptr(key)?;
+        // SAFETY: the entry stays mapped while the program runs. It may become another key's meanwhile, which the
+        // tag tells: it is written first, and read last by these volatile reads.
+        unsafe {
+            let epochs = read_epochs(&raw const (*lease).epochs);
+            let expires_ns = ptr::read_volatile(&raw const (*lease).expires_ns);
+            Some(Lease::from_parts(
+                epochs,
+                expires_ns,
+                ptr::read_volatile(lease.cast::<u32>()),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        let flow = FLOWS.get_ptr(key)?;
+        // SAFETY: as for leases.
+        unsafe {
+            let epochs = read_epochs(&raw const (*flow).epochs);
+            let last_seen_ns = ptr::read_volatile(&raw const (*flow).last_seen_ns);
+            Some(Flow::from_parts(
+                epochs,
+                last_seen_ns,
+                ptr::read_volatile(flow.cast::<u32>()),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    fn pod(&self, address: &Addr) -> Option<PodEntry> {
+        // SAFETY: the entry stays mapped while the program runs, and is one aligned word.
+        PODS.get_ptr(address)
+            .map(|pod| unsafe { ptr::read_volatile(pod) })
+    }
+
+    #[inline(always)]
+    fn epoch(&self, slot: u32) -> Option<u32> {
+        // SAFETY: as for pods.
+        EPOCHS
+            .get_ptr(slot)
+            .map(|epoch| unsafe { ptr::read_volatile(epoch) })
+    }
+
+    #[inline(always)]
+    fn pods_complete(&self) -> bool {
+        // SAFETY: as for pods.
+        STATE
+            .get_ptr(0)
+            .is_some_and(|state| unsafe { ptr::read_volatile(state) } & PODS_COMPLETE != 0)
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: no arguments, no state.
+        unsafe { bpf_ktime_get_ns() }
+    }
+}
+
+/// Adds one on this CPU.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: the value is this CPU's, and a counter is the position of a field.
+        unsafe { *counters.cast::<u64>().add(counter as usize) += 1 };
+    }
+}
+
+/// Does what a decision says. A full map or a lost race costs a queued packet.
+#[inline(always)]
+pub(crate) fn change(change: FlowChange) {
+    let done = match change {
+        FlowChange::Keep => return,
+        FlowChange::Put(key, flow) => FLOWS.insert(key, flow, 0),
+        FlowChange::End(key) => FLOWS.remove(key),
+    };
+    drop(done);
+}
+
+/// # Safety
+///
+/// The pointer is into a live map entry.
+#[inline(always)]
+unsafe fn read_epochs(epochs: *const Epochs) -> Epochs {
+    // SAFETY: the caller's word.
+    unsafe {
+        Epochs {
+            source: ptr::read_volatile(&raw const (*epochs).source),
+            destination: ptr::read_volatile(&raw const (*epochs).destination),
+        }
+    }
+}

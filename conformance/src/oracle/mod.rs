@@ -1,0 +1,325 @@
+//! The oracle: `NetworkPolicy` v1, read sentence by sentence and written down slowly.
+//!
+//! Every function says in our own words what the API text says, and does nothing else. It works on the API's own
+//! objects and on the pods, namespaces and nodes of a [`World`]. It owns its selectors ([`select`]) and networks
+//! ([`network`]); from `sluice-policy` it takes values, never a decision.
+
+mod network;
+mod select;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use sluice_kubernetes::World;
+use sluice_policy::{Labels, Pod, Protocol};
+
+/// An IP family: a pod that has addresses of both is judged in each by the address of that family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// Addresses such as 10.244.0.1.
+    Ipv4,
+    /// Addresses such as `fd00:10:244::1`.
+    Ipv6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
+
+    /// That of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
+    /// The first address of a pod in this family.
+    pub fn address(self, pod: &Pod) -> Option<IpAddr> {
+        pod.addresses
+            .iter()
+            .copied()
+            .find(|address| Self::of(*address) == self)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
+    }
+}
+
+/// Says what the API text says about a world.
+#[derive(Debug)]
+pub struct Oracle<'w> {
+    world: &'w World,
+}
+
+/// A connection that is asked about.
+#[derive(Clone, Copy)]
+struct Connection<'w> {
+    source: &'w Pod,
+    source_address: IpAddr,
+    destination: &'w Pod,
+    destination_address: IpAddr,
+    protocol: Protocol,
+    port: u16,
+}
+
+impl<'w> Oracle<'w> {
+    /// An oracle on the valid policies of a world.
+    pub fn new(world: &'w World) -> Self {
+        Self { world }
+    }
+
+    /// Whether a pod may open a connection to a port of another. False where one of them has no address of the family,
+    /// as there is nothing to connect.
+    pub fn allowed(
+        &self,
+        source: &Pod,
+        destination: &Pod,
+        family: Family,
+        protocol: Protocol,
+        port: u16,
+    ) -> bool {
+        let (Some(source_address), Some(destination_address)) =
+            (family.address(source), family.address(destination))
+        else {
+            return false;
+        };
+        let connection = Connection {
+            source,
+            source_address,
+            destination,
+            destination_address,
+            protocol,
+            port,
+        };
+        // A pod cannot be kept from itself.
+        if source.name == destination.name {
+            return true;
+        }
+        // Both the egress policy of the source and the ingress policy of the destination must allow a connection.
+        self.egress_allowed(&connection) && self.ingress_allowed(&connection)
+    }
+
+    /// A pod that no policy isolates for egress may open any connection. One that is isolated may open those that at
+    /// least one rule of at least one of the policies that isolate it allows.
+    fn egress_allowed(&self, connection: &Connection<'_>) -> bool {
+        let isolating = self.isolating(connection.source, "Egress");
+        isolating.is_empty()
+            || isolating
+                .into_iter()
+                .any(|policy| egress_rules_allow(self, policy, connection))
+    }
+
+    /// The same for ingress; in addition, connections from the pod's own node are always allowed.
+    fn ingress_allowed(&self, connection: &Connection<'_>) -> bool {
+        let isolating = self.isolating(connection.destination, "Ingress");
+        isolating.is_empty()
+            || self.is_from_own_node(connection)
+            || isolating
+                .into_iter()
+                .any(|policy| ingress_rules_allow(self, policy, connection))
+    }
+
+    /// The policies that isolate a pod in a direction: those of its namespace whose `podSelector` matches it and whose
+    /// `policyTypes` have the direction. A pod in the network of its node is the node as far as policies can tell, and
+    /// no policy isolates it.
+    fn isolating(&self, pod: &Pod, direction: &str) -> Vec<&'w NetworkPolicy> {
+        let mut isolating = Vec::new();
+        if pod.host_network {
+            return isolating;
+        }
+        for policy in &self.world.api_policies {
+            let is_of_namespace =
+                policy.metadata.namespace.as_deref() == Some(&*pod.name.namespace);
+            let Some(spec) = &policy.spec else { continue };
+            // An empty podSelector matches all pods of the namespace.
+            let is_selected = spec
+                .pod_selector
+                .as_ref()
+                .is_none_or(|selector| select::matches(selector, &pod.labels));
+            if is_of_namespace && is_selected && has_type(spec, direction) {
+                isolating.push(policy);
+            }
+        }
+        isolating
+    }
+
+    /// Whether the source is the node that the destination runs on.
+    fn is_from_own_node(&self, connection: &Connection<'_>) -> bool {
+        let own = connection.destination.node.as_ref();
+        self.world.nodes.iter().any(|node| {
+            own == Some(&node.name) && node.addresses.contains(&connection.source_address)
+        })
+    }
+
+    fn namespace_labels(&self, name: &str) -> Option<&'w Labels> {
+        self.world
+            .namespaces
+            .iter()
+            .find(|namespace| &*namespace.name == name)
+            .map(|namespace| &namespace.labels)
+    }
+}
+
+/// The types of a policy are those that it lists. The API server fills them in where they are missing: Ingress always,
+/// and Egress where there are egress rules.
+fn has_type(spec: &NetworkPolicySpec, direction: &str) -> bool {
+    match spec.policy_types.as_deref() {
+        Some(types) if !types.is_empty() => types.iter().any(|listed| listed == direction),
+        _ => direction == "Ingress" || spec.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
+    }
+}
+
+/// A policy without ingress rules allows nothing in.
+fn ingress_rules_allow(
+    oracle: &Oracle<'_>,
+    policy: &NetworkPolicy,
+    connection: &Connection<'_>,
+) -> bool {
+    let rules = policy
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.ingress.as_deref())
+        .unwrap_or_default();
+    let peer = Peer {
+        pod: connection.source,
+        address: connection.source_address,
+    };
+    for rule in rules {
+        // A connection must match both parts of a rule.
+        if peers_match(oracle, policy, rule.from.as_deref(), &peer)
+            && ports_match(rule.ports.as_deref(), connection)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// A policy without egress rules allows nothing out.
+fn egress_rules_allow(
+    oracle: &Oracle<'_>,
+    policy: &NetworkPolicy,
+    connection: &Connection<'_>,
+) -> bool {
+    let rules = policy
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.egress.as_deref())
+        .unwrap_or_default();
+    let peer = Peer {
+        pod: connection.destination,
+        address: connection.destination_address,
+    };
+    for rule in rules {
+        if peers_match(oracle, policy, rule.to.as_deref(), &peer)
+            && ports_match(rule.ports.as_deref(), connection)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// The other end of a connection, seen from the pod that a policy isolates.
+struct Peer<'w> {
+    pod: &'w Pod,
+    address: IpAddr,
+}
+
+/// Where `from` or `to` is missing or empty, every peer matches. Otherwise one of the entries must.
+fn peers_match(
+    oracle: &Oracle<'_>,
+    policy: &NetworkPolicy,
+    entries: Option<&[NetworkPolicyPeer]>,
+    peer: &Peer<'_>,
+) -> bool {
+    let entries = entries.unwrap_or_default();
+    entries.is_empty()
+        || entries
+            .iter()
+            .any(|entry| peer_matches(oracle, policy, entry, peer))
+}
+
+/// An entry is either an `ipBlock` alone, or selects pods.
+fn peer_matches(
+    oracle: &Oracle<'_>,
+    policy: &NetworkPolicy,
+    entry: &NetworkPolicyPeer,
+    peer: &Peer<'_>,
+) -> bool {
+    if let Some(block) = &entry.ip_block {
+        return block_matches(block, peer.address);
+    }
+    // Pods in the network of their node cannot be told from it, so selectors do not match them.
+    if peer.pod.host_network {
+        return false;
+    }
+    // Without a namespaceSelector the policy's own namespace is meant; an empty one matches every namespace.
+    let namespace_matches = match &entry.namespace_selector {
+        None => policy.metadata.namespace.as_deref() == Some(&*peer.pod.name.namespace),
+        Some(selector) => oracle
+            .namespace_labels(&peer.pod.name.namespace)
+            .is_some_and(|labels| select::matches(selector, labels)),
+    };
+    // Without a podSelector all pods of those namespaces are meant; an empty one matches every pod.
+    let pod_matches = match &entry.pod_selector {
+        None => entry.namespace_selector.is_some(),
+        Some(selector) => select::matches(selector, &peer.pod.labels),
+    };
+    namespace_matches && pod_matches
+}
+
+/// A block matches the addresses within its `cidr` that are in none of its `except`.
+fn block_matches(block: &IPBlock, address: IpAddr) -> bool {
+    let is_excepted = block
+        .except
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .any(|part| network::contains(part, address));
+    network::contains(&block.cidr, address) && !is_excepted
+}
+
+/// Where `ports` is missing or empty, every port of every protocol matches. Otherwise one of the entries must.
+fn ports_match(entries: Option<&[NetworkPolicyPort]>, connection: &Connection<'_>) -> bool {
+    let entries = entries.unwrap_or_default();
+    entries.is_empty() || entries.iter().any(|entry| port_matches(entry, connection))
+}
+
+/// The protocol must be the entry's, TCP where it has none. Without a port, every port of the protocol matches; with a
+/// number, that one, or those up to and including `endPort`; with a name, the port that the destination pod has under
+/// that name for that protocol.
+fn port_matches(entry: &NetworkPolicyPort, connection: &Connection<'_>) -> bool {
+    let protocol = entry.protocol.as_deref().unwrap_or("TCP");
+    if connection.protocol.to_string() != protocol {
+        return false;
+    }
+    let port = i32::from(connection.port);
+    match (&entry.port, entry.end_port) {
+        (None, _) => true,
+        (Some(IntOrString::Int(first)), None) => *first == port,
+        (Some(IntOrString::Int(first)), Some(last)) => *first <= port && port <= last,
+        (Some(IntOrString::String(name)), _) => has_port(connection, name),
+    }
+}
+
+/// Ports of pods in the network of their node are ports of the node, which have no names.
+fn has_port(connection: &Connection<'_>, name: &str) -> bool {
+    let is_it = |port: &sluice_policy::ContainerPort| {
+        port.name.as_deref() == Some(name)
+            && port.protocol == connection.protocol
+            && port.port == connection.port
+    };
+    !connection.destination.host_network && connection.destination.ports.iter().any(is_it)
+}

@@ -44,21 +44,15 @@ pub(crate) fn command(root: &Path, verb: &str) -> Command {
 
 /// The targets of the workspace's packages.
 pub(crate) fn targets(root: &Path) -> anyhow::Result<Vec<Target>> {
-    let mut command = command(root, "metadata");
-    command.args(["--no-deps", "--format-version", "1"]);
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .context("running cargo metadata")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed");
-    }
-    let metadata: Value =
-        serde_json::from_slice(&output.stdout).context("reading cargo metadata")?;
-    Ok(array(&metadata["packages"])
+    Ok(array(&metadata(root)?["packages"])
         .iter()
         .flat_map(targets_of)
         .collect())
+}
+
+/// Where cargo builds.
+pub(crate) fn target_directory(root: &Path) -> anyhow::Result<PathBuf> {
+    Ok(text(&metadata(root)?["target_directory"]).into())
 }
 
 /// Runs a cargo build (or `test --no-run`), its messages on stderr, and returns what came out.
@@ -94,6 +88,19 @@ pub(crate) fn binary(built: &[Executable], name: &str) -> anyhow::Result<PathBuf
     found
         .map(|one| one.path.clone())
         .with_context(|| format!("cargo built no binary `{name}`"))
+}
+
+fn metadata(root: &Path) -> anyhow::Result<Value> {
+    let mut command = command(root, "metadata");
+    command.args(["--no-deps", "--format-version", "1"]);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .context("running cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed");
+    }
+    serde_json::from_slice(&output.stdout).context("reading cargo metadata")
 }
 
 fn targets_of(package: &Value) -> Vec<Target> {

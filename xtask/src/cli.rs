@@ -2,20 +2,21 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{demo, setup, test, tidy};
+use crate::{build_ebpf, demo, setup, test, tidy};
 
 /// What a newcomer reads first, so it shows rather than tells.
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask demo                      real packets between real namespaces, judged and shown (as root)
+  cargo xtask demo                      policies in force between namespaces
   cargo xtask demo --mode nfqueue       the same without eBPF
   cargo xtask test                      every test that this machine can run
   cargo xtask test unit                 the tests that need no root
   cargo xtask test lab -p sluice-bpf    the privileged tests of one package
-  cargo xtask lint && cargo xtask tidy  what is asked of a change before it is merged
+  cargo xtask lint && cargo xtask tidy  what every change has to pass
 
-Each verb installs what it lacks, or names it and exits 3. Exit codes: 0 it holds, 1 it does not, 2 bad usage,
-3 this machine cannot do it, 130 interrupted.";
+Each verb installs what it lacks, or names it and exits 3.
+Exit codes: 0 it holds, 1 it does not, 2 bad usage, 3 this machine
+cannot do it, 130 interrupted.";
 
 /// The tasks of this repository.
 #[derive(Debug, Parser)]
@@ -29,15 +30,17 @@ pub(crate) struct Cli {
 /// What there is to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Install what building and running this repository needs and the machine lacks
+    /// Install what this repository needs and the machine lacks
     Setup(setup::Args),
-    /// Put manifests on this machine as network namespaces, run the real agent, probe everything, show the tables
+    /// Build the eBPF object; say where it is, how large, and by what
+    BuildEbpf(build_ebpf::Args),
+    /// Run the real agent between namespaces on this machine, and probe
     Demo(demo::Args),
-    /// Run the tests, all levels or those named; the last line is `N passed, N failed, N skipped`
+    /// Run the tests, all levels or those named, and add them up
     Test(test::Args),
-    /// Check formatting, clippy for the host and the eBPF target, licences and sources of dependencies
+    /// Check formatting, lints, and the licences of dependencies
     Lint,
-    /// Check what prose and layout promise: who imports what, sizes, file headers, commands in the docs
+    /// Check what prose and layout promise
     Tidy(tidy::Args),
 }
 

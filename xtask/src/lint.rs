@@ -6,17 +6,12 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::setup::Need;
-use crate::{cargo, exit, process, repo, setup};
-
-/// A check, or the honest word why it was left out.
-struct Step {
-    name: &'static str,
-    outcome: Outcome,
-}
+use crate::{build_ebpf, cargo, exit, process, repo, setup};
 
 enum Outcome {
     Clean,
     Dirty,
+    /// Not checked, and why.
     LeftOut(&'static str),
 }
 
@@ -24,31 +19,30 @@ enum Outcome {
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     setup::ensure(&[Need::Ebpf, Need::Lint])?;
     let root = repo::root();
-    let steps = [
-        Step {
-            name: "format",
-            outcome: check(cargo::command(&root, "fmt").args(["--all", "--check"]))?,
-        },
-        Step {
-            name: "clippy",
-            outcome: check(&mut clippy(&root))?,
-        },
-        Step {
-            name: "licences, sources, bans",
-            outcome: check(deny(&root).args(["licenses", "sources", "bans"]))?,
-        },
-        Step {
-            name: "advisories",
-            outcome: advisories(&root)?,
-        },
+    let outcomes = [
+        (
+            "formatting",
+            check(cargo::command(&root, "fmt").args(["--all", "--check"]))?,
+        ),
+        ("clippy", check(&mut clippy(&root))?),
+        (
+            "clippy of the eBPF programs",
+            check(&mut clippy_of_programs(&root))?,
+        ),
+        ("build of the eBPF programs", build_of_programs()),
+        (
+            "licences, sources, bans",
+            check(deny(&root).args(["licenses", "sources", "bans"]))?,
+        ),
+        ("advisories", advisories(&root)?),
     ];
-    for step in &steps {
-        println!("{}: {}", step.name, step.outcome.shown());
+    for (name, outcome) in &outcomes {
+        println!("{name}: {}", outcome.shown());
     }
     Ok(exit::holds(
-        !steps
+        !outcomes
             .iter()
-            .any(|step| matches!(step.outcome, Outcome::Dirty)),
+            .any(|(_, outcome)| matches!(outcome, Outcome::Dirty)),
     ))
 }
 
@@ -75,6 +69,35 @@ fn clippy(root: &Path) -> Command {
     let mut clippy = cargo::command(root, "clippy");
     clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
     clippy
+}
+
+/// Clippy's compiler has no `core` for eBPF, so it reads the programs as if for the host: the same source, the same
+/// lints. There is no unwinding in the kernel, and without `std` none on the host.
+fn clippy_of_programs(root: &Path) -> Command {
+    let mut clippy = cargo::command(root, "clippy");
+    clippy.env("CARGO_PROFILE_DEV_PANIC", "abort");
+    clippy.args([
+        "-p",
+        "sluice-ebpf",
+        "--bin",
+        "sluice-ebpf",
+        "--features",
+        "bpf,log",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    clippy
+}
+
+/// That the programs compile for their own target, only building them shows.
+fn build_of_programs() -> Outcome {
+    eprintln!("\ncargo xtask build-ebpf --release");
+    let result = build_ebpf::object(true);
+    if let Err(error) = &result {
+        eprintln!("{error:#}");
+    }
+    Outcome::of(result.is_ok())
 }
 
 fn deny(root: &Path) -> Command {

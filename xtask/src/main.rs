@@ -2,6 +2,7 @@
 //!
 //! Each verb first asks [`setup`] for what it needs of the machine. Nothing here knows what the agent does.
 
+mod build_ebpf;
 mod cargo;
 mod cli;
 mod demo;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let verb = Cli::parse().verb;
     exit::code(match verb {
         Verb::Setup(args) => setup::run(&args),
+        Verb::BuildEbpf(args) => build_ebpf::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Lint => lint::run(),

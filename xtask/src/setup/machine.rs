@@ -2,8 +2,7 @@
 
 use std::cell::OnceCell;
 use std::env;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::bail;
@@ -16,10 +15,6 @@ use crate::process;
 pub(super) struct Machine {
     /// Directories with programs: the path, cargo's, and those that only root has on its path.
     programs: Vec<PathBuf>,
-    /// Where rustup keeps its toolchains.
-    toolchains: PathBuf,
-    /// The distribution's compiler, which has a prebuilt `core` for eBPF where Debian's package brings one.
-    rustc: PathBuf,
     root: bool,
     /// Whether the lists of packages could be brought up to date, once that was tried.
     updated: OnceCell<bool>,
@@ -39,11 +34,8 @@ impl Machine {
             env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
         programs.push(of("CARGO_HOME", ".cargo").join("bin"));
         programs.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
-        let toolchains = of("RUSTUP_HOME", ".rustup").join("toolchains");
         Self {
             programs,
-            toolchains,
-            rustc: "/usr/bin/rustc".into(),
             root: is_root(),
             updated: OnceCell::new(),
         }
@@ -52,12 +44,8 @@ impl Machine {
     /// A machine with nothing on it, and no root.
     #[cfg(test)]
     pub(super) fn bare() -> Self {
-        let nowhere = PathBuf::from("/nonexistent");
-        let (toolchains, rustc) = (nowhere.clone(), nowhere);
         Self {
             programs: Vec::new(),
-            toolchains,
-            rustc,
             root: false,
             updated: OnceCell::new(),
         }
@@ -74,31 +62,6 @@ impl Machine {
     pub(super) fn has_active(&self, component: &str) -> bool {
         self.has(component)
             && process::output_of(Command::new(component).arg("--version")).is_some()
-    }
-
-    /// Whether the distribution's rustc has a prebuilt `core` for eBPF.
-    pub(super) fn has_bpf_core(&self) -> bool {
-        let mut ask = Command::new(&self.rustc);
-        ask.args(["--print", "target-libdir", "--target", "bpfel-unknown-none"]);
-        process::output_of(&mut ask)
-            .is_some_and(|directory| contains(Path::new(&directory), "libcore-"))
-    }
-
-    /// Whether some nightly toolchain has the source of `core`.
-    pub(super) fn has_nightly_source(&self) -> bool {
-        let Ok(toolchains) = std::fs::read_dir(&self.toolchains) else {
-            return false;
-        };
-        toolchains.flatten().any(|toolchain| {
-            toolchain
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(b"nightly")
-                && toolchain
-                    .path()
-                    .join("lib/rustlib/src/rust/library/core")
-                    .is_dir()
-        })
     }
 
     /// Whether `remedy` can be tried here.
@@ -206,12 +169,6 @@ fn version(text: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-fn contains(directory: &Path, prefix: &str) -> bool {
-    let named = |name: &OsStr| name.as_encoded_bytes().starts_with(prefix.as_bytes());
-    std::fs::read_dir(directory)
-        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|it| named(&it.file_name()))))
-}
-
 /// Whether we are user 0: /proc/self belongs to the effective user.
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -239,7 +196,7 @@ mod tests {
     #[test]
     fn a_bare_machine_without_root_can_only_ask_cargo() {
         let bare = Machine::bare();
-        assert!(!bare.has("ip") && !bare.has_nightly_source() && !bare.has_bpf_core());
+        assert!(!bare.has("ip"));
         assert!(!bare.can(&Remedy::Apt {
             packages: &["iproute2"],
             at_least: None

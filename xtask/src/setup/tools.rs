@@ -1,5 +1,7 @@
 //! What the repository needs of a machine, why, how to see that it is there, and how to get it: data.
 
+use sluice_ebpf_build::{OBJECT_VARIABLE, Toolchain};
+
 use super::Need;
 use super::machine::Machine;
 
@@ -48,7 +50,7 @@ pub(super) const TOOLS: &[Tool] = &[
         need: Need::Ebpf,
         name: "a compiler for eBPF",
         why: "a rustc with `core` for bpfel-unknown-none, or a nightly one with rust-src",
-        present: |machine| machine.has_bpf_core() || machine.has_nightly_source(),
+        present: |_| is_prebuilt() || Toolchain::find().is_ok(),
         remedies: &[
             Remedy::Apt {
                 packages: &["rustc-web", "libstd-rust-web-dev-bpf"],
@@ -69,7 +71,7 @@ pub(super) const TOOLS: &[Tool] = &[
         need: Need::Ebpf,
         name: "bpf-linker",
         why: "links the eBPF object",
-        present: |machine| machine.has("bpf-linker"),
+        present: |machine| is_prebuilt() || machine.has("bpf-linker"),
         remedies: &[Remedy::Cargo("bpf-linker", BPF_LINKER)],
     },
     Tool {
@@ -141,6 +143,11 @@ pub(super) const TOOLS: &[Tool] = &[
         remedies: &[Remedy::Cargo("cargo-deny", CARGO_DENY)],
     },
 ];
+
+/// Whether the eBPF object is there already, so that nothing builds it.
+fn is_prebuilt() -> bool {
+    std::env::var_os(OBJECT_VARIABLE).is_some()
+}
 
 impl Remedy {
     /// The command, as one would type it.

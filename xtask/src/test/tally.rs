@@ -20,7 +20,6 @@ pub(super) struct Tally {
 impl Tally {
     /// One thing that could not be run.
     pub(super) fn skip(what: &str, reason: &str) -> Self {
-        eprintln!("skipped: {what}: {reason}");
         Self {
             skipped: 1,
             skips: vec![format!("{what}: {reason}")],
@@ -30,7 +29,6 @@ impl Tally {
 
     /// One thing that failed as a whole, such as a compilation.
     pub(super) fn fail(what: &str, reason: &str) -> Self {
-        eprintln!("failed: {what}: {reason}");
         Self {
             failed: 1,
             failures: vec![format!("{what}: {reason}")],

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Deserialize;
 use sluice_netlink::Netns;
 
+use crate::counters::{Counters, counters};
 use crate::warden::Warden;
 
 /// Where each agent serves its metrics: every node has a loopback of its own.
@@ -71,79 +71,6 @@ pub enum StartError {
     /// Anything else.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),
-}
-
-/// What became of packets (`counters` of `sluice status -o json`), since the agent's maps were made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Counters {
-    /// Packets passed by TC on a lease.
-    pub lease_hits: u64,
-    /// Packets passed by TC as replies.
-    pub flow_hits: u64,
-    /// Packets that TC knew nothing about.
-    pub unmatched: u64,
-    /// Packets passed by the gate on a lease.
-    pub gate_lease_hits: u64,
-    /// Packets dropped on a lease.
-    pub deny_lease_hits: u64,
-    /// Packets that the queues saw.
-    pub queued: u64,
-    /// Those of them that were accepted.
-    pub allowed: u64,
-    /// Those of them that were dropped.
-    pub denied: u64,
-    /// Connections that were cut.
-    pub revoked: u64,
-    /// Packets that could not be parsed.
-    pub parse_errors: u64,
-}
-
-impl Counters {
-    /// Name and value of each, in the order of the status document.
-    pub fn fields(&self) -> [(&'static str, u64); 10] {
-        [
-            ("lease_hits", self.lease_hits),
-            ("flow_hits", self.flow_hits),
-            ("unmatched", self.unmatched),
-            ("gate_lease_hits", self.gate_lease_hits),
-            ("deny_lease_hits", self.deny_lease_hits),
-            ("queued", self.queued),
-            ("allowed", self.allowed),
-            ("denied", self.denied),
-            ("revoked", self.revoked),
-            ("parse_errors", self.parse_errors),
-        ]
-    }
-
-    fn combine(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
-        Self {
-            lease_hits: with(self.lease_hits, other.lease_hits),
-            flow_hits: with(self.flow_hits, other.flow_hits),
-            unmatched: with(self.unmatched, other.unmatched),
-            gate_lease_hits: with(self.gate_lease_hits, other.gate_lease_hits),
-            deny_lease_hits: with(self.deny_lease_hits, other.deny_lease_hits),
-            queued: with(self.queued, other.queued),
-            allowed: with(self.allowed, other.allowed),
-            denied: with(self.denied, other.denied),
-            revoked: with(self.revoked, other.revoked),
-            parse_errors: with(self.parse_errors, other.parse_errors),
-        }
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
-        self.combine(earlier, u64::saturating_sub)
-    }
-}
-
-impl std::ops::Add for Counters {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        self.combine(other, u64::saturating_add)
-    }
 }
 
 /// The directories and files that an agent is given.
@@ -326,14 +253,6 @@ impl Drop for Agent {
     }
 }
 
-/// The counters of a status document.
-pub fn counters(status: &serde_json::Value) -> Result<Counters> {
-    let counters = status
-        .get("counters")
-        .context("sluice status: no counters")?;
-    Counters::deserialize(counters).context("sluice status: counters")
-}
-
 fn command(node: &str, options: &AgentOptions, paths: &Paths) -> Result<Command> {
     let log = File::options().create(true).append(true).open(&paths.log);
     let log = log.with_context(|| paths.log.display().to_string())?;
@@ -389,26 +308,4 @@ fn is_ready() -> bool {
         Ok(answer.split(' ').nth(1) == Some("200"))
     };
     ask().unwrap_or(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_are_read_and_compared() {
-        let text = r#"{"agent": null, "counters": {"lease_hits": 7, "queued": 3, "allowed": 2, "new_one": 1}}"#;
-        let later = counters(&serde_json::from_str(text).unwrap()).unwrap();
-        assert_eq!(
-            (later.lease_hits, later.queued, later.allowed, later.denied),
-            (7, 3, 2, 0)
-        );
-        let earlier = Counters {
-            queued: 1,
-            ..Counters::default()
-        };
-        assert_eq!(later.since(earlier).queued, 2);
-        assert_eq!((later + earlier).queued, 4);
-        assert!(counters(&serde_json::json!({})).is_err());
-    }
 }

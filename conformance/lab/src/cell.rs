@@ -1,47 +1,10 @@
 //! What can be asked of a lab, and what came of it. Knows neither sockets nor policies.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use sluice_conformance::Family;
 use sluice_policy::{PodName, Protocol};
-
-/// An IP version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub enum Family {
-    /// IP version 4.
-    IPv4,
-    /// IP version 6.
-    IPv6,
-}
-
-impl Family {
-    /// The version that an address is of.
-    pub const fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::IPv4,
-            IpAddr::V6(_) => Self::IPv6,
-        }
-    }
-
-    /// Length of an address in bits.
-    pub(crate) const fn bits(self) -> u8 {
-        match self {
-            Self::IPv4 => 32,
-            Self::IPv6 => 128,
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::IPv4 => "IPv4",
-            Self::IPv6 => "IPv6",
-        })
-    }
-}
 
 /// A port of a protocol; prints as `80/TCP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

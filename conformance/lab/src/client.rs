@@ -17,7 +17,7 @@ use crate::sctp::{Chunk, Packet};
 use crate::{Family, Reply};
 
 /// The longest name, `NAMESPACE/NAME`, has 63 + 1 + 253 bytes.
-const NAME: u64 = 512;
+const NAME: usize = 512;
 /// Client ports go round in the kernel's own ephemeral range.
 const FIRST_PORT: u16 = 32_768;
 /// The last of them.
@@ -76,8 +76,8 @@ impl Client {
         match protocol {
             Protocol::Tcp => {
                 let family = match Family::of(source.ip()) {
-                    Family::IPv4 => AddressFamily::INET,
-                    Family::IPv6 => AddressFamily::INET6,
+                    Family::Ipv4 => AddressFamily::INET,
+                    Family::Ipv6 => AddressFamily::INET6,
                 };
                 let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
                 let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
@@ -129,7 +129,7 @@ impl Conversation {
     /// Says something more, and waits for the answer for as long as it takes.
     pub(crate) async fn go_on(&mut self) -> io::Result<()> {
         const WORD: &[u8; 4] = b"more";
-        let mut buffer = [0; NAME as usize];
+        let mut buffer = [0; NAME];
         match self {
             Self::Tcp(stream) => {
                 stream.write_all(WORD).await?;
@@ -150,7 +150,7 @@ async fn connect_tcp(socket: OwnedFd, to: SocketAddr) -> io::Result<(String, Con
         .await?;
     stream.set_nodelay(true)?;
     let mut line = Vec::new();
-    let mut reader = BufReader::new(stream).take(NAME);
+    let mut reader = BufReader::new(stream).take(NAME as u64);
     reader.read_until(b'\n', &mut line).await?;
     let stream = reader.into_inner().into_inner();
     match line.strip_suffix(b"\n") {
@@ -169,7 +169,7 @@ async fn connect_udp(
     let socket = UdpSocket::from_std(socket)?;
     socket.connect(to).await?;
     socket.send(b"who").await?;
-    let mut buffer = [0; NAME as usize];
+    let mut buffer = [0; NAME];
     let length = socket.recv(&mut buffer).await?;
     Ok((text(&buffer[..length])?, Conversation::Udp(socket)))
 }

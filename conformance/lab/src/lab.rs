@@ -2,7 +2,8 @@
 //! not known here.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::client::{Client, Conversation, SourcePorts};
 use crate::patience::Patience;
 use crate::plan::Plan;
-use crate::run_dir::RunDir;
+use crate::run_dir::{self, RunDir};
 use crate::server::Listener;
 use crate::stage::{Manifests, StageError, Staged};
 use crate::topology::Topology;
@@ -52,11 +53,13 @@ fn lines(items: &[impl ToString]) -> String {
         .join("\n")
 }
 
-/// Which parts of a world are built.
+/// Which parts of a world are built, and where.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The address families that pods get; none: IPv4, or IPv6 where no pod has another address.
     pub families: Vec<Family>,
+    /// Where the run's directory is made [default: `/run/sluice-lab`].
+    pub runs: Option<PathBuf>,
 }
 
 /// A world that is up. Everything ends with this value, and with this process: no namespace, link or mount has a name,
@@ -81,7 +84,7 @@ pub struct Lab {
 impl Lab {
     /// Builds the world of `manifests`, without agents: everybody reaches everybody.
     pub fn up(manifests: &Manifests, options: &Options) -> Result<Self, UpError> {
-        let run = RunDir::create()?;
+        let run = RunDir::create(options.runs.as_deref().unwrap_or(Path::new(run_dir::ROOT)))?;
         let staged =
             Staged::new(manifests, &run.subdirectory("manifests")?).map_err(UpError::Paths)?;
         let loaded = staged.load()?;
@@ -378,10 +381,10 @@ fn families(options: &Options, world: &World) -> Vec<Family> {
         return options.families.clone();
     }
     let mut addresses = world.pods.iter().flat_map(|facts| &facts.pod.addresses);
-    vec![if addresses.any(|address| address.is_ipv4()) {
-        Family::IPv4
+    vec![if addresses.any(IpAddr::is_ipv4) {
+        Family::Ipv4
     } else {
-        Family::IPv6
+        Family::Ipv6
     }]
 }
 

@@ -2,13 +2,17 @@
 //!
 //! [`Lab::up`] turns a world of manifests into namespaces on this machine: one per node and pod, with a server on
 //! every port. [`Lab::start_agents`] runs the real agent on every node; [`Lab::probe`] sends real packets and says what
-//! came of them. Needs root.
+//! came of them. What ought to come of them is said by [`expect`], from the oracle of `sluice-conformance`. Needs root.
 
 mod agent;
 pub mod builtin;
 mod cell;
 mod client;
+mod counters;
+pub mod demo;
 mod dnat;
+pub mod expect;
+pub mod judge;
 mod lab;
 mod patience;
 mod plan;
@@ -20,9 +24,11 @@ mod stage;
 mod topology;
 mod warden;
 
-pub use agent::{Agent, AgentOptions, Counters, Mode, StartError, counters};
-pub use cell::{Cell, Family, Outcome, Port, Reply, ServiceName, Target};
+pub use agent::{Agent, AgentOptions, Mode, StartError};
+pub use cell::{Cell, Outcome, Port, Reply, ServiceName, Target};
+pub use counters::{Counters, counters};
 pub use lab::{Connection, Lab, Options, UpError};
 pub use plan::{NodePlan, Plan, PodPlan, ServicePlan, ServicePortPlan};
 pub use run_dir::{Removed, down};
+pub use sluice_conformance::Family;
 pub use stage::{Manifests, StageError, Staged};

@@ -201,7 +201,7 @@ fn of_families(addresses: &[IpAddr], families: &[Family]) -> Vec<IpAddr> {
 }
 
 /// A node has the addresses that it declares and those of its `hostNetwork` pods, and for its own packets in any case
-/// one of each family, from 172.30.0.0/16 and fd00:172:30::/64.
+/// one of each family, from 172.30.0.0/16 and `fd00:172:30::/64`.
 fn plan_node(index: usize, node: &Node, world: &World) -> NodePlan {
     let lives_here = |pod: &&Pod| pod.host_network && pod.node.as_ref() == Some(&node.name);
     let pods = world.pods.iter().map(|facts| &facts.pod).filter(lives_here);

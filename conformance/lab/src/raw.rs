@@ -23,8 +23,8 @@ impl RawSocket {
     /// A bound socket in the network namespace of the calling thread.
     pub(crate) fn open(address: IpAddr) -> io::Result<OwnedFd> {
         let family = match Family::of(address) {
-            Family::IPv4 => AddressFamily::INET,
-            Family::IPv6 => AddressFamily::INET6,
+            Family::Ipv4 => AddressFamily::INET,
+            Family::Ipv6 => AddressFamily::INET6,
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(family, SocketType::RAW, flags, Some(ipproto::SCTP))?;
@@ -81,7 +81,7 @@ impl RawSocket {
 /// Raw IPv4 sockets deliver the IP header too, IPv6 ones do not (raw(7), RFC 3542 §3).
 fn header_length(family: Family, packet: &[u8]) -> usize {
     match (family, packet.first()) {
-        (Family::IPv4, Some(first)) => (usize::from(first & 0xf) * 4).min(packet.len()),
+        (Family::Ipv4, Some(first)) => (usize::from(first & 0xf) * 4).min(packet.len()),
         _ => 0,
     }
 }

@@ -1,4 +1,4 @@
-//! Directories of runs below `/run/sluice-lab`: made, found again after their owner's death, removed. What a run keeps
+//! Directories of runs, by default below `/run/sluice-lab`: made, found again after their owner's death, removed. What a run keeps
 //! in them is not known here.
 //!
 //! The owner holds a lock on the directory's `lock` file for as long as it lives, so whether a run is alive is never
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Where the directories of all runs are.
+/// Where the directories of all runs are, unless told otherwise.
 pub(crate) const ROOT: &str = "/run/sluice-lab";
 /// The owner's process id, in the directory of a run that is kept.
 const PID: &str = "pid";
@@ -31,9 +31,8 @@ pub(crate) struct RunDir {
 
 impl RunDir {
     /// Makes a directory that nobody else has, and removes those whose owners are dead.
-    pub(crate) fn create() -> Result<Self> {
-        let root = Path::new(ROOT);
-        fs::create_dir_all(root).with_context(|| ROOT)?;
+    pub(crate) fn create(root: &Path) -> Result<Self> {
+        fs::create_dir_all(root).with_context(|| root.display().to_string())?;
         let _guard = lock_root(root)?;
         for orphan in orphans(root)? {
             fs::remove_dir_all(&orphan).with_context(|| orphan.display().to_string())?;
@@ -83,9 +82,9 @@ impl Drop for RunDir {
 }
 
 /// Removes the directories of this process, which is about to end: a signal leaves no time for `Drop`.
-pub(crate) fn remove_own() {
+pub(crate) fn remove_own(root: &Path) {
     let prefix = format!("{}-", std::process::id());
-    for path in directories(Path::new(ROOT)).unwrap_or_default() {
+    for path in directories(root).unwrap_or_default() {
         // Another thread may be writing: what is left then is removed by the next run.
         let is_own = name_of(&path).starts_with(&prefix);
         let _gone = is_own && (0..3).any(|_| fs::remove_dir_all(&path).is_ok());
@@ -101,9 +100,8 @@ pub struct Removed {
     pub was_alive: bool,
 }
 
-/// Ends all kept runs and removes what dead ones left. Runs that are alive and not kept stay.
-pub fn down() -> Result<Vec<Removed>> {
-    let root = Path::new(ROOT);
+/// Ends all kept runs below `root` and removes what dead ones left. Runs that are alive and not kept stay.
+pub fn down(root: &Path) -> Result<Vec<Removed>> {
     if !root.exists() {
         return Ok(Vec::new());
     }
@@ -157,8 +155,8 @@ fn kept_by(path: &Path) -> Option<Pid> {
 }
 
 fn lock_root(root: &Path) -> Result<File> {
-    let lock = File::create(root.join(LOCK)).with_context(|| ROOT)?;
-    flock(&lock, FlockOperation::LockExclusive).with_context(|| ROOT)?;
+    let lock = File::create(root.join(LOCK)).with_context(|| root.display().to_string())?;
+    flock(&lock, FlockOperation::LockExclusive).with_context(|| root.display().to_string())?;
     Ok(lock)
 }
 
@@ -171,7 +169,7 @@ fn orphans(root: &Path) -> Result<Vec<PathBuf>> {
 
 fn directories(root: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(root)
-        .with_context(|| ROOT)?
+        .with_context(|| root.display().to_string())?
         .collect::<io::Result<Vec<_>>>()?;
     Ok(entries
         .iter()

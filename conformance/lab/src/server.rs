@@ -70,8 +70,8 @@ impl Listener {
 /// `std`'s listener has a backlog of 128, and a matrix opens more connections at once.
 fn listen(at: SocketAddr) -> io::Result<std::net::TcpListener> {
     let family = match Family::of(at.ip()) {
-        Family::IPv4 => AddressFamily::INET,
-        Family::IPv6 => AddressFamily::INET6,
+        Family::Ipv4 => AddressFamily::INET,
+        Family::Ipv6 => AddressFamily::INET6,
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;

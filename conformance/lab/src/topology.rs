@@ -110,9 +110,9 @@ impl Topology {
         let node = &plan.nodes[index];
         let mut netlink = Rtnetlink::open()?;
         for address in &node.addresses {
-            netlink.add_address("lo", *address, Family::of(*address).bits())?;
+            netlink.add_address("lo", *address, host_prefix(*address))?;
         }
-        netlink.add_address("lo", GATEWAY_V4, Family::IPv4.bits())?;
+        netlink.add_address("lo", GATEWAY_V4, host_prefix(GATEWAY_V4))?;
         for (number, pod) in plan
             .pods
             .iter()
@@ -200,6 +200,11 @@ fn connect_nodes(nodes: &[Netns]) -> Result<Netns> {
     Ok(wire)
 }
 
+/// The prefix length of a single address.
+fn host_prefix(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
 /// Where a route leads.
 #[derive(Clone, Copy)]
 struct Hop {
@@ -218,7 +223,7 @@ fn route_to_pod(netlink: &mut Rtnetlink, node: &NodePlan, pod: &PodPlan, hop: Ho
 fn route(netlink: &mut Rtnetlink, node: &NodePlan, to: IpAddr, hop: Hop) -> Result<()> {
     let family = Family::of(to);
     netlink.add_route(&Route {
-        destination: Some((to, family.bits())),
+        destination: Some((to, host_prefix(to))),
         gateway: hop.gateway,
         device: Some(hop.device),
         source: node.address(family),
@@ -242,8 +247,8 @@ fn route_to_others(netlink: &mut Rtnetlink, plan: &Plan, index: usize) -> Result
         let hop = |to| Hop {
             device,
             gateway: Some(match Family::of(to) {
-                Family::IPv4 => link_local_v4(number),
-                Family::IPv6 => link_local_v6(number),
+                Family::Ipv4 => link_local_v4(number),
+                Family::Ipv6 => link_local_v6(number),
             }),
         };
         let pods = plan
@@ -280,7 +285,7 @@ fn number(node: usize) -> u16 {
 fn build_pod(pod: &PodPlan) -> Result<()> {
     let mut netlink = Rtnetlink::open()?;
     for address in &pod.addresses {
-        netlink.add_address(POD_LINK, *address, Family::of(*address).bits())?;
+        netlink.add_address(POD_LINK, *address, host_prefix(*address))?;
     }
     netlink.set_up(POD_LINK)?;
     let device = Some(netlink.index(POD_LINK)?);

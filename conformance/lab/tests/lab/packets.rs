@@ -1,21 +1,17 @@
 //! Real packets without an agent: everybody reaches everybody, and what is broken on purpose is seen to be broken.
 
-mod common;
-
-use common::{cell, pod, skipped};
+use crate::common::{self, cell, pod, skipped};
 use sluice_lab::{
     Cell, Family, Lab, Manifests, Options, Outcome, Port, ServiceName, Target, builtin,
 };
 use sluice_policy::Protocol;
 
 fn up(manifests: &Manifests, families: &[Family]) -> Lab {
-    Lab::up(
-        manifests,
-        &Options {
-            families: families.to_vec(),
-        },
-    )
-    .unwrap()
+    let options = Options {
+        families: families.to_vec(),
+        ..Options::default()
+    };
+    Lab::up(manifests, &options).unwrap()
 }
 
 #[track_caller]
@@ -39,7 +35,7 @@ fn the_default_world_is_all_open_in_both_families() {
     if skipped() {
         return;
     }
-    let lab = up(&builtin::default_world(), &[Family::IPv4, Family::IPv6]);
+    let lab = up(&builtin::default_world(), &[Family::Ipv4, Family::Ipv6]);
     let cells = lab.plan().cells();
     assert_eq!(cells.len(), 2 * 324);
     assert_all_allowed(&lab, &cells);
@@ -50,7 +46,7 @@ fn two_nodes_services_and_sctp_are_all_open() {
     if skipped() {
         return;
     }
-    let lab = up(&common::example("two-nodes"), &[Family::IPv4, Family::IPv6]);
+    let lab = up(&common::example("two-nodes"), &[Family::Ipv4, Family::Ipv6]);
     assert_eq!(lab.plan().nodes.len(), 2);
     let cells = lab.plan().cells();
     assert!(
@@ -82,7 +78,7 @@ fn a_dropped_pair_is_denied_and_nothing_else_is() {
     if skipped() {
         return;
     }
-    let lab = up(&builtin::default_world(), &[Family::IPv4, Family::IPv6]);
+    let lab = up(&builtin::default_world(), &[Family::Ipv4, Family::Ipv6]);
     let rules = "table inet t { chain c { type filter hook input priority 0; \
                  ip saddr 10.244.1.1 tcp dport 80 drop; ip6 saddr fd00:10:244:1::1 udp dport 81 drop; }; }";
     common::nft(lab.pod_netns(&pod("y/b")).unwrap(), rules);
@@ -94,8 +90,8 @@ fn a_dropped_pair_is_denied_and_nothing_else_is() {
         .filter(|(_, outcome)| *outcome != Outcome::Allowed)
         .collect();
     let dropped = [
-        cell("x/a", "y/b", 80, Protocol::Tcp, Family::IPv4),
-        cell("x/a", "y/b", 81, Protocol::Udp, Family::IPv6),
+        cell("x/a", "y/b", 80, Protocol::Tcp, Family::Ipv4),
+        cell("x/a", "y/b", 81, Protocol::Udp, Family::Ipv6),
     ];
     assert_eq!(not_allowed, dropped.map(|cell| (cell, Outcome::Denied)));
 }
@@ -105,14 +101,14 @@ fn an_answer_from_another_pod_is_a_wrong_server() {
     if skipped() {
         return;
     }
-    let lab = up(&builtin::default_world(), &[Family::IPv4]);
+    let lab = up(&builtin::default_world(), &[Family::Ipv4]);
     let rules = "table ip t { chain c { type nat hook prerouting priority -100; \
                  ip daddr 10.244.1.5 tcp dport 80 dnat to 10.244.1.9; }; }";
     common::nft(lab.node_netns("node-1").unwrap(), rules);
     let outcomes = lab
         .probe(&[
-            cell("x/a", "y/b", 80, Protocol::Tcp, Family::IPv4),
-            cell("x/a", "y/b", 81, Protocol::Tcp, Family::IPv4),
+            cell("x/a", "y/b", 80, Protocol::Tcp, Family::Ipv4),
+            cell("x/a", "y/b", 81, Protocol::Tcp, Family::Ipv4),
         ])
         .unwrap();
     assert_eq!(
@@ -126,11 +122,11 @@ fn a_reset_and_an_icmp_error_are_refusals() {
     if skipped() {
         return;
     }
-    let lab = up(&builtin::default_world(), &[Family::IPv4, Family::IPv6]);
+    let lab = up(&builtin::default_world(), &[Family::Ipv4, Family::Ipv6]);
     let rules = "table inet t { chain c { type filter hook input priority 0; \
                  tcp dport 80 reject with tcp reset; udp dport 80 reject; }; }";
     common::nft(lab.pod_netns(&pod("z/a")).unwrap(), rules);
-    for family in [Family::IPv4, Family::IPv6] {
+    for family in [Family::Ipv4, Family::Ipv6] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let outcomes = lab
                 .probe(&[cell("x/a", "z/a", 80, protocol, family)])
@@ -145,7 +141,7 @@ fn a_service_is_answered_by_all_its_backends_and_by_nobody_else() {
     if skipped() {
         return;
     }
-    let lab = up(&common::example("two-nodes"), &[Family::IPv4]);
+    let lab = up(&common::example("two-nodes"), &[Family::Ipv4]);
     let service = ServiceName {
         namespace: "shop".into(),
         name: "web".into(),
@@ -159,7 +155,7 @@ fn a_service_is_answered_by_all_its_backends_and_by_nobody_else() {
         from: pod("shop/client-1"),
         to,
         port,
-        family: Family::IPv4,
+        family: Family::Ipv4,
     };
     let replies = lab.ask(&vec![ask; 64]).unwrap();
     let backends = lab.plan().service(&service).unwrap().backends(port);
@@ -179,7 +175,7 @@ fn a_service_is_answered_by_all_its_backends_and_by_nobody_else() {
                 from: pod("shop/client-1"),
                 to: Target::Service(service),
                 port,
-                family: Family::IPv4
+                family: Family::Ipv4
             };
             16
         ])
@@ -193,10 +189,10 @@ fn an_open_connection_is_alive_until_it_is_cut() {
     if skipped() {
         return;
     }
-    let lab = up(&builtin::default_world(), &[Family::IPv4]);
+    let lab = up(&builtin::default_world(), &[Family::Ipv4]);
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         let mut connection = lab
-            .connect(&cell("x/a", "x/b", 80, protocol, Family::IPv4))
+            .connect(&cell("x/a", "x/b", 80, protocol, Family::Ipv4))
             .unwrap();
         assert_eq!(connection.server, "x/b");
         assert!(lab.is_alive(&mut connection));
@@ -214,10 +210,10 @@ fn labs_are_apart_from_each_other() {
     if skipped() {
         return;
     }
-    let labs = [(); 2].map(|()| up(&builtin::default_world(), &[Family::IPv4]));
+    let labs = [(); 2].map(|()| up(&builtin::default_world(), &[Family::Ipv4]));
     let rules = "table ip t { chain c { type filter hook input priority 0; drop; }; }";
     common::nft(labs[0].pod_netns(&pod("x/a")).unwrap(), rules);
-    let ask = cell("x/b", "x/a", 80, Protocol::Tcp, Family::IPv4);
+    let ask = cell("x/b", "x/a", 80, Protocol::Tcp, Family::Ipv4);
     assert_eq!(
         labs[0].probe(std::slice::from_ref(&ask)).unwrap(),
         [Outcome::Denied]

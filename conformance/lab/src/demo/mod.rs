@@ -1,0 +1,235 @@
+//! `sluice-lab demo`: builds a world, runs the agent in it, probes everything twice, and says what was right. What is
+//! right is `expect`'s to know, how it is printed `table`'s.
+
+mod args;
+mod isolation;
+mod keep;
+mod report;
+mod table;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+
+pub use args::Args;
+
+use crate::agent::{AgentOptions, StartError};
+use crate::expect::{self, Expectation};
+use crate::judge::{Judged, judge};
+use crate::lab::{Lab, UpError};
+use crate::{Cell, Counters, builtin, down};
+use args::Output;
+use report::{Report, Rounds, Seconds};
+
+/// A demo that came to no judgement, with the exit code it ends with.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// Bad usage or bad input.
+    fn input(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: 2,
+            error: error.into(),
+        }
+    }
+
+    /// The machine cannot do this.
+    fn machine(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: 3,
+            error: error.into(),
+        }
+    }
+}
+
+impl From<UpError> for Failure {
+    fn from(error: UpError) -> Self {
+        match error {
+            UpError::Machine(error) => Self::machine(error),
+            other => Self::input(other),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Machine { .. } => Self::machine(error),
+            StartError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    /// Judged, in a way: what was to be shown could not be shown.
+    fn from(error: anyhow::Error) -> Self {
+        Self { code: 1, error }
+    }
+}
+
+/// Runs the demo and returns the exit code: 0 all right, 1 something is not right, 2 bad input, 3 the machine cannot
+/// do this, 130 interrupted.
+pub fn run(args: &Args) -> u8 {
+    let done = if args.down {
+        take_down(args)
+    } else if args.keep && args.holder.is_none() {
+        keep::supervise().map_err(Failure::from)
+    } else {
+        show(args)
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("error: {:#}", failure.error);
+        failure.code
+    })
+}
+
+fn take_down(args: &Args) -> Result<u8, Failure> {
+    require_root()?;
+    let removed = down(&args.runs)?;
+    let word = |was_alive| {
+        if was_alive {
+            "removed"
+        } else {
+            "removed what was left of"
+        }
+    };
+    match args.output {
+        Output::Table if removed.is_empty() => println!("nothing is up"),
+        Output::Table => removed
+            .iter()
+            .for_each(|run| println!("{} {}", word(run.was_alive), run.run)),
+        Output::Json => {
+            let names: Vec<_> = removed.iter().map(|run| &run.run).collect();
+            println!("{}", serde_json::json!({ "removed": names }));
+        }
+    }
+    Ok(0)
+}
+
+fn show(args: &Args) -> Result<u8, Failure> {
+    require_root()?;
+    let starter = args.holder.map(keep::Starter::take).transpose()?;
+    keep::remove_and_exit_on_signal(args.runs.clone())?;
+    let agent = AgentOptions {
+        binary: agent_binary(args)?,
+        mode: args.mode.into(),
+        arguments: Vec::new(),
+    };
+    let manifests = args.manifests().unwrap_or_else(builtin::default_world);
+
+    let start = Instant::now();
+    let mut lab = Lab::up(&manifests, &args.options())?;
+    let setup = start.elapsed();
+    tell_what_is_up(&lab, setup);
+    let start = Instant::now();
+    lab.start_agents(&agent)?;
+    let ready = start.elapsed();
+    eprintln!(
+        "agents ready in {:.2} s ({})",
+        ready.as_secs_f64(),
+        agent.mode.name()
+    );
+
+    let report = probe_twice(&lab, &agent, Seconds::of(setup, ready))?;
+    match args.output {
+        Output::Table => print!("{}", table::render(&lab, &report)),
+        Output::Json => println!(
+            "{}",
+            serde_json::to_string(&report).context("write the report")?
+        ),
+    }
+    let code = u8::from(!report.ok);
+    if let Some(starter) = starter {
+        keep::hold(&lab, starter, code)?;
+    }
+    Ok(code)
+}
+
+fn tell_what_is_up(lab: &Lab, setup: Duration) {
+    let ignored: Vec<_> = lab
+        .ignored()
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    if !ignored.is_empty() {
+        eprintln!("ignored: {}", ignored.join(", "));
+    }
+    let plan = lab.plan();
+    eprintln!(
+        "{} nodes and {} pods up in {:.2} s",
+        plan.nodes.len(),
+        plan.pods.len(),
+        setup.as_secs_f64()
+    );
+}
+
+fn probe_twice(lab: &Lab, agent: &AgentOptions, mut seconds: Seconds) -> Result<Report> {
+    let cells = lab.plan().cells();
+    let expected = expect::expectations(lab.plan(), lab.world(), &cells);
+    let start = Instant::now();
+    let before = total(lab)?;
+    let first = round(lab, "first", &cells, &expected)?;
+    let between = total(lab)?;
+    let second = round(lab, "second", &cells, &expected)?;
+    let after = total(lab)?;
+    seconds.probe = start.elapsed().as_secs_f64();
+    let counters = [before, between, after];
+    let rounds = Rounds {
+        cells,
+        expected,
+        first,
+        second,
+        counters,
+    };
+    Report::new(lab, agent.mode, rounds, seconds)
+}
+
+fn round(lab: &Lab, name: &str, cells: &[Cell], expected: &[Expectation]) -> Result<Judged> {
+    let judged = judge(lab, cells, expected)?;
+    eprintln!(
+        "{name} round: {} of {} right",
+        judged.correct(),
+        cells.len()
+    );
+    Ok(judged)
+}
+
+/// The counters of all nodes together.
+fn total(lab: &Lab) -> Result<Counters> {
+    lab.agents().iter().try_fold(
+        Counters::default(),
+        |sum, agent| Ok(sum + agent.counters()?),
+    )
+}
+
+fn require_root() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::machine(anyhow!(
+        "network namespaces need root: run this with sudo, or in a privileged container"
+    )))
+}
+
+fn agent_binary(args: &Args) -> Result<PathBuf, Failure> {
+    let beside = || {
+        Ok::<_, anyhow::Error>(
+            std::env::current_exe()
+                .context("find this program")?
+                .with_file_name("sluice"),
+        )
+    };
+    let binary = args.agent.clone().map_or_else(beside, Ok)?;
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    let binary = binary.display();
+    Err(Failure::input(anyhow!(
+        "no agent at {binary}: build it (cargo build -p sluice), or say where it is (--agent)"
+    )))
+}

@@ -1,0 +1,175 @@
+//! Real packets under the real agent, against the oracle.
+
+use sluice_lab::{Counters, Family, Lab, Mode, Outcome, builtin};
+use sluice_policy::Protocol;
+
+use crate::common::{assert_all_right, cell, eventually, example, under_agents};
+
+const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+fn counters(lab: &Lab) -> Counters {
+    lab.agents().iter().fold(Counters::default(), |sum, agent| {
+        sum + agent.counters().unwrap()
+    })
+}
+
+/// Two rounds: cold, then with whatever the first has left in the kernel.
+#[track_caller]
+fn assert_right_twice(lab: &Lab) -> Counters {
+    assert_all_right(lab);
+    let between = counters(lab);
+    assert_all_right(lab);
+    counters(lab).since(between)
+}
+
+#[test]
+fn hybrid_mode_is_right_and_sends_no_allowed_connection_to_the_queue_twice() {
+    let Some(lab) = under_agents(&builtin::default_world(), &BOTH, Mode::Hybrid) else {
+        return;
+    };
+    let second = assert_right_twice(&lab);
+    assert_eq!(second.allowed, 0, "{second:?}");
+    assert!(second.lease_hits > 0 && second.flow_hits > 0, "{second:?}");
+}
+
+#[test]
+fn nfqueue_mode_is_right_and_queues_every_new_connection() {
+    let Some(lab) = under_agents(&builtin::default_world(), &BOTH, Mode::Nfqueue) else {
+        return;
+    };
+    let second = assert_right_twice(&lab);
+    assert!(second.allowed > 0 && second.denied > 0, "{second:?}");
+    assert_eq!(
+        (second.lease_hits, second.flow_hits, second.gate_lease_hits),
+        (0, 0, 0),
+        "{second:?}"
+    );
+}
+
+#[test]
+fn two_nodes_services_named_ports_udp_and_sctp_are_right_in_both_modes() {
+    for mode in [Mode::Hybrid, Mode::Nfqueue] {
+        let Some(lab) = under_agents(&example("two-nodes"), &BOTH, mode) else {
+            return;
+        };
+        let second = assert_right_twice(&lab);
+        if mode == Mode::Hybrid {
+            assert_eq!(second.allowed, 0, "{second:?}");
+        }
+    }
+}
+
+#[test]
+fn workloads_blocks_egress_and_host_network_are_right_in_both_modes() {
+    for mode in [Mode::Hybrid, Mode::Nfqueue] {
+        let Some(lab) = under_agents(&example("office"), &BOTH, mode) else {
+            return;
+        };
+        assert_right_twice(&lab);
+    }
+}
+
+#[test]
+fn an_edited_policy_reaches_new_and_open_connections() {
+    for mode in [Mode::Hybrid, Mode::Nfqueue] {
+        let Some(mut lab) = under_agents(&builtin::default_world(), &[Family::Ipv4], mode) else {
+            return;
+        };
+        let ask = |from, to, protocol| cell(from, to, 80, protocol, Family::Ipv4);
+        let (cut_tcp, cut_udp) = (
+            ask("x/b", "x/a", Protocol::Tcp),
+            ask("x/b", "x/a", Protocol::Udp),
+        );
+        let kept = ask("y/a", "y/b", Protocol::Tcp);
+        let mut to_be_cut = [&cut_tcp, &cut_udp].map(|cell| lab.connect(cell).unwrap());
+        let mut to_be_kept = lab.connect(&kept).unwrap();
+
+        let text = lab.manifests().read("policies-x.yaml").unwrap();
+        let edited = text
+            .replace("port: http", "port: admin")
+            .replace("port: query", "port: gossip");
+        assert_ne!(text, edited);
+        lab.manifests().write("policies-x.yaml", &edited).unwrap();
+        lab.reload().unwrap();
+
+        eventually("a new connection is denied", || {
+            lab.probe(std::slice::from_ref(&cut_tcp)).unwrap() == [Outcome::Denied]
+        });
+        for connection in &mut to_be_cut {
+            eventually("an open connection is cut", || !lab.is_alive(connection));
+        }
+        assert!(
+            lab.is_alive(&mut to_be_kept),
+            "a connection that is still allowed was cut"
+        );
+        assert_all_right(&lab);
+
+        lab.manifests().write("policies-x.yaml", &text).unwrap();
+        lab.reload().unwrap();
+        eventually("a new connection is allowed again", || {
+            lab.probe(std::slice::from_ref(&cut_tcp)).unwrap() == [Outcome::Allowed]
+        });
+        assert_all_right(&lab);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_yaml_is_reported_and_changes_nothing() {
+    let Some(lab) = under_agents(&builtin::default_world(), &[Family::Ipv4], Mode::Hybrid) else {
+        return;
+    };
+    let mut open = lab
+        .connect(&cell("x/b", "x/a", 80, Protocol::Tcp, Family::Ipv4))
+        .unwrap();
+    lab.manifests()
+        .write("broken.yaml", "kind: NetworkPolicy\nspec: [\n")
+        .unwrap();
+    eventually("the broken file is in the log", || {
+        lab.agents()[0].log().contains("broken.yaml")
+    });
+    assert!(lab.is_alive(&mut open));
+    assert_all_right(&lab);
+}
+
+#[test]
+fn a_policy_that_is_invalid_closes_what_it_selects_and_nothing_else() {
+    let Some(lab) = under_agents(&builtin::default_world(), &[Family::Ipv4], Mode::Hybrid) else {
+        return;
+    };
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: bad, namespace: z}\n\
+                  spec:\n  podSelector: {matchLabels: {pod: b}}\n  ingress: [{from: [{ipBlock: {cidr: nonsense}}]}]\n";
+    let (closed, open) = (
+        cell("x/a", "z/b", 80, Protocol::Tcp, Family::Ipv4),
+        cell("y/a", "z/a", 80, Protocol::Udp, Family::Ipv4),
+    );
+    let before = lab.probe(&[closed.clone(), open.clone()]).unwrap();
+    assert_eq!(before[0], Outcome::Allowed);
+    lab.manifests().write("bad.yaml", policy).unwrap();
+    eventually("the pod is closed", || {
+        lab.probe(std::slice::from_ref(&closed)).unwrap() == [Outcome::Denied]
+    });
+    assert_eq!(lab.probe(&[open]).unwrap(), before[1..]);
+    assert_eq!(lab.agents()[0].status().unwrap()["policies"]["invalid"], 1);
+}
+
+#[test]
+fn leased_and_open_connections_outlive_the_agent() {
+    let Some(mut lab) = under_agents(&builtin::default_world(), &[Family::Ipv4], Mode::Hybrid)
+    else {
+        return;
+    };
+    assert_all_right(&lab);
+    let leased = cell("x/b", "x/a", 80, Protocol::Tcp, Family::Ipv4);
+    let denied = cell("z/a", "x/a", 80, Protocol::Tcp, Family::Ipv4);
+    let mut open = lab.connect(&leased).unwrap();
+    lab.agent("node-1").unwrap().kill().unwrap();
+    assert!(lab.is_alive(&mut open));
+    assert_eq!(
+        lab.probe(&[leased, denied]).unwrap(),
+        [Outcome::Allowed, Outcome::Denied]
+    );
+    lab.agent("node-1").unwrap().restart().unwrap();
+    assert!(lab.is_alive(&mut open));
+    assert_all_right(&lab);
+    lab.agent("node-1").unwrap().stop().unwrap();
+}

@@ -1,0 +1,142 @@
+//! What the lab's tests share.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sluice_lab::expect::expectations;
+use sluice_lab::judge::judge;
+use sluice_lab::{AgentOptions, Cell, Family, Lab, Manifests, Mode, Options, Port, Target};
+use sluice_netlink::Netns;
+use sluice_policy::{PodName, Protocol};
+
+/// Whether the test cannot run here; says so.
+pub(crate) fn skipped() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        println!("skipped: network namespaces need root");
+    }
+    !is_root
+}
+
+/// The manifests below `manifests/NAME`.
+pub(crate) fn example(name: &str) -> Manifests {
+    Manifests::path(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("manifests")
+            .join(name),
+    )
+}
+
+/// A pod's name from `NAMESPACE/NAME`.
+pub(crate) fn pod(name: &str) -> PodName {
+    let (namespace, name) = name.split_once('/').unwrap();
+    PodName {
+        namespace: namespace.into(),
+        name: name.into(),
+    }
+}
+
+/// A probe from pod to pod.
+pub(crate) fn cell(from: &str, to: &str, port: u16, protocol: Protocol, family: Family) -> Cell {
+    Cell {
+        from: pod(from),
+        to: Target::Pod(pod(to)),
+        port: Port {
+            number: port,
+            protocol,
+        },
+        family,
+    }
+}
+
+/// Runs `nft` in a namespace, with `rules` as its input.
+pub(crate) fn nft(netns: &Netns, rules: &str) {
+    let run = || {
+        let mut nft = Command::new("nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        nft.stdin
+            .take()
+            .unwrap()
+            .write_all(rules.as_bytes())
+            .unwrap();
+        assert!(nft.wait().unwrap().success(), "nft: {rules}");
+    };
+    netns.enter(run).unwrap();
+}
+
+/// The agent's binary beside the test's; none where it is not built, which is said.
+pub(crate) fn agent_binary() -> Option<PathBuf> {
+    let lab = PathBuf::from(env!("CARGO_BIN_EXE_sluice-lab"));
+    let agent = lab.with_file_name("sluice");
+    if agent.is_file() {
+        return Some(agent);
+    }
+    println!(
+        "skipped: no agent at {} (cargo build -p sluice)",
+        agent.display()
+    );
+    None
+}
+
+/// A lab with an agent in `mode` on every node.
+pub(crate) fn under_agents(manifests: &Manifests, families: &[Family], mode: Mode) -> Option<Lab> {
+    if skipped() {
+        return None;
+    }
+    let options = AgentOptions {
+        binary: agent_binary()?,
+        mode,
+        arguments: Vec::new(),
+    };
+    let mut lab = Lab::up(
+        manifests,
+        &Options {
+            families: families.to_vec(),
+            ..Options::default()
+        },
+    )
+    .unwrap();
+    lab.start_agents(&options).unwrap();
+    Some(lab)
+}
+
+/// Sends every probe of the lab and compares with the oracle's reading of the manifests as they are now.
+#[track_caller]
+pub(crate) fn assert_all_right(lab: &Lab) {
+    let cells = lab.plan().cells();
+    let expected = expectations(lab.plan(), lab.world(), &cells);
+    let judged = judge(lab, &cells, &expected).unwrap();
+    let wrong: Vec<_> = (0..cells.len())
+        .filter(|number| !judged.right[*number])
+        .map(|number| {
+            format!(
+                "{}: expected {}, got {:?}",
+                cells[number],
+                expected[number].name(),
+                judged.replies[number]
+            )
+        })
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {} wrong:\n{}",
+        wrong.len(),
+        cells.len(),
+        wrong.join("\n")
+    );
+}
+
+/// Tries until `condition` holds, which it must within ten seconds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < limit, "never: {what}");
+        std::thread::yield_now();
+    }
+}

@@ -95,6 +95,13 @@ impl Snapshot {
         Some(&self.owner(address.into())?.pod)
     }
 
+    /// Every pod that has an address of its own, once per address, in no order.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> + '_ {
+        self.addresses
+            .iter()
+            .filter_map(|(_, entry)| Some(&entry.pod.as_deref()?.pod))
+    }
+
     /// How an address of the scope is isolated; none where no pod of the scope has it.
     pub fn isolation(&self, address: IpAddr) -> Option<Isolation> {
         self.isolation_of(self.owner(address.into())?)

@@ -11,7 +11,7 @@ use crate::identity::IdentityId;
 use crate::objects::{Objects, Touched};
 use crate::selection::SelectionId;
 use crate::snapshot::PodView;
-use crate::table::{Peer, Table};
+use crate::table::{Peer, Table, Tables};
 use crate::{Changes, ContainerPort, Counts, Isolation, PodName, Snapshot};
 
 /// What is different, and how many pods of the scope there are now.
@@ -154,54 +154,40 @@ impl<'r> Review<'r> {
         if self.recompiled.contains(&user) || (raised && self.listed.contains(&user)) {
             return;
         }
-        if self.sees_alike(user, owners, selections) {
-            return;
-        }
-        self.changes.addresses.insert(owners.address.into());
-        let names = [owners.was, owners.is].map(|pod| pod.map(|pod| &pod.pod.name));
-        let Some(identity) = self.objects.identities.get(user) else {
-            return;
-        };
-        // A pod is exempt from its own rules.
-        let others = identity
-            .local
-            .iter()
-            .filter(|name| !names.contains(&Some(*name)));
-        let others: Vec<_> = others
-            .filter(|name| self.owns_an_address(name))
-            .cloned()
-            .collect();
-        if others.len() == identity.local.len() {
-            self.listed.insert(user);
-        }
-        self.changes.pods.extend(others);
-    }
-
-    /// Whether the rules of an identity say the same about what was and what is behind an address.
-    fn sees_alike(
-        &self,
-        user: IdentityId,
-        owners: Owners<'_>,
-        (was, is): (&[SelectionId], &[SelectionId]),
-    ) -> bool {
         let Some(tables) = self
             .new
             .identities
             .get(user)
             .and_then(|view| view.tables.as_ref())
         else {
-            return true;
+            return;
         };
-        let [was, is] = [was, is].map(|selections| Peer {
-            address: owners.address,
-            selections,
-        });
-        let declared = (ports(owners.was), ports(owners.is));
-        let ingress = |table: &Table| table.ports_of(was, None) == table.ports_of(is, None);
-        let egress = |table: &Table| {
-            table.ports_of(was, Some(declared.0)) == table.ports_of(is, Some(declared.1))
+        let Some(identity) = self.objects.identities.get(user) else {
+            return;
         };
-        tables.ingress.as_ref().is_none_or(ingress) && tables.egress.as_ref().is_none_or(egress)
+        let sight = Sight::of(tables, owners, selections);
+        let others = identity
+            .local
+            .iter()
+            .filter_map(|name| self.objects.pods.get(name))
+            .filter(|view| {
+                // A pod is exempt from its own rules.
+                let is_itself = [owners.was, owners.is]
+                    .iter()
+                    .flatten()
+                    .any(|pod| pod.pod.name == view.pod.name);
+                !is_itself
+                    && sight.differs_for(&view.pod.ports)
+                    && standing(self.new, view).is_some()
+            });
+        let others: Vec<_> = others.map(|view| view.pod.name.clone()).collect();
+        if !others.is_empty() {
+            self.changes.addresses.insert(owners.address.into());
+        }
+        if others.len() == identity.local.len() {
+            self.listed.insert(user);
+        }
+        self.changes.pods.extend(others);
     }
 
     /// An address as a node's: a source that the pods of that node cannot refuse.
@@ -216,20 +202,27 @@ impl<'r> Review<'r> {
         if differing.is_empty() {
             return;
         }
-        let mut pods = self.objects.local_pods().filter(|view| {
+        let owner = self.new.owner(address).map(|pod| &pod.pod.name);
+        let is_of_node = |view: &&PodView| {
             view.pod
                 .node
                 .as_ref()
                 .is_some_and(|node| differing.contains(node))
-                && self.owns_an_address(&view.pod.name)
-        });
-        let Some(first) = pods.next() else { return };
-        let names: Vec<_> = std::iter::once(first)
-            .chain(pods)
-            .map(|view| view.pod.name.clone())
+        };
+        // A pod with the address of its node is exempt as itself.
+        let pods = self
+            .objects
+            .local_pods()
+            .filter(is_of_node)
+            .map(|view| &view.pod.name);
+        let names: Vec<_> = pods
+            .filter(|name| Some(*name) != owner && self.owns_an_address(name))
+            .cloned()
             .collect();
-        self.changes.addresses.insert(address.into());
-        self.changes.pods.extend(names);
+        if !names.is_empty() {
+            self.changes.addresses.insert(address.into());
+            self.changes.pods.extend(names);
+        }
     }
 
     /// The pods of an identity whose own rules are others.
@@ -312,6 +305,51 @@ impl<'r> Review<'r> {
             .pods
             .get(name)
             .is_some_and(|view| standing(self.new, view).is_some())
+    }
+}
+
+/// How the rules of an identity see what was and what is behind an address.
+enum Sight<'t> {
+    /// Alike.
+    Same,
+    /// Not alike.
+    Different,
+    /// It depends on which numbers the pod has for the names in its ingress rules.
+    ByName(&'t Table, [Peer<'t>; 2]),
+}
+
+impl<'t> Sight<'t> {
+    fn of(
+        tables: &'t Tables,
+        owners: Owners<'_>,
+        (was, is): (&'t [SelectionId], &'t [SelectionId]),
+    ) -> Self {
+        let peers = [was, is].map(|selections| Peer {
+            address: owners.address,
+            selections,
+        });
+        let [was, is] = peers;
+        let egress = |table: &Table| {
+            table.ports_of(was, ports(owners.was)) != table.ports_of(is, ports(owners.is))
+        };
+        if tables.egress.as_ref().is_some_and(egress) {
+            return Self::Different;
+        }
+        match &tables.ingress {
+            Some(table) if table.has_names() => Self::ByName(table, peers),
+            Some(table) if table.ports_of(was, &[]) != table.ports_of(is, &[]) => Self::Different,
+            _ => Self::Same,
+        }
+    }
+
+    fn differs_for(&self, declared: &[ContainerPort]) -> bool {
+        match self {
+            Self::Same => false,
+            Self::Different => true,
+            Self::ByName(table, [was, is]) => {
+                table.ports_of(*was, declared) != table.ports_of(*is, declared)
+            }
+        }
     }
 }
 

@@ -132,20 +132,17 @@ impl Table {
     }
 
     /// All ports that a peer may be connected to (or may connect to), with the rules that say so. Names are resolved
-    /// on `declared`, and stay names without it.
-    pub(crate) fn ports_of(&self, peer: Peer<'_>, declared: Option<&[ContainerPort]>) -> PortSet {
+    /// on the ports that the destination declares.
+    pub(crate) fn ports_of(&self, peer: Peer<'_>, declared: &[ContainerPort]) -> PortSet {
         let mut ports = PortSetBuilder::default();
         let mut add = |group: &Group| {
             ports.add_all(group.all);
             self.segments[range(group.segments)]
                 .iter()
                 .for_each(|segment| ports.add_segment(*segment));
-            for named in &self.named[range(group.named)] {
-                match declared {
-                    Some(declared) => ports.add_resolved(named, declared),
-                    None => ports.add_named(named),
-                }
-            }
+            self.named[range(group.named)]
+                .iter()
+                .for_each(|named| ports.add_resolved(named, declared));
         };
         add(&self.any);
         self.each_selected(peer, &mut add);

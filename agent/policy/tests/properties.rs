@@ -1,0 +1,448 @@
+//! The index against the transcription of the specification, on random worlds: verdicts, the order of events,
+//! updates against building anew, and what a batch says it changed.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use proptest::sample::{Index as Pick, select, subsequence};
+use sluice_policy::{
+    Changes, Decision, Direction, Event, NetworkPolicy, Node, Peer, Pod, PodName, Ports, Protocol,
+};
+use sluice_policy::{Rule, Scope, Snapshot, Tuple};
+use support::build::{
+    any, block, built, declared, ip, labels, namespace, own, pod_name, pods_in, ports, rule,
+    selector,
+};
+use support::naive::{Outcome, World};
+
+const ADDRESSES: [&str; 10] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.0.3",
+    "10.0.1.1",
+    "10.0.1.2",
+    "fd00::1",
+    "fd00::2",
+    "::ffff:10.0.0.3",
+    "192.168.0.1",
+    "192.168.0.2",
+];
+/// Addresses that tuples have, outside ones among them.
+const ENDS: [&str; 12] = [
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.0.3",
+    "10.0.1.1",
+    "10.0.1.2",
+    "fd00::1",
+    "fd00::2",
+    "::ffff:10.0.0.2",
+    "192.168.0.1",
+    "192.168.0.2",
+    "8.8.8.8",
+    "2001:db8::1",
+];
+const NAMESPACES: [&str; 3] = ["x", "y", "z"];
+const SELECTORS: [&str; 10] = [
+    "",
+    "a=1",
+    "a=2",
+    "a in (1|2)",
+    "a notin (1)",
+    "a",
+    "!a",
+    "a=1,b=1",
+    "b notin (1|2),a",
+    "a in ()",
+];
+const NETWORKS: [&str; 9] = [
+    "0.0.0.0/0",
+    "10.0.0.0/16",
+    "10.0.0.0/24",
+    "10.0.0.2/32",
+    "192.168.0.0/31",
+    "::/0",
+    "fd00::/64",
+    "fd00::2/128",
+    "::ffff:10.0.0.0/120",
+];
+const PORTS: [&str; 9] = [
+    "80/TCP",
+    "80-90/TCP",
+    "81/TCP",
+    "/TCP",
+    "/UDP",
+    "53/UDP",
+    "http/TCP",
+    "dns/UDP",
+    "http/UDP",
+];
+
+fn some_labels() -> impl Strategy<Value = String> {
+    (
+        select(vec!["", "a=1", "a=2", "a=3"]),
+        select(vec!["", "b=1", "b=2"]),
+    )
+        .prop_map(|(a, b)| format!("{a},{b}"))
+}
+
+fn a_pod_name() -> impl Strategy<Value = PodName> {
+    (select(&NAMESPACES[..]), 0..3_u8)
+        .prop_map(|(namespace, number)| pod_name(&format!("{namespace}/p{number}")))
+}
+
+fn a_pod() -> impl Strategy<Value = Pod> {
+    let container_ports = select(vec![
+        "http=80/TCP",
+        "http=81/TCP",
+        "dns=53/UDP",
+        "http=53/UDP",
+        "80/TCP",
+        "web=80/TCP",
+    ]);
+    (
+        a_pod_name(),
+        prop::option::of(select(vec!["n1", "n2"])),
+        some_labels(),
+        subsequence(&ADDRESSES[..], 0..3),
+        prop::collection::vec(container_ports, 0..3),
+        prop::bool::weighted(0.1),
+        0..3_i64,
+    )
+        .prop_map(
+            |(name, node, with, addresses, container_ports, host_network, created)| Pod {
+                name,
+                node: node.map(Into::into),
+                labels: labels(&with),
+                addresses: addresses.into_iter().map(ip).collect(),
+                ports: container_ports.into_iter().map(declared).collect(),
+                host_network,
+                created,
+            },
+        )
+}
+
+fn a_node() -> impl Strategy<Value = Node> {
+    (
+        select(vec!["n1", "n2"]),
+        subsequence(
+            &["192.168.0.1", "192.168.0.2", "10.0.0.3", "fd00::2"][..],
+            0..3,
+        ),
+    )
+        .prop_map(|(name, addresses)| support::build::node(name, &addresses))
+}
+
+fn some_peer() -> impl Strategy<Value = Peer> {
+    let selectors = || select(&SELECTORS[..]);
+    let namespaces = select(vec![
+        "",
+        "team=1",
+        "team notin (1)",
+        "!team",
+        "kubernetes.io/metadata.name in (x|y)",
+    ]);
+    prop_oneof![
+        selectors().prop_map(own),
+        (namespaces, selectors()).prop_map(|(namespaces, pods)| pods_in(namespaces, pods)),
+        (select(&NETWORKS[..]), subsequence(&NETWORKS[..], 0..3))
+            .prop_map(|(cidr, except)| block(cidr, &except)),
+    ]
+}
+
+fn some_ports() -> impl Strategy<Value = Ports> {
+    prop_oneof![1 => Just(Ports::Any), 3 => subsequence(&PORTS[..], 0..4).prop_map(|list| ports(&list))]
+}
+
+fn a_rule() -> impl Strategy<Value = Rule> {
+    prop_oneof![
+        1 => some_ports().prop_map(any),
+        3 => (prop::collection::vec(some_peer(), 0..3), some_ports()).prop_map(|(peers, ports)| rule(peers, ports)),
+    ]
+}
+
+fn a_policy() -> impl Strategy<Value = NetworkPolicy> {
+    let rules = || prop::option::weighted(0.7, prop::collection::vec(a_rule(), 0..4));
+    (
+        select(&NAMESPACES[..]),
+        0..4_u8,
+        select(&SELECTORS[..]),
+        rules(),
+        rules(),
+    )
+        .prop_map(|(namespace, number, pods, ingress, egress)| NetworkPolicy {
+            namespace: namespace.into(),
+            name: format!("np{number}").into(),
+            pods: selector(pods),
+            ingress,
+            egress,
+        })
+}
+
+fn an_object() -> impl Strategy<Value = Event> {
+    let a_namespace = (
+        select(&NAMESPACES[..]),
+        select(vec!["", "team=1", "team=2"]),
+    );
+    prop_oneof![
+        6 => a_pod().prop_map(Event::Pod),
+        5 => a_policy().prop_map(Event::NetworkPolicy),
+        2 => a_namespace.prop_map(|(name, with)| Event::Namespace(namespace(name, with))),
+        1 => a_node().prop_map(Event::Node),
+    ]
+}
+
+fn an_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        5 => an_object(),
+        1 => a_pod_name().prop_map(Event::PodGone),
+        1 => (select(&NAMESPACES[..]), 0..4_u8)
+            .prop_map(|(namespace, number)| Event::NetworkPolicyGone(namespace.into(), format!("np{number}").into())),
+        1 => select(&NAMESPACES[..]).prop_map(|name| Event::NamespaceGone(name.into())),
+        1 => select(vec!["n1", "n2"]).prop_map(|name| Event::NodeGone(name.into())),
+    ]
+}
+
+fn a_scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![Just(Scope::Cluster), Just(Scope::Node("n1".into()))]
+}
+
+/// Every pair of ends with every service worth asking about.
+fn tuples() -> impl Iterator<Item = Tuple> {
+    let services = [
+        (Protocol::Tcp, 80),
+        (Protocol::Tcp, 81),
+        (Protocol::Tcp, 90),
+        (Protocol::Udp, 53),
+        (Protocol::Other(1), 0),
+    ];
+    let pairs = ENDS.iter().flat_map(|source| {
+        ENDS.iter()
+            .map(move |destination| (ip(source), ip(destination)))
+    });
+    pairs.flat_map(move |(source, destination)| {
+        services.map(|(protocol, port)| Tuple {
+            source,
+            destination,
+            protocol,
+            port,
+        })
+    })
+}
+
+fn by_value(decision: Decision<'_>) -> Outcome {
+    (
+        decision.action,
+        decision.tier,
+        decision.policy.map(ToString::to_string),
+        decision.rule,
+    )
+}
+
+/// Holds a snapshot against the specification in everything that can be asked.
+fn check(world: &World, scope: &Scope, snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    for tuple in tuples() {
+        let verdict = snapshot.evaluate(&tuple);
+        let expected = world.decide(scope, &tuple, Direction::Egress);
+        prop_assert_eq!(by_value(verdict.egress), expected, "egress of {}", tuple);
+        let expected = world.decide(scope, &tuple, Direction::Ingress);
+        prop_assert_eq!(by_value(verdict.ingress), expected, "ingress of {}", tuple);
+    }
+    let ends: BTreeSet<IpAddr> = ENDS.iter().map(|end| ip(end).to_canonical()).collect();
+    let mut local = Vec::new();
+    for end in &ends {
+        prop_assert_eq!(snapshot.pod_at(*end), world.pod_at(*end));
+        let isolation = world.isolation(scope, *end);
+        prop_assert_eq!(snapshot.isolation(*end), isolation);
+        local.extend(isolation.map(|isolation| (*end, isolation)));
+    }
+    let mut found: Vec<_> = snapshot.local_addresses().collect();
+    found.sort_unstable_by_key(|(address, _)| *address);
+    prop_assert_eq!(&found, &local);
+    check_counts(world, scope, snapshot, &local)
+}
+
+fn check_counts(
+    world: &World,
+    scope: &Scope,
+    snapshot: &Snapshot,
+    local: &[(IpAddr, sluice_policy::Isolation)],
+) -> Result<(), TestCaseError> {
+    let name = |address: &IpAddr| world.subject_at(scope, *address).map(|pod| &pod.name);
+    let pods: BTreeSet<_> = local.iter().map(|(address, _)| name(address)).collect();
+    let is_isolated = |isolation: &sluice_policy::Isolation| isolation.ingress || isolation.egress;
+    let isolated: BTreeSet<_> = local
+        .iter()
+        .filter(|(_, i)| is_isolated(i))
+        .map(|(address, _)| name(address))
+        .collect();
+    let counts = snapshot.counts();
+    prop_assert_eq!(
+        (counts.local, counts.isolated),
+        (pods.len(), isolated.len())
+    );
+    prop_assert_eq!(
+        (counts.pods, counts.network_policies),
+        (world.pods.len(), world.policies.len())
+    );
+    Ok(())
+}
+
+/// Every verdict that differs is announced, and so is every isolation.
+fn check_changes(
+    worlds: (&World, &World),
+    scope: &Scope,
+    snapshots: (&Snapshot, &Snapshot),
+    changes: &Changes,
+) -> Result<(), TestCaseError> {
+    let subject = |address| {
+        [worlds.0, worlds.1].map(|world| world.subject_at(scope, address).map(|pod| &pod.name))
+    };
+    let is_announced = |address| {
+        subject(address)
+            .iter()
+            .flatten()
+            .any(|name| changes.pods.contains(*name))
+    };
+    for tuple in tuples() {
+        let (before, after) = (snapshots.0.evaluate(&tuple), snapshots.1.evaluate(&tuple));
+        if before == after {
+            continue;
+        }
+        let ends = [
+            tuple.source.to_canonical(),
+            tuple.destination.to_canonical(),
+        ];
+        prop_assert!(
+            ends.iter().any(|end| changes.addresses.contains(end)),
+            "no end of {} in {:?}",
+            tuple,
+            changes
+        );
+        let egress = before.egress == after.egress || is_announced(tuple.source);
+        let ingress = before.ingress == after.ingress || is_announced(tuple.destination);
+        prop_assert!(
+            egress && ingress,
+            "no subject of {} in {:?}",
+            tuple,
+            changes
+        );
+    }
+    let ends: BTreeSet<IpAddr> = ENDS.iter().map(|end| ip(end).to_canonical()).collect();
+    let differing = ends
+        .into_iter()
+        .filter(|end| snapshots.0.isolation(*end) != snapshots.1.isolation(*end));
+    let expected: Vec<_> = differing
+        .map(|end| (end, snapshots.1.isolation(end)))
+        .collect();
+    prop_assert_eq!(&changes.isolation, &expected);
+    Ok(())
+}
+
+/// A pod is in the changes only if it came, went, or some verdict about it differs, as far as this small universe of
+/// tuples can tell.
+fn check_precision(
+    worlds: (&World, &World),
+    scope: &Scope,
+    snapshots: (&Snapshot, &Snapshot),
+    changes: &Changes,
+) -> Result<(), TestCaseError> {
+    let own = |world: &World, name: &PodName| -> Vec<IpAddr> {
+        let ends = ENDS.iter().map(|end| ip(end).to_canonical());
+        ends.filter(|end| {
+            world
+                .subject_at(scope, *end)
+                .is_some_and(|pod| pod.name == *name)
+        })
+        .collect()
+    };
+    for name in &changes.pods {
+        let addresses = (own(worlds.0, name), own(worlds.1, name));
+        let differs = addresses.0 != addresses.1
+            || tuples().any(|tuple| {
+                let (before, after) = (snapshots.0.evaluate(&tuple), snapshots.1.evaluate(&tuple));
+                let is_own = |end: IpAddr| addresses.1.contains(&end.to_canonical());
+                (before.egress != after.egress && is_own(tuple.source))
+                    || (before.ingress != after.ingress && is_own(tuple.destination))
+            });
+        let rules = |world: &World| {
+            world
+                .policies
+                .values()
+                .filter(|policy| policy.namespace == name.namespace)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        // A pod on another node is another pod.
+        let node = |world: &World| world.pods.get(name).map(|pod| pod.node.clone());
+        let differs = differs || node(worlds.0) != node(worlds.1);
+        // Of ports and addresses outside the universe, only an edited policy can speak.
+        prop_assert!(
+            differs || rules(worlds.0) != rules(worlds.1),
+            "{} is in {:?} for nothing",
+            name,
+            changes
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, max_shrink_iters: 4096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn verdicts_are_those_of_the_specification(objects in prop::collection::vec(an_object(), 0..24), scope in a_scope()) {
+        let index = built(scope.clone(), objects.clone());
+        check(&World::of(objects), &scope, &index.snapshot())?;
+    }
+
+    #[test]
+    fn the_order_of_events_does_not_matter(
+        objects in prop::collection::vec(an_object(), 0..16),
+        keys in prop::collection::vec(any_key(), 32),
+        cut in a_pick(),
+        scope in a_scope(),
+    ) {
+        // One event per object, so that the order among objects is all there is; some come twice.
+        let events = World::of(objects).events();
+        let mut shuffled: Vec<_> = events.iter().chain(events.iter().take(5)).cloned().zip(keys.iter().cycle()).collect();
+        shuffled.sort_by_key(|(_, key)| **key);
+        let shuffled: Vec<_> = shuffled.into_iter().map(|(event, _)| event).collect();
+        let mut index = built(scope.clone(), []);
+        for batch in shuffled.chunks(1 + cut.index(4)) {
+            let _changes = index.apply(batch.to_vec());
+        }
+        prop_assert!(*index.snapshot() == *built(scope, events).snapshot());
+    }
+
+    #[test]
+    fn updates_end_where_building_anew_does(
+        batches in prop::collection::vec(prop::collection::vec(an_event(), 1..6), 1..12),
+        scope in a_scope(),
+    ) {
+        let mut index = built(scope.clone(), []);
+        let mut world = World::default();
+        for batch in batches {
+            let (before, world_before) = (index.snapshot(), world.clone());
+            batch.iter().cloned().for_each(|event| world.take(event));
+            let changes = index.apply(batch);
+            let after = index.snapshot();
+            prop_assert!(*after == *built(scope.clone(), world.events()).snapshot());
+            check_changes((&world_before, &world), &scope, (&before, &after), &changes)?;
+            check_precision((&world_before, &world), &scope, (&before, &after), &changes)?;
+            prop_assert_eq!(index.apply(world.events()), Changes::default());
+        }
+        check(&world, &scope, &index.snapshot())?;
+    }
+}
+
+fn a_pick() -> impl Strategy<Value = Pick> {
+    proptest::prelude::any::<Pick>()
+}
+
+fn any_key() -> impl Strategy<Value = u32> {
+    proptest::prelude::any::<u32>()
+}

@@ -11,7 +11,7 @@ use crate::exit;
 use crate::process::shown;
 
 /// A target of a package: a library, a binary, an integration test, a benchmark.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
     /// The package it belongs to.
     pub package: String,

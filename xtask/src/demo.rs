@@ -27,7 +27,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Kubernetes YAML or JSON: a file, a directory, or `-` for stdin (repeatable)
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     manifests: Vec<PathBuf>,
     /// With the eBPF fast path, or pure NFQUEUE [default: hybrid]
     #[arg(long, value_enum)]
@@ -152,9 +152,9 @@ mod tests {
         assert!(passed_on("demo").is_empty());
         assert_eq!(
             passed_on(
-                "demo -o json --family dual --mode nfqueue --keep --manifests a --manifests - -- --seed 1"
+                "demo -o json --family dual --mode nfqueue --keep --manifests a b --manifests - -- --seed 1"
             ),
-            "--manifests a --manifests - --mode nfqueue --family dual -o json --keep --seed 1"
+            "--manifests a --manifests b --manifests - --mode nfqueue --family dual -o json --keep --seed 1"
                 .split(' ')
                 .collect::<Vec<_>>()
         );

@@ -33,7 +33,7 @@ pub(crate) fn require(what: &str, again: &str) -> Result<(), Stop> {
     match missing(effective()) {
         None => Ok(()),
         Some(lacking) => Err(Stop::Machine(format!(
-            "{what} needs root: this process lacks {lacking}\n  run: sudo -E env \"PATH=$PATH\" {again}"
+            "{what} needs root: this process lacks {lacking}\n  run: sudo -E env \"PATH=$PATH\" \"HOME=$HOME\" {again}"
         ))),
     }
 }

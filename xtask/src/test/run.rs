@@ -70,6 +70,9 @@ impl Suite {
     pub(super) fn run(&self, level: Level) -> anyhow::Result<Tally> {
         let mut sum = Tally::default();
         let built = self.built()?;
+        if level == Level::Lab {
+            self.build_agent(built)?;
+        }
         for test in built
             .iter()
             .filter(|it| it.is_test && Level::of(&it.target) == level)
@@ -84,14 +87,23 @@ impl Suite {
 
     /// Builds every test, of whichever level: one set of features, one build.
     fn built(&self) -> anyhow::Result<&[Executable]> {
-        if self.built.get().is_none() {
-            let mut build = cargo::command(&self.root, "test");
-            build.args(["--no-run", "--tests"]);
-            self.select(&mut build, self.packages.iter());
-            let executables = cargo::executables(&mut build)?;
-            return Ok(self.built.get_or_init(|| executables));
+        if let Some(built) = self.built.get() {
+            return Ok(built);
         }
-        Ok(self.built.get().map_or(&[], Vec::as_slice))
+        let mut build = cargo::command(&self.root, "test");
+        build.args(["--no-run", "--tests"]);
+        self.select(&mut build, self.packages.iter());
+        let mut executables = cargo::executables(&mut build)?;
+        executables.sort_by(|a, b| a.target.cmp(&b.target));
+        Ok(self.built.get_or_init(|| executables))
+    }
+
+    /// The lab's tests run the agent's binary, beside their own: without this it could be one of yesterday.
+    fn build_agent(&self, built: &[Executable]) -> anyhow::Result<()> {
+        if cargo::binary(built, "sluice").is_err() {
+            cargo::executables(cargo::command(&self.root, "build").args(["-p", "sluice"]))?;
+        }
+        Ok(())
     }
 
     /// As cargo would run it: in the directory of its package.

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use toolchain::Toolchain;
+pub use toolchain::{NIGHTLY, Toolchain};
 
 /// Names a prebuilt object: nothing is built, it is copied.
 pub const OBJECT_VARIABLE: &str = "SLUICE_EBPF_OBJECT";

@@ -8,6 +8,10 @@ use std::process::Command;
 
 use crate::{BuildError, TARGET};
 
+/// The nightly that `cargo xtask setup` installs: its LLVM is the 22 that bpf-linker 0.10 reads, a newer nightly's
+/// may not be.
+pub const NIGHTLY: &str = "nightly-2026-05-20";
+
 /// With what an object is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Toolchain {
@@ -15,8 +19,8 @@ pub enum Toolchain {
     Prebuilt(PathBuf),
     /// With this rustc, whose `core` for BPF is there.
     Shipped(PathBuf),
-    /// With the nightly of rustup, which builds `core` from its source.
-    Nightly,
+    /// With this nightly of rustup, which builds `core` from its source.
+    Nightly(&'static str),
 }
 
 impl Toolchain {
@@ -28,8 +32,11 @@ impl Toolchain {
         if let Some(rustc) = rustcs.into_iter().find(|rustc| has_core(rustc)) {
             return Ok(Self::Shipped(rustc));
         }
-        if nightly_has_sources() {
-            return Ok(Self::Nightly);
+        if let Some(nightly) = [NIGHTLY, "nightly"]
+            .into_iter()
+            .find(|name| has_sources(name))
+        {
+            return Ok(Self::Nightly(nightly));
         }
         let what = "a Rust toolchain for BPF (Debian's rustc-web and libstd-rust-web-dev-bpf, or a nightly with rust-src)";
         Err(BuildError::Missing { what })
@@ -39,16 +46,16 @@ impl Toolchain {
     pub(crate) fn program(&self) -> Option<&Path> {
         match self {
             Self::Shipped(rustc) => Some(rustc),
-            Self::Prebuilt(_) | Self::Nightly => None,
+            Self::Prebuilt(_) | Self::Nightly(_) => None,
         }
     }
 
     /// A cargo that compiles with it.
     pub(crate) fn cargo(&self) -> Command {
         match self {
-            Self::Nightly => {
+            Self::Nightly(name) => {
                 let mut command = Command::new("rustup");
-                command.args(["run", "nightly", "cargo", "-Zbuild-std=core"]);
+                command.args(["run", name, "cargo", "-Zbuild-std=core"]);
                 // Set by the outer toolchain, they would bring it back.
                 for variable in ["RUSTC", "RUSTDOC", "CARGO", "RUSTUP_TOOLCHAIN"] {
                     command.env_remove(variable);
@@ -73,7 +80,7 @@ impl fmt::Display for Toolchain {
         match self {
             Self::Prebuilt(path) => write!(f, "the prebuilt {}", path.display()),
             Self::Shipped(rustc) => write!(f, "{}", rustc.display()),
-            Self::Nightly => f.write_str("nightly with rust-src"),
+            Self::Nightly(name) => write!(f, "{name} with rust-src"),
         }
     }
 }
@@ -106,8 +113,8 @@ fn has_core(rustc: &Path) -> bool {
     })
 }
 
-fn nightly_has_sources() -> bool {
-    let sysroot = ask("rustup", ["run", "nightly", "rustc", "--print", "sysroot"]);
+fn has_sources(nightly: &str) -> bool {
+    let sysroot = ask("rustup", ["run", nightly, "rustc", "--print", "sysroot"]);
     sysroot.is_some_and(|sysroot| {
         Path::new(&sysroot)
             .join("lib/rustlib/src/rust/library/core")

@@ -1,6 +1,6 @@
 //! What the repository needs of a machine, why, how to see that it is there, and how to get it: data.
 
-use sluice_ebpf_build::{OBJECT_VARIABLE, Toolchain};
+use sluice_ebpf_build::{NIGHTLY, OBJECT_VARIABLE, Toolchain};
 
 use super::Need;
 use super::machine::Machine;
@@ -35,9 +35,6 @@ pub(super) enum Remedy {
 
 /// The newest bpf-linker that loads the LLVM of the pinned compilers.
 const BPF_LINKER: &str = "0.10.3";
-
-/// A nightly whose LLVM is the one that [`BPF_LINKER`] loads: bitcode of a newer one cannot be linked.
-pub(super) const NIGHTLY: &str = "nightly-2026-04-01";
 
 /// The compiler has to understand this workspace.
 const RUST: Option<&str> = Some(env!("CARGO_PKG_RUST_VERSION"));

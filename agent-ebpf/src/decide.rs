@@ -1,9 +1,9 @@
 //! What both programs decide, from a packet and what the maps say. Reads, and says what is to be written.
 
-use crate::Counter;
+use crate::isolation::{Openness, Where, open};
 use crate::{
-    Addr, Epochs, Flow, FlowKey, FlowState, Lease, LeaseKey, Packet, Parsed, Phase, PodEntry,
-    Transport, Verdict,
+    Addr, Counter, Epochs, Flow, FlowKey, FlowState, Lease, LeaseKey, Packet, Parsed, Phase,
+    PodEntry, Slot, Transport, Verdict,
 };
 
 /// What a decision may ask of the maps and the clock. Absent is never wrong, only slower.
@@ -12,6 +12,8 @@ pub trait Maps {
     fn lease(&self, key: &LeaseKey) -> Option<Lease>;
     /// The flow under a key, live or not.
     fn flow(&self, key: &FlowKey) -> Option<Flow>;
+    /// What the local pods of a slot below [`crate::EPOCH_SLOTS`] add up to.
+    fn slot(&self, slot: u32) -> Option<Slot>;
     /// A local pod.
     fn pod(&self, address: &Addr) -> Option<PodEntry>;
     /// The epoch of a slot below [`crate::EPOCH_SLOTS`].
@@ -72,9 +74,15 @@ pub struct Outcome<A> {
 
 /// What the maps know about a packet.
 enum Finding {
+    /// Covered by a live lease.
     Allowed(FlowChange),
+    /// Covered by a live deny lease.
     Denied,
+    /// Covered by a live flow entry.
     Reply(FlowChange),
+    /// Neither end is isolated.
+    Open(FlowChange),
+    /// Nothing.
     Unknown,
 }
 
@@ -86,7 +94,7 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
         Parsed::Ends(..) => return Outcome::plain(Tc::Leave, Counter::Unsure),
         Parsed::Broken => return Outcome::plain(Tc::Leave, Counter::ParseErrors),
     };
-    match find(packet, maps) {
+    match find(packet, Where::Tc, maps) {
         Finding::Allowed(flow) => Outcome {
             action: Tc::Pass,
             counter: Counter::LeaseHits,
@@ -97,47 +105,41 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
             counter: Counter::FlowHits,
             flow,
         },
+        Finding::Open(flow) => Outcome {
+            action: Tc::Pass,
+            counter: Counter::Unmatched,
+            flow,
+        },
         Finding::Denied if packet.transport == Transport::Tcp && packet.phase == Phase::Opens => {
             Outcome::plain(Tc::Drop, Counter::DenyLeaseHits)
         }
-        Finding::Denied => Outcome::plain(Tc::Leave, Counter::Left),
-        Finding::Unknown if open_to_local_pod(packet.source, packet.destination, maps) => {
-            Outcome::plain(Tc::Pass, Counter::Unmatched)
-        }
-        Finding::Unknown => Outcome::plain(Tc::Leave, Counter::Left),
+        Finding::Denied | Finding::Unknown => Outcome::plain(Tc::Leave, Counter::Left),
     }
 }
 
 /// The first gate program's decision: [`Gate::Pass`], or anything else for no match.
 #[inline(always)]
 pub fn gate_pass(parsed: &Parsed, maps: &impl Maps) -> Outcome<Gate> {
-    let (source, destination) = match parsed {
-        Parsed::Whole(packet) => match find(packet, maps) {
-            Finding::Allowed(flow) => {
-                return Outcome {
-                    action: Gate::Pass,
-                    counter: Counter::GateLeaseHits,
-                    flow,
-                };
-            }
-            Finding::Reply(flow) => {
-                return Outcome {
-                    action: Gate::Pass,
-                    counter: Counter::GateFlowHits,
-                    flow,
-                };
-            }
-            // Counted by the second program, which is asked next.
-            Finding::Denied => return Outcome::plain(Gate::Deny, Counter::GateLeft),
-            Finding::Unknown => (packet.source, packet.destination),
-        },
-        Parsed::Ends(source, destination) => (*source, *destination),
+    let packet = match parsed {
+        Parsed::Whole(packet) => packet,
+        Parsed::Ends(source, destination) if open(source, destination, Where::Gate, maps) => {
+            return Outcome::plain(Gate::Pass, Counter::GateUnmatched);
+        }
+        Parsed::Ends(..) => return Outcome::plain(Gate::Queue, Counter::GateLeft),
         Parsed::Broken => return Outcome::plain(Gate::Queue, Counter::ParseErrors),
     };
-    if open(source, destination, maps) {
-        Outcome::plain(Gate::Pass, Counter::GateUnmatched)
-    } else {
-        Outcome::plain(Gate::Queue, Counter::GateLeft)
+    let (counter, flow) = match find(packet, Where::Gate, maps) {
+        Finding::Allowed(flow) => (Counter::GateLeaseHits, flow),
+        Finding::Reply(flow) => (Counter::GateFlowHits, flow),
+        Finding::Open(flow) => (Counter::GateUnmatched, flow),
+        // Counted as denied by the second program, which is asked next.
+        Finding::Denied => return Outcome::plain(Gate::Deny, Counter::GateLeft),
+        Finding::Unknown => return Outcome::plain(Gate::Queue, Counter::GateLeft),
+    };
+    Outcome {
+        action: Gate::Pass,
+        counter,
+        flow,
     }
 }
 
@@ -175,30 +177,49 @@ impl<A> Outcome<A> {
     }
 }
 
+/// Asks what costs least first. Where neither end is isolated, leases and flows have nothing to add: both would
+/// say the same, or be stale.
 #[inline(always)]
-fn find(packet: &Packet, maps: &impl Maps) -> Finding {
-    match live_lease(packet, &packet.lease_key(), maps) {
-        Some((Verdict::Allow, epochs)) => {
-            return Finding::Allowed(replies(packet, epochs.swapped(), maps));
-        }
-        Some((Verdict::Deny, _)) => return Finding::Denied,
-        None => {}
+fn find(packet: &Packet, place: Where, maps: &impl Maps) -> Finding {
+    match Openness::glance(&packet.source, &packet.destination, place, maps) {
+        Openness::Open => return Finding::Open(FlowChange::Keep),
+        Openness::OneWay => return Finding::Open(opened(packet, maps)),
+        Openness::Unsure => {}
     }
+    let found = match live_lease(packet, &packet.lease_key(), maps) {
+        Some((Verdict::Allow, epochs)) => Finding::Allowed(replies(packet, epochs.swapped(), maps)),
+        Some((Verdict::Deny, _)) => Finding::Denied,
+        None => reply(packet, maps).map_or(Finding::Unknown, Finding::Reply),
+    };
+    match found {
+        Finding::Unknown if open(&packet.source, &packet.destination, place, maps) => {
+            Finding::Open(opened(packet, maps))
+        }
+        found => found,
+    }
+}
+
+/// What an unmatched packet does to the entry of its replies, which may need one: an end may be isolated in the
+/// other direction.
+#[inline(always)]
+fn opened(packet: &Packet, maps: &impl Maps) -> FlowChange {
+    current(packet, maps).map_or(FlowChange::Keep, |epochs| {
+        replies(packet, epochs.swapped(), maps)
+    })
+}
+
+/// What a packet does to the live entry that covers it as a reply; none where there is none.
+#[inline(always)]
+fn reply(packet: &Packet, maps: &impl Maps) -> Option<FlowChange> {
     if packet.phase == Phase::Opens {
-        return Finding::Unknown;
+        return None;
     }
     let key = packet.flow_key();
-    let Some(flow) = maps.flow(&key) else {
-        return Finding::Unknown;
-    };
-    let Some(epochs) = current(packet, maps) else {
-        return Finding::Unknown;
-    };
+    let flow = maps.flow(&key)?;
+    let epochs = current(packet, maps)?;
     let now = maps.now_ns();
-    match flow.live(&key, epochs, now) {
-        Some(state) => Finding::Reply(follow(packet, key, &flow, state, now)),
-        None => Finding::Unknown,
-    }
+    let state = flow.live(&key, epochs, now)?;
+    Some(follow(packet, key, &flow, state, now))
 }
 
 #[inline(always)]
@@ -283,21 +304,4 @@ impl Known {
             None => Self::Absent,
         }
     }
-}
-
-/// Whether neither end is isolated, for a destination that may yet be translated: it must be a local pod.
-#[inline(always)]
-fn open_to_local_pod(source: Addr, destination: Addr, maps: &impl Maps) -> bool {
-    let Some(pod) = maps.pod(&destination) else {
-        return false;
-    };
-    !pod.ingress() && maps.pods_complete() && !maps.pod(&source).is_some_and(PodEntry::egress)
-}
-
-/// Whether neither end is isolated, where all translation is done.
-#[inline(always)]
-fn open(source: Addr, destination: Addr, maps: &impl Maps) -> bool {
-    maps.pods_complete()
-        && !maps.pod(&destination).is_some_and(PodEntry::ingress)
-        && !maps.pod(&source).is_some_and(PodEntry::egress)
 }

@@ -11,6 +11,9 @@ pub const INGRESS: u32 = 1;
 /// Isolation of an address in the direction out of it.
 pub const EGRESS: u32 = 2;
 
+/// In [`Slot::flags`]: some local pod's address has this slot.
+pub const LOCAL: u32 = 4;
+
 /// Bit of the `state` map's only word: the `pods` map holds every local pod. Without it (a fresh map is all zero)
 /// any address counts as isolated.
 pub const PODS_COMPLETE: u32 = 1;
@@ -87,6 +90,19 @@ pub struct PodEntry {
     pub isolated: u32,
 }
 
+/// Value of the `slots` map, an array by [`Addr::slot`]: what the pods that share a slot add up to.
+///
+/// It answers most questions about `pods` without a look into it: a flag that is not set here is set for no address
+/// of the slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// [`INGRESS`], [`EGRESS`] and [`LOCAL`], each where it holds for any local pod of this slot.
+    pub flags: u32,
+    /// One of its local pods; means nothing without [`LOCAL`].
+    pub pod: Addr,
+}
+
 /// The epochs of the two ends of a key, each the value of its address's slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,6 +138,7 @@ const _: () = assert!(size_of::<Lease>() == 24);
 const _: () = assert!(size_of::<FlowKey>() == 40 && align_of::<FlowKey>() == 4);
 const _: () = assert!(size_of::<Flow>() == 24);
 const _: () = assert!(size_of::<PodEntry>() == 4);
+const _: () = assert!(size_of::<Slot>() == 20);
 const _: () = assert!(size_of::<Epochs>() == 8);
 
 impl LeaseKey {
@@ -297,6 +314,32 @@ impl PodEntry {
     }
 }
 
+impl Slot {
+    /// A slot without pods.
+    pub const EMPTY: Self = Self {
+        flags: 0,
+        pod: Addr::from_ipv6_words([0; 4]),
+    };
+
+    /// Adds a pod of this slot.
+    pub const fn add(&mut self, pod: Addr, entry: PodEntry) {
+        self.flags |= LOCAL | entry.isolated;
+        self.pod = pod;
+    }
+
+    /// Whether all the bits are clear, so that they are clear for every address of the slot.
+    #[inline(always)]
+    pub const fn lacks(&self, bits: u32) -> bool {
+        self.flags & bits == 0
+    }
+
+    /// Whether the address is surely a local pod.
+    #[inline(always)]
+    pub fn is_of(&self, address: &Addr) -> bool {
+        self.flags & LOCAL != 0 && self.pod == *address
+    }
+}
+
 impl Epochs {
     /// Those of the opposite direction.
     #[inline(always)]
@@ -356,7 +399,7 @@ const fn digest(source: Addr, destination: Addr, ports: u64) -> u32 {
 mod pod {
     //! That the types are plain bytes, in the words of the loader's library.
 
-    use super::{Epochs, Flow, FlowKey, Lease, LeaseKey, PodEntry};
+    use super::{Epochs, Flow, FlowKey, Lease, LeaseKey, PodEntry, Slot};
 
     // SAFETY: repr(C), integers and arrays of integers only, all padding is named.
     unsafe impl aya::Pod for crate::Addr {}
@@ -370,6 +413,8 @@ mod pod {
     unsafe impl aya::Pod for Flow {}
     // SAFETY: as above.
     unsafe impl aya::Pod for PodEntry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Slot {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Epochs {}
     // SAFETY: as above.

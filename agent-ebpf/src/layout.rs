@@ -4,6 +4,8 @@
 pub mod names {
     /// HASH, [`crate::Addr`] to [`crate::PodEntry`].
     pub const PODS: &str = "pods";
+    /// ARRAY of [`crate::Slot`].
+    pub const SLOTS: &str = "slots";
     /// LRU HASH, [`crate::LeaseKey`] to [`crate::Lease`].
     pub const LEASES: &str = "leases";
     /// LRU HASH, [`crate::FlowKey`] to [`crate::Flow`].
@@ -14,8 +16,10 @@ pub mod names {
     pub const STATE: &str = "state";
     /// PERCPU ARRAY of one [`crate::Counters`].
     pub const COUNTERS: &str = "counters";
-    /// The classifier.
+    /// The classifier for Ethernet interfaces.
     pub const TC: &str = "sluice_tc";
+    /// The classifier for interfaces with any other or no link header, such as tunnels.
+    pub const TC_ANY: &str = "sluice_tc_any";
     /// The socket filter that matches what passes.
     pub const GATE_PASS: &str = "gate_pass";
     /// The socket filter that matches what is denied.

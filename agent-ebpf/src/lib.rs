@@ -12,6 +12,7 @@ mod addr;
 mod counter;
 mod decide;
 mod entry;
+mod isolation;
 mod layout;
 mod mark;
 mod packet;
@@ -20,8 +21,8 @@ pub use addr::{Addr, EPOCH_SLOTS};
 pub use counter::{Counter, Counters};
 pub use decide::{FlowChange, Gate, Maps, Outcome, Tc, gate_deny, gate_pass, marked, tc};
 pub use entry::{
-    EGRESS, Epochs, Flow, FlowKey, FlowState, INGRESS, Lease, LeaseKey, PODS_COMPLETE, PodEntry,
-    Verdict,
+    EGRESS, Epochs, Flow, FlowKey, FlowState, INGRESS, LOCAL, Lease, LeaseKey, PODS_COMPLETE,
+    PodEntry, Slot, Verdict,
 };
 pub use layout::{MAX_FLOWS, MAX_LEASES, MAX_PODS, names};
 pub use mark::{MarkError, Marks};

@@ -17,8 +17,8 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use sluice_ebpf::{
-    Counter, Family, Gate, Tc, gate_deny as decide_deny, gate_pass as decide_pass, marked, parse,
-    tc,
+    Bytes, Counter, Family, Gate, Tc, gate_deny as decide_deny, gate_pass as decide_pass, marked,
+    parse, tc,
 };
 
 use crate::maps::Kernel;
@@ -32,11 +32,29 @@ static SLUICE_MARK_BITS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SLUICE_MARK_PASS: Global<u32> = Global::new(0);
 
-/// Ingress of every interface but loopback. Others' programs behind it run as well.
+/// Ingress of Ethernet interfaces: veths, uplinks, most overlays. Others' programs behind it run as well.
 #[classifier]
 fn sluice_tc(context: TcContext) -> i32 {
     let skb = Skb::new(context.skb.skb);
-    let action = classify(&skb);
+    let bytes = skb.behind_ethernet();
+    let action = if bytes.is_ethernet() {
+        decide(&skb, &bytes)
+    } else {
+        Tc::Leave
+    };
+    finish(&skb, action)
+}
+
+/// Ingress of other interfaces: tunnels without a link header.
+#[classifier]
+fn sluice_tc_any(context: TcContext) -> i32 {
+    let skb = Skb::new(context.skb.skb);
+    finish(&skb, decide(&skb, &skb.at_network()))
+}
+
+/// Marks the packet, and says what becomes of it.
+#[inline(always)]
+fn finish(skb: &Skb, action: Tc) -> i32 {
     let mark = skb.mark();
     let wanted = marked(
         mark,
@@ -54,7 +72,7 @@ fn sluice_tc(context: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn classify(skb: &Skb) -> Tc {
+fn decide(skb: &Skb, bytes: &impl Bytes) -> Tc {
     // A tagged packet comes by again on the interface of its VLAN.
     if skb.is_tagged() {
         return Tc::Leave;
@@ -62,7 +80,7 @@ fn classify(skb: &Skb) -> Tc {
     let Some(family) = Family::of_ethertype(skb.ethertype()) else {
         return Tc::Leave;
     };
-    let outcome = tc(&parse(&skb.at_network(), family), &Kernel);
+    let outcome = tc(&parse(bytes, family), &Kernel);
     maps::count(outcome.counter);
     maps::change(outcome.flow);
     log::tc(skb, &outcome);

@@ -3,16 +3,18 @@
 use core::ptr;
 
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use sluice_ebpf::{
     Addr, Counter, Counters, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey,
-    MAX_FLOWS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE, PodEntry,
+    MAX_FLOWS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE, PodEntry, Slot,
 };
 
 #[map(name = "pods")]
 static PODS: HashMap<Addr, PodEntry> = HashMap::with_max_entries(MAX_PODS, BPF_F_NO_PREALLOC);
+#[map(name = "slots")]
+static SLOTS: Array<Slot> = Array::with_max_entries(EPOCH_SLOTS, 0);
 #[map(name = "leases")]
 static LEASES: LruHashMap<LeaseKey, Lease> = LruHashMap::with_max_entries(MAX_LEASES, 0);
 #[map(name = "flows")]
@@ -60,6 +62,13 @@ impl Maps for Kernel {
     }
 
     #[inline(always)]
+    fn slot(&self, slot: u32) -> Option<Slot> {
+        // SAFETY: the entry stays mapped while the program runs. Read while it is written, it has flags and a pod
+        // of different moments, each of which was true; the flags are one aligned word.
+        SLOTS.get_ptr(slot).map(|entry| unsafe { *entry })
+    }
+
+    #[inline(always)]
     fn pod(&self, address: &Addr) -> Option<PodEntry> {
         // SAFETY: the entry stays mapped while the program runs, and is one aligned word.
         PODS.get_ptr(address)
@@ -84,8 +93,9 @@ impl Maps for Kernel {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
+        // The clock of the last tick: seconds are what counts, and it costs a third.
         // SAFETY: no arguments, no state.
-        unsafe { bpf_ktime_get_ns() }
+        unsafe { bpf_ktime_get_coarse_ns() }
     }
 }
 

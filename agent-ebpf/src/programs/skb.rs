@@ -1,18 +1,24 @@
-//! The packet in the kernel's hands.
+//! The packet in the kernel's hands: three ways to read it, by what is known of where its network header is.
 
 use core::arch::asm;
 use core::mem::{MaybeUninit, offset_of};
 
 use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off};
-use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_skb_pull_data};
+use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
 use sluice_ebpf::Bytes;
+
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
 
 /// The context of a program.
 pub(crate) struct Skb {
     raw: *mut __sk_buff,
 }
 
-/// Reads from the network header on, where the packet begins before it.
+/// Reads the packet in place, behind its Ethernet header; by the helper what is not in one piece.
+pub(crate) struct BehindEthernet<'s>(&'s Skb);
+
+/// Reads from the network header on, wherever it is.
 pub(crate) struct AtNetwork<'s>(&'s Skb);
 
 /// Reads from the start, where the packet begins with its network header.
@@ -60,6 +66,11 @@ impl Skb {
     }
 
     #[inline(always)]
+    pub(crate) const fn behind_ethernet(&self) -> BehindEthernet<'_> {
+        BehindEthernet(self)
+    }
+
+    #[inline(always)]
     pub(crate) const fn at_network(&self) -> AtNetwork<'_> {
         AtNetwork(self)
     }
@@ -70,31 +81,62 @@ impl Skb {
     }
 }
 
-impl AtNetwork<'_> {
+impl BehindEthernet<'_> {
+    /// Whether the packet begins as it should: its header says what the kernel says.
     #[inline(always)]
-    fn read<const N: usize>(&self, offset: u32, into: &mut MaybeUninit<[u32; N]>) -> bool {
-        let size = size_of::<[u32; N]>() as u32;
-        let start = bpf_hdr_start_off::BPF_HDR_START_NET;
-        // SAFETY: `into` has room for `size` bytes, and the context is the kernel's.
-        unsafe {
-            bpf_skb_load_bytes_relative(
-                self.0.raw.cast(),
-                offset,
-                into.as_mut_ptr().cast(),
-                size,
-                start,
-            ) == 0
+    pub(crate) fn is_ethernet(&self) -> bool {
+        const TYPE: usize = 12;
+        // SAFETY: the kernel gave the context to this program.
+        let (start, end) =
+            unsafe { ((*self.0.raw).data as usize, (*self.0.raw).data_end as usize) };
+        if start + TYPE + size_of::<u32>() > end {
+            return false;
         }
+        // SAFETY: as above.
+        (load_word(start + TYPE) ^ unsafe { (*self.0.raw).protocol })
+            & u32::from_ne_bytes([0xff, 0xff, 0, 0])
+            == 0
+    }
+}
+
+impl Bytes for BehindEthernet<'_> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
+        // SAFETY: the kernel gave the context to this program.
+        let (start, end) =
+            unsafe { ((*self.0.raw).data as usize, (*self.0.raw).data_end as usize) };
+        let from = start + ETHERNET + offset as usize;
+        if from + size_of::<[u32; N]>() > end {
+            return self.0.at_network().load(offset);
+        }
+        let mut words = [0; N];
+        let mut index = 0;
+        while index < N {
+            words[index] = load_word(from + index * size_of::<u32>());
+            index += 1;
+        }
+        Some(words)
     }
 }
 
 impl Bytes for AtNetwork<'_> {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
-        let mut words = MaybeUninit::uninit();
+        let mut words = MaybeUninit::<[u32; N]>::uninit();
+        let size = size_of::<[u32; N]>() as u32;
+        let start = bpf_hdr_start_off::BPF_HDR_START_NET;
+        // SAFETY: `words` has room for `size` bytes, and the context is the kernel's.
+        let read = unsafe {
+            bpf_skb_load_bytes_relative(
+                self.0.raw.cast(),
+                offset,
+                words.as_mut_ptr().cast(),
+                size,
+                start,
+            )
+        };
         // SAFETY: a successful read has written all of it.
-        self.read(offset, &mut words)
-            .then(|| unsafe { words.assume_init() })
+        (read == 0).then(|| unsafe { words.assume_init() })
     }
 }
 
@@ -105,9 +147,26 @@ impl Bytes for AtStart<'_> {
         let size = size_of::<[u32; N]>() as u32;
         // SAFETY: `words` has room for `size` bytes, and the context is the kernel's.
         let read = unsafe {
-            bpf_skb_load_bytes(self.0.raw.cast(), offset, words.as_mut_ptr().cast(), size) == 0
+            bpf_skb_load_bytes(self.0.raw.cast(), offset, words.as_mut_ptr().cast(), size)
         };
         // SAFETY: a successful read has written all of it.
-        read.then(|| unsafe { words.assume_init() })
+        (read == 0).then(|| unsafe { words.assume_init() })
     }
+}
+
+/// One load of a word that is aligned to nothing: the kernel runs it as such where its machine can, and the compiler
+/// alone would make four loads of it.
+#[inline(always)]
+fn load_word(address: usize) -> u32 {
+    let word: u64;
+    // SAFETY: the caller compared with the packet's end, which the verifier checks.
+    unsafe {
+        asm!(
+            "{word} = *(u32 *)({address} + 0)",
+            word = out(reg) word,
+            address = in(reg) address,
+            options(pure, readonly, nostack),
+        );
+    }
+    word as u32
 }

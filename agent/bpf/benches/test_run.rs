@@ -67,6 +67,7 @@ fn main() {
 fn cases(fastpath: &mut Fastpath) -> Vec<Case> {
     const PASS: u32 = 0x20;
     let tc: Run = |programs, frame| programs.tc(frame, 0, REPEAT);
+    let any: Run = |programs, frame| programs.tc_any(frame, 0, REPEAT);
     let gate: Run = |programs, frame| programs.gate_pass(frame, REPEAT);
     let deny: Run = |programs, frame| programs.gate_deny(frame, REPEAT);
     let marked = |value, mark| Ran {
@@ -122,6 +123,12 @@ fn cases(fastpath: &mut Fastpath) -> Vec<Case> {
             ..free
         };
         let cold = Frame::new(a, b, TCP, (40_000, 81), SYN);
+        add(
+            name("tc: lease, TCP, not Ethernet"),
+            any,
+            &tcp,
+            marked(-1, PASS),
+        );
         add(name("tc: lease, TCP"), tc, &tcp, marked(-1, PASS));
         add(
             name("tc: lease, TCP SYN (new flow)"),

@@ -98,7 +98,12 @@ impl Fastpath {
 
     fn classifier(&mut self, ifindex: u32) -> Result<&mut SchedClassifier, AttachError> {
         let missing = || failed(ifindex, "program")(io::ErrorKind::NotFound.into());
-        let program = self.programs.program_mut(names::TC).ok_or_else(missing)?;
+        let name = if is_ethernet(ifindex) {
+            names::TC
+        } else {
+            names::TC_ANY
+        };
+        let program = self.programs.program_mut(name).ok_or_else(missing)?;
         program.try_into().map_err(refused(ifindex, "program"))
     }
 
@@ -264,6 +269,13 @@ fn clsact_link(name: &str) -> io::Result<SchedClassifierLink> {
 fn keep(link: SchedClassifierLink) {
     #[expect(clippy::mem_forget, reason = "dropping it would detach the filter")]
     std::mem::forget(link);
+}
+
+/// Whether packets begin with an Ethernet header there. The program for any other also works on Ethernet, only
+/// slower, so it is the answer where the interface cannot be asked.
+fn is_ethernet(ifindex: u32) -> bool {
+    interface_name(ifindex)
+        .is_some_and(|name| sys::hardware_type(&name).is_ok_and(|kind| kind == libc::ARPHRD_ETHER))
 }
 
 fn interface_name(ifindex: u32) -> Option<String> {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use aya::programs::{SchedClassifier, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use sluice_ebpf::{
-    Addr, Counters, EGRESS, INGRESS, MAX_FLOWS, MAX_LEASES, Marks, PODS_COMPLETE, PodEntry, names,
+    Counters, EGRESS, INGRESS, MAX_FLOWS, MAX_LEASES, Marks, PODS_COMPLETE, PodEntry, names,
 };
 use tracing::{debug, info};
 
-use crate::maps::{Maps, Usage, specs};
+use crate::maps::{Maps, Usage, discard_unusable, specs};
+use crate::slots::SlotBook;
 use crate::table::MapError;
 use crate::{Leases, attach, bpffs, object};
 
@@ -97,6 +98,7 @@ pub struct Fastpath {
     pub(crate) programs: Ebpf,
     pub(crate) pins: PathBuf,
     pub(crate) prefer_clsact: bool,
+    slots: SlotBook,
     maps: Arc<Maps>,
 }
 
@@ -130,23 +132,19 @@ impl Fastpath {
         let pins = config.pins.as_path();
         let object = object::bytes().ok_or(LoadError::NoObject)?;
         bpffs::prepare(pins)?;
-        for spec in specs(&config.sizes) {
-            let path = pins.join(spec.name);
-            if spec
-                .discard_other_layout(pins)
-                .map_err(|source| LoadError::Pin { path, source })?
-            {
-                info!(map = spec.name, "replaced a pinned map of another layout");
-            }
+        for map in discard_unusable(pins, &config.sizes)? {
+            info!(map, "replacing a pinned map");
         }
         let mut programs = load(config, object)?;
         pin_gate(&mut programs, pins)?;
-        pin_classifier(&mut programs, pins)?;
+        pin_classifiers(&mut programs, pins)?;
         let maps = Arc::new(Maps::open(pins)?);
+        let slots = SlotBook::restore(&maps)?;
         let mut fastpath = Self {
             programs,
             pins: pins.to_path_buf(),
             prefer_clsact: false,
+            slots,
             maps,
         };
         fastpath.adopt()?;
@@ -184,14 +182,12 @@ impl Fastpath {
 
     /// Makes an address a local pod's.
     pub fn set_pod(&mut self, address: IpAddr, isolation: PodIsolation) -> Result<(), MapError> {
-        self.maps
-            .pods
-            .insert(&Addr::from(address), &isolation.into())
+        self.slots.set(&self.maps, address.into(), isolation.into())
     }
 
     /// Makes an address no local pod's; whether it was one.
     pub fn remove_pod(&mut self, address: IpAddr) -> Result<bool, MapError> {
-        self.maps.pods.remove(&Addr::from(address))
+        self.slots.remove(&self.maps, address.into())
     }
 
     /// While true, every address counts as isolated, whatever the pods are: for a map that is full, or that does not
@@ -277,19 +273,21 @@ fn pin_gate(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn pin_classifier(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
-    let name = names::TC;
-    let refused = |source| LoadError::Program {
-        name,
-        source: Box::new(source),
-    };
-    let program: &mut SchedClassifier = programs
-        .program_mut(name)
-        .ok_or(LoadError::NoObject)?
-        .try_into()
-        .map_err(refused)?;
-    program.load().map_err(refused)?;
-    pin(name, pins, program.fd().map_err(refused)?)
+fn pin_classifiers(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
+    for name in [names::TC, names::TC_ANY] {
+        let refused = |source| LoadError::Program {
+            name,
+            source: Box::new(source),
+        };
+        let program: &mut SchedClassifier = programs
+            .program_mut(name)
+            .ok_or(LoadError::NoObject)?
+            .try_into()
+            .map_err(refused)?;
+        program.load().map_err(refused)?;
+        pin(name, pins, program.fd().map_err(refused)?)?;
+    }
+    Ok(())
 }
 
 fn pin(name: &'static str, pins: &Path, program: impl AsFd) -> Result<(), LoadError> {

@@ -10,6 +10,7 @@ mod leases;
 mod maps;
 mod object;
 mod pinned;
+mod slots;
 mod sys;
 mod table;
 

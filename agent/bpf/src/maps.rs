@@ -5,12 +5,12 @@ use std::path::Path;
 
 use aya::maps::MapType;
 use sluice_ebpf::{
-    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Lease, LeaseKey, MAX_PODS, PodEntry, names,
+    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Lease, LeaseKey, MAX_PODS, PodEntry, Slot, names,
 };
 
 use crate::sys::{self, MapInfo};
 use crate::table::{MapError, Table};
-use crate::{Sizes, bpffs};
+use crate::{LoadError, Sizes, bpffs};
 
 /// How many entries a map has, and how many it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(crate) struct Spec {
 #[derive(Debug)]
 pub(crate) struct Maps {
     pub(crate) pods: Table<Addr, PodEntry>,
+    pub(crate) slots: Table<u32, Slot>,
     pub(crate) leases: Table<LeaseKey, Lease>,
     pub(crate) flows: Table<FlowKey, Flow>,
     pub(crate) epochs: Table<u32, u32>,
@@ -51,8 +52,37 @@ pub(crate) struct Maps {
     pub(crate) counters: Table<u32, Counters>,
 }
 
+/// Maps that mean something together only: the new of one beside the old of another would be believed. A lease
+/// says nothing without the epochs it was given at, and a slot nothing without its pods.
+const GROUPS: [&[&str]; 3] = [
+    &[names::PODS, names::SLOTS, names::STATE],
+    &[names::EPOCHS, names::LEASES, names::FLOWS],
+    &[names::COUNTERS],
+];
+
+/// Unpins every group of which a map is missing or has another layout. What was unpinned; programs that use it
+/// keep it until they are replaced.
+pub(crate) fn discard_unusable(pins: &Path, sizes: &Sizes) -> Result<Vec<&'static str>, LoadError> {
+    let specs = specs(sizes);
+    let usable = |name: &&str| {
+        specs
+            .iter()
+            .any(|spec| spec.name == *name && spec.is_pinned(pins))
+    };
+    let mut discarded = Vec::new();
+    for group in GROUPS.iter().filter(|group| !group.iter().all(usable)) {
+        for name in *group {
+            let path = pins.join(name);
+            if bpffs::remove(&path).map_err(|source| LoadError::Pin { path, source })? {
+                discarded.push(*name);
+            }
+        }
+    }
+    Ok(discarded)
+}
+
 /// Every pinned map.
-pub(crate) fn specs(sizes: &Sizes) -> [Spec; 6] {
+pub(crate) fn specs(sizes: &Sizes) -> [Spec; 7] {
     let spec = |name, kind, (key_size, value_size), max| Spec {
         name,
         kind,
@@ -62,6 +92,7 @@ pub(crate) fn specs(sizes: &Sizes) -> [Spec; 6] {
     };
     [
         spec(names::PODS, MapType::Hash, of::<Addr, PodEntry>(), MAX_PODS),
+        spec(names::SLOTS, MapType::Array, of::<u32, Slot>(), EPOCH_SLOTS),
         spec(
             names::LEASES,
             MapType::LruHash,
@@ -90,20 +121,11 @@ const fn of<K, V>() -> (usize, usize) {
 }
 
 impl Spec {
-    /// Unpins a map of another layout, or what is no map at all; whether it did. Programs that use it keep it.
-    pub(crate) fn discard_other_layout(&self, pins: &Path) -> std::io::Result<bool> {
-        let path = pins.join(self.name);
-        if !path.exists() {
-            return Ok(false);
-        }
-        let fits = sys::get(&path)
+    /// Whether a map of this layout is pinned.
+    fn is_pinned(&self, pins: &Path) -> bool {
+        sys::get(&pins.join(self.name))
             .and_then(|map| sys::map_info(map.as_fd()))
-            .is_ok_and(|info| self.fits(&info));
-        if fits {
-            Ok(false)
-        } else {
-            bpffs::remove(&path)
-        }
+            .is_ok_and(|info| self.fits(&info))
     }
 
     fn fits(&self, info: &MapInfo) -> bool {
@@ -130,6 +152,7 @@ impl Maps {
     pub(crate) fn open(pins: &Path) -> Result<Self, MapError> {
         Ok(Self {
             pods: Table::open(pins, names::PODS)?,
+            slots: Table::open(pins, names::SLOTS)?,
             leases: Table::open(pins, names::LEASES)?,
             flows: Table::open(pins, names::FLOWS)?,
             epochs: Table::open(pins, names::EPOCHS)?,

@@ -52,9 +52,11 @@ pub fn remove_pins(pins: &Path) -> Result<Vec<String>, LoadError> {
             removed.push(format!("{means} program on interface {ifindex}"));
         }
     }
-    let programs = [names::TC, names::GATE_PASS, names::GATE_DENY].map(|name| ("program", name));
+    let programs = [names::TC, names::TC_ANY, names::GATE_PASS, names::GATE_DENY]
+        .map(|name| ("program", name));
     let maps = [
         names::PODS,
+        names::SLOTS,
         names::LEASES,
         names::FLOWS,
         names::EPOCHS,

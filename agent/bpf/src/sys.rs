@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use aya::Pod;
+use rustix::net::{AddressFamily, SocketType};
 
 /// Attach type of TCX ingress links.
 const TCX_INGRESS: u32 = 46;
@@ -403,4 +404,24 @@ pub(crate) fn link_update(link: BorrowedFd<'_>, program: impl AsFd) -> io::Resul
 /// Detaches a link for all who hold it.
 pub(crate) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
     bpf(Command::LinkDetach, &mut number(link)).map(drop)
+}
+
+/// `ARPHRD_…` of an interface of this thread's network namespace.
+pub(crate) fn hardware_type(name: &str) -> io::Result<u16> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    // SAFETY: an all-zero `ifreq` is one.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    // SAFETY: the request is alive and of the type that this call reads and writes.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call filled this member.
+    Ok(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
 }

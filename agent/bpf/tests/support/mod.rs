@@ -65,6 +65,7 @@ impl Drop for Ground {
 /// The programs by their pins, run on packets that never saw a wire.
 pub(crate) struct Programs {
     tc: SchedClassifier,
+    tc_any: SchedClassifier,
     gate_pass: SocketFilter,
     gate_deny: SocketFilter,
 }
@@ -81,29 +82,19 @@ impl Programs {
     pub(crate) fn open(pins: &Path) -> Self {
         Self {
             tc: SchedClassifier::from_pin(pins.join(names::TC)).expect("the classifier"),
+            tc_any: SchedClassifier::from_pin(pins.join(names::TC_ANY))
+                .expect("the other classifier"),
             gate_pass: SocketFilter::from_pin(pins.join(names::GATE_PASS)).expect("gate_pass"),
             gate_deny: SocketFilter::from_pin(pins.join(names::GATE_DENY)).expect("gate_deny"),
         }
     }
 
     pub(crate) fn tc(&self, frame: &[u8], mark: u32, repeat: u32) -> Ran {
-        let mut context = [0; SKB_SIZE];
-        context[MARK_AT..MARK_AT + 4].copy_from_slice(&mark.to_ne_bytes());
-        let mut after = [0; SKB_SIZE];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: Some(&context),
-            ctx_out: Some(&mut after),
-            repeat,
-            ..TestRunOptions::default()
-        };
-        let result = self.tc.test_run(options).expect("a run of the classifier");
-        let mark = u32::from_ne_bytes(after[MARK_AT..MARK_AT + 4].try_into().expect("four bytes"));
-        Ran {
-            value: result.return_value.cast_signed(),
-            mark,
-            each: result.duration,
-        }
+        run_classifier(&self.tc, frame, mark, repeat)
+    }
+
+    pub(crate) fn tc_any(&self, frame: &[u8], mark: u32, repeat: u32) -> Ran {
+        run_classifier(&self.tc_any, frame, mark, repeat)
     }
 
     pub(crate) fn gate_pass(&self, frame: &[u8], repeat: u32) -> Ran {
@@ -118,6 +109,26 @@ impl Programs {
 /// `sizeof(struct __sk_buff)`, and where its mark is.
 const SKB_SIZE: usize = 192;
 const MARK_AT: usize = 8;
+
+fn run_classifier(program: &SchedClassifier, frame: &[u8], mark: u32, repeat: u32) -> Ran {
+    let mut context = [0; SKB_SIZE];
+    context[MARK_AT..MARK_AT + 4].copy_from_slice(&mark.to_ne_bytes());
+    let mut after = [0; SKB_SIZE];
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ctx_in: Some(&context),
+        ctx_out: Some(&mut after),
+        repeat,
+        ..TestRunOptions::default()
+    };
+    let result = program.test_run(options).expect("a run of a classifier");
+    let mark = u32::from_ne_bytes(after[MARK_AT..MARK_AT + 4].try_into().expect("four bytes"));
+    Ran {
+        value: result.return_value.cast_signed(),
+        mark,
+        each: result.duration,
+    }
+}
 
 fn run_filter(program: &SocketFilter, frame: &[u8], repeat: u32) -> Ran {
     let options = TestRunOptions {

@@ -16,6 +16,7 @@ pub mod judge;
 mod lab;
 mod patience;
 mod plan;
+mod ports;
 mod raw;
 mod run_dir;
 mod sctp;

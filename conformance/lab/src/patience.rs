@@ -3,17 +3,22 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// A denied probe costs at least this.
 const FLOOR: Duration = Duration::from_millis(150);
 /// And at most this: by then a lost SYN has been sent again (after 1 s), and again answered or not.
 const CEILING: Duration = Duration::from_millis(2500);
+/// What it costs before anything was answered.
+const UNKNOWN: Duration = Duration::from_secs(1);
 /// How many times the slowest round trips, a percent of them aside, are waited for.
-const FACTOR: u32 = 10;
+const FACTOR: u32 = 4;
+/// Time is waited for in pieces of this length. One that took longer counts as one all the same: for the rest of it
+/// this process did not run, and its servers could not answer.
+const SLICE: Duration = Duration::from_millis(25);
 
 /// The round trips seen so far.
 #[derive(Debug, Default)]
@@ -27,8 +32,8 @@ impl Patience {
     pub(crate) async fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let start = Instant::now();
         let mut work = pin!(work);
-        loop {
-            let limit = start + self.limit();
+        let mut waited = Duration::ZERO;
+        while waited < self.limit() {
             tokio::select! {
                 // An answer that is there at the limit is an answer, however late this task runs.
                 biased;
@@ -36,12 +41,10 @@ impl Patience {
                     self.saw(start.elapsed());
                     return Some(done);
                 }
-                () = sleep_until(limit) => {}
-            }
-            if Instant::now() >= start + self.limit() {
-                return None;
+                () = sleep(SLICE) => waited += SLICE,
             }
         }
+        None
     }
 
     /// The time that an answer has at present.
@@ -53,7 +56,7 @@ impl Patience {
         self.lock().push(round_trip);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Duration>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Duration>> {
         self.round_trips
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -62,9 +65,9 @@ impl Patience {
 
 fn limit(round_trips: &mut [Duration]) -> Duration {
     let Some(last) = round_trips.len().checked_sub(1) else {
-        return FLOOR;
+        return UNKNOWN;
     };
-    let (_, slowest, _) = round_trips.select_nth_unstable(last * 99 / 100);
+    let (_, slowest, _) = round_trips.select_nth_unstable((last * 99).div_ceil(100));
     (*slowest * FACTOR).clamp(FLOOR, CEILING)
 }
 
@@ -78,22 +81,22 @@ mod tests {
 
     #[test]
     fn fast_answers_leave_the_floor() {
-        assert_eq!(limit(&mut []), FLOOR);
+        assert_eq!(limit(&mut []), UNKNOWN);
         assert_eq!(limit(&mut milliseconds([1, 2, 3])), FLOOR);
     }
 
     #[test]
     fn slow_answers_raise_the_limit_up_to_the_ceiling() {
         assert_eq!(
-            limit(&mut milliseconds([20, 40, 30])),
-            Duration::from_millis(300)
+            limit(&mut milliseconds([20, 60, 30])),
+            Duration::from_millis(240)
         );
         assert_eq!(limit(&mut milliseconds([900])), CEILING);
     }
 
     #[test]
     fn one_straggler_in_a_hundred_does_not_count() {
-        let times = (0..200).map(|n| if n == 7 { 240 } else { 20 });
+        let times = (0..200).map(|n| if n == 7 { 600 } else { 50 });
         assert_eq!(limit(&mut milliseconds(times)), Duration::from_millis(200));
     }
 

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use sluice_kubernetes::{Service, ServicePort, World};
-use sluice_policy::{Node, Pod, PodName, Ports, Protocol};
+use sluice_policy::{Node, Pod, PodName};
 
-use crate::{Cell, Family, Port, ServiceName, Target};
+use crate::{Cell, Family, Port, ServiceName, Target, ports};
 
 /// What a lab is made of.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Plan {
             .iter()
             .filter_map(|facts| plan_pod(&facts.pod, &nodes, families))
             .collect();
-        let ports = probed_ports(world);
+        let ports = ports::probed(world);
         let services: Vec<_> = world
             .services
             .iter()
@@ -239,47 +239,6 @@ fn plan_pod(pod: &Pod, nodes: &[NodePlan], families: &[Family]) -> Option<PodPla
     })
 }
 
-/// Every port that a container declares, and every one that a policy gives a number of.
-fn probed_ports(world: &World) -> Vec<Port> {
-    let declared = world
-        .pods
-        .iter()
-        .flat_map(|facts| &facts.pod.ports)
-        .map(|port| Port {
-            number: port.port,
-            protocol: port.protocol,
-        });
-    let rules = world.policies.iter().flat_map(|policy| {
-        policy
-            .ingress
-            .iter()
-            .flatten()
-            .chain(policy.egress.iter().flatten())
-    });
-    let named = rules
-        .filter_map(|rule| match &rule.ports {
-            Ports::Any => None,
-            Ports::Of(ports) => Some(ports),
-        })
-        .flatten()
-        .filter_map(|port| match port.port {
-            sluice_policy::Port::Range(first, _) => Some(Port {
-                number: first,
-                protocol: port.protocol,
-            }),
-            sluice_policy::Port::Any | sluice_policy::Port::Named(_) => None,
-        });
-    let ports: BTreeSet<_> = declared
-        .chain(named)
-        .filter(|port| is_probed(port.protocol))
-        .collect();
-    ports.into_iter().collect()
-}
-
-fn is_probed(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp)
-}
-
 fn plan_service(
     service: &Service,
     world: &World,
@@ -301,7 +260,7 @@ fn plan_service(
     let ports: Vec<_> = service
         .ports
         .iter()
-        .filter(|port| is_probed(port.protocol))
+        .filter(|port| ports::is_probed(port.protocol))
         .map(behind)
         .filter(|port| !port.backends.is_empty())
         .collect();
@@ -343,5 +302,87 @@ fn assign_listeners(pods: &mut [PodPlan], ports: &[Port], services: &[ServicePla
         } else {
             wanted.collect()
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+    fn plan(text: &str, families: &[Family]) -> Plan {
+        let loaded = sluice_kubernetes::load_text("world.yaml", text);
+        assert_eq!(loaded.problems, []);
+        Plan::new(&loaded.world, families)
+    }
+
+    fn pod(name: &str, spec: &str) -> String {
+        let container =
+            "containers: [{name: c, image: i, ports: [{name: web, containerPort: 80}]}]";
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: web}}}}\n\
+             spec: {{{container}, {spec}}}\nstatus: {{podIPs: [{{ip: 192.0.2.{}}}]}}\n",
+            name.len()
+        )
+    }
+
+    #[test]
+    fn pods_without_an_address_of_the_family_are_left_out() {
+        let world = pod("a", "");
+        assert_eq!(plan(&world, &BOTH).pods.len(), 1);
+        assert_eq!(plan(&world, &BOTH).cells().len(), 1);
+        assert!(plan(&world, &[Family::Ipv6]).pods.is_empty());
+    }
+
+    #[test]
+    fn of_pods_that_share_a_namespace_the_first_has_a_port() {
+        let world =
+            pod("a", "hostNetwork: true") + &pod("bb", "hostNetwork: true") + &pod("ccc", "");
+        let plan = plan(&world, &BOTH);
+        let listening: Vec<_> = plan
+            .pods
+            .iter()
+            .map(|pod| !pod.listens.is_empty())
+            .collect();
+        assert_eq!(listening, [true, false, true]);
+        assert!(
+            plan.nodes[0]
+                .addresses
+                .contains(&"192.0.2.1".parse().unwrap())
+        );
+        // three sources, two destinations
+        assert_eq!(plan.cells().len(), 6);
+    }
+
+    #[test]
+    fn a_service_is_planned_with_its_pods_own_ports() {
+        let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\n\
+                       spec: {selector: {app: web}, ports: [{port: 8, targetPort: web}, {port: 9, name: n}]}\n";
+        let service = service.replace("{port: 8,", "{name: m, port: 8,");
+        let plan = plan(&(pod("a", "") + &pod("bb", "") + &service), &BOTH);
+        let planned = &plan.services[0];
+        let ports: Vec<_> = planned
+            .ports
+            .iter()
+            .map(|port| (port.port.number, port.backends.clone()))
+            .collect();
+        assert_eq!(
+            ports,
+            [(8, vec![(0, 80), (1, 80)]), (9, vec![(0, 9), (1, 9)])]
+        );
+        assert!(
+            plan.pods[0].listens.iter().any(|port| port.number == 9),
+            "the target is listened on"
+        );
+        assert_eq!(plan.service_cells().count(), 4);
+    }
+
+    #[test]
+    fn a_node_has_an_address_of_each_family_in_any_case() {
+        let plan = plan(&pod("a", ""), &BOTH);
+        for family in BOTH {
+            assert!(plan.nodes[0].address(family).is_some());
+        }
     }
 }

@@ -35,7 +35,7 @@ impl RunDir {
         fs::create_dir_all(root).with_context(|| root.display().to_string())?;
         let _guard = lock_root(root)?;
         for orphan in orphans(root)? {
-            fs::remove_dir_all(&orphan).with_context(|| orphan.display().to_string())?;
+            remove(&orphan)?;
         }
         let process = std::process::id();
         for number in 0_u32.. {
@@ -87,7 +87,7 @@ pub(crate) fn remove_own(root: &Path) {
     for path in directories(root).unwrap_or_default() {
         // Another thread may be writing: what is left then is removed by the next run.
         let is_own = name_of(&path).starts_with(&prefix);
-        let _gone = is_own && (0..3).any(|_| fs::remove_dir_all(&path).is_ok());
+        let _gone = is_own && remove(&path).is_ok();
     }
 }
 
@@ -112,15 +112,11 @@ pub fn down(root: &Path) -> Result<Vec<Removed>> {
         if was_alive && !end_kept(&path)? {
             continue;
         }
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| path.display().to_string());
-            }
-            _ => removed.push(Removed {
-                run: name_of(&path),
-                was_alive,
-            }),
-        }
+        remove(&path)?;
+        removed.push(Removed {
+            run: name_of(&path),
+            was_alive,
+        });
     }
     Ok(removed)
 }
@@ -142,6 +138,20 @@ fn end_kept(path: &Path) -> Result<bool> {
         }
     }
     anyhow::bail!("process {} does not end", owner.as_raw_nonzero())
+}
+
+/// Removes a directory that its owner may be removing too.
+fn remove(path: &Path) -> Result<()> {
+    let mut removed = Ok(());
+    for _ in 0..3 {
+        removed = fs::remove_dir_all(path);
+        match &removed {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            _ => break,
+        }
+    }
+    removed.with_context(|| path.display().to_string())
 }
 
 fn kept_by(path: &Path) -> Option<Pid> {

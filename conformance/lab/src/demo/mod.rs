@@ -160,6 +160,17 @@ fn tell_what_is_up(lab: &Lab, setup: Duration) {
         eprintln!("ignored: {}", ignored.join(", "));
     }
     let plan = lab.plan();
+    let pods = lab.world().pods.iter().map(|facts| &facts.pod.name);
+    let missing: Vec<_> = pods
+        .filter(|name| plan.pod(name).is_none())
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        eprintln!(
+            "without an address of the families asked for, so not built: {}",
+            missing.join(", ")
+        );
+    }
     eprintln!(
         "{} nodes and {} pods up in {:.2} s",
         plan.nodes.len(),

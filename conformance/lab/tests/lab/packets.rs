@@ -166,7 +166,7 @@ fn a_service_is_answered_by_all_its_backends_and_by_nobody_else() {
         // 64 draws miss one of two backends once in 2^64 runs.
         assert!(
             replies.contains(&sluice_lab::Reply::Name(name.clone())),
-            "{name} never answered"
+            "{name} never answered: {replies:?}"
         );
     }
     assert_eq!(

@@ -83,9 +83,22 @@ pub fn run(args: &Args) -> u8 {
         show(args)
     };
     done.unwrap_or_else(|failure| {
-        eprintln!("error: {:#}", failure.error);
+        eprintln!("error: {}", in_full(&failure.error));
         failure.code
     })
+}
+
+/// An error with its causes, but for those that it names itself.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn take_down(args: &Args) -> Result<u8, Failure> {
@@ -243,4 +256,22 @@ fn agent_binary(args: &Args) -> Result<PathBuf, Failure> {
     Err(Failure::input(anyhow!(
         "no agent at {binary}: build it (cargo build -p sluice), or say where it is (--agent)"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let cause = std::io::Error::from_raw_os_error(1);
+        let names_its_cause = anyhow!("make a namespace: {cause}");
+        let error = anyhow::Error::from(cause)
+            .context(names_its_cause.to_string())
+            .context("node n");
+        assert_eq!(
+            in_full(&error),
+            "node n: make a namespace: Operation not permitted (os error 1)"
+        );
+    }
 }

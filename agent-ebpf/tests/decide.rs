@@ -1,0 +1,492 @@
+//! What TC and the gate decide, for every state of the maps that matters.
+
+mod support;
+
+use sluice_ebpf::{
+    Addr, Counter, EGRESS, FlowChange, FlowState, Gate, INGRESS, Marks, Packet, Parsed, Phase, Tc,
+    Transport, Verdict, gate_deny, gate_pass, marked, tc,
+};
+use support::World;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn address(text: &str) -> Addr {
+    text.parse::<std::net::IpAddr>().unwrap().into()
+}
+
+fn packet(transport: Transport, phase: Phase) -> Packet {
+    let (source, destination) = (address("10.244.0.1"), address("10.244.0.2"));
+    Packet {
+        source,
+        destination,
+        transport,
+        source_port: 40_000,
+        destination_port: 80,
+        phase,
+    }
+}
+
+fn reply(to: &Packet, phase: Phase) -> Packet {
+    Packet {
+        source: to.destination,
+        destination: to.source,
+        source_port: to.destination_port,
+        destination_port: to.source_port,
+        phase,
+        ..*to
+    }
+}
+
+/// Both ends isolated in both directions, at some time.
+fn isolated() -> World {
+    let mut world = World {
+        now: 1000 * SECOND,
+        ..World::default()
+    };
+    world.pod(address("10.244.0.1"), INGRESS | EGRESS);
+    world.pod(address("10.244.0.2"), INGRESS | EGRESS);
+    world
+}
+
+/// Runs a packet through TC and does what it says.
+fn run(world: &mut World, packet: &Packet) -> (Tc, Counter) {
+    let outcome = tc(&Parsed::Whole(*packet), world);
+    world.change(outcome.flow);
+    (outcome.action, outcome.counter)
+}
+
+/// The same for the gate, whose second program is asked where the first does not match.
+fn gate(world: &mut World, packet: &Packet) -> (Gate, Counter) {
+    let parsed = Parsed::Whole(*packet);
+    let outcome = gate_pass(&parsed, world);
+    world.change(outcome.flow);
+    let action = if outcome.action == Gate::Pass {
+        Gate::Pass
+    } else {
+        gate_deny(&parsed, world)
+    };
+    assert_eq!(action, outcome.action, "both programs see one lease");
+    (action, outcome.counter)
+}
+
+#[test]
+fn a_live_lease_passes_and_makes_the_flow_of_its_replies() {
+    for (transport, first) in [
+        (Transport::Tcp, Phase::Opens),
+        (Transport::Sctp, Phase::Opens),
+        (Transport::Udp, Phase::Datagram),
+    ] {
+        let mut world = isolated();
+        let opening = packet(transport, first);
+        assert_eq!(run(&mut world, &opening), (Tc::Leave, Counter::Left));
+        world.lease(opening.lease_key(), Verdict::Allow, 0);
+        assert_eq!(
+            run(&mut world.clone(), &reply(&opening, Phase::Continues)),
+            (Tc::Leave, Counter::Left)
+        );
+        assert_eq!(run(&mut world, &opening), (Tc::Pass, Counter::LeaseHits));
+        let answer = if transport == Transport::Udp {
+            Phase::Datagram
+        } else {
+            Phase::Continues
+        };
+        assert_eq!(
+            run(&mut world, &reply(&opening, answer)),
+            (Tc::Pass, Counter::FlowHits),
+            "{transport:?}"
+        );
+        assert_eq!(
+            gate(&mut world, &reply(&opening, answer)),
+            (Gate::Pass, Counter::GateFlowHits)
+        );
+        assert_eq!(
+            gate(&mut world, &opening),
+            (Gate::Pass, Counter::GateLeaseHits)
+        );
+    }
+}
+
+#[test]
+fn a_lease_is_for_its_port_protocol_and_direction_only() {
+    let mut world = isolated();
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    world.lease(opening.lease_key(), Verdict::Allow, 0);
+    for other in [
+        Packet {
+            destination_port: 81,
+            ..opening
+        },
+        Packet {
+            transport: Transport::Sctp,
+            ..opening
+        },
+        Packet {
+            source: address("10.244.0.3"),
+            ..opening
+        },
+        reply(&opening, Phase::Opens),
+        Packet {
+            destination: address("10.244.0.1"),
+            ..opening
+        },
+    ] {
+        assert_eq!(
+            run(&mut world, &other),
+            (Tc::Leave, Counter::Left),
+            "{other:?}"
+        );
+        assert_eq!(gate(&mut world, &other).0, Gate::Queue, "{other:?}");
+    }
+    assert_eq!(
+        run(
+            &mut world,
+            &Packet {
+                source_port: 1,
+                ..opening
+            }
+        ),
+        (Tc::Pass, Counter::LeaseHits)
+    );
+}
+
+#[test]
+fn raising_either_epoch_ends_lease_and_flow() {
+    for end in ["10.244.0.1", "10.244.0.2"] {
+        let mut world = isolated();
+        let opening = packet(Transport::Tcp, Phase::Opens);
+        world.lease(opening.lease_key(), Verdict::Allow, 0);
+        assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+        world.raise(address(end));
+        assert_eq!(run(&mut world, &opening), (Tc::Leave, Counter::Left));
+        assert_eq!(
+            run(&mut world, &reply(&opening, Phase::Continues)),
+            (Tc::Leave, Counter::Left)
+        );
+        assert_eq!(gate(&mut world, &opening).0, Gate::Queue);
+        assert_eq!(
+            gate(&mut world, &reply(&opening, Phase::Continues)).0,
+            Gate::Queue
+        );
+    }
+}
+
+#[test]
+fn a_lease_ends_when_it_expires() {
+    let mut world = isolated();
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    world.lease(opening.lease_key(), Verdict::Allow, world.now + 1);
+    assert_eq!(run(&mut world.clone(), &opening).0, Tc::Pass);
+    world.now += 1;
+    assert_eq!(run(&mut world, &opening).0, Tc::Leave);
+}
+
+#[test]
+fn a_deny_lease_drops_openings_at_tc_and_all_at_the_gate() {
+    let mut world = isolated();
+    for transport in [Transport::Tcp, Transport::Udp, Transport::Sctp] {
+        world.lease(
+            packet(transport, Phase::Opens).lease_key(),
+            Verdict::Deny,
+            0,
+        );
+    }
+    assert_eq!(
+        run(&mut world, &packet(Transport::Tcp, Phase::Opens)),
+        (Tc::Drop, Counter::DenyLeaseHits)
+    );
+    for (transport, phase) in [
+        (Transport::Tcp, Phase::Continues),
+        (Transport::Tcp, Phase::Ends),
+        (Transport::Udp, Phase::Datagram),
+        (Transport::Sctp, Phase::Opens),
+    ] {
+        assert_eq!(
+            run(&mut world, &packet(transport, phase)),
+            (Tc::Leave, Counter::Left)
+        );
+        assert_eq!(
+            gate(&mut world, &packet(transport, phase)),
+            (Gate::Deny, Counter::GateLeft)
+        );
+    }
+    world.raise(address("10.244.0.2"));
+    assert_eq!(
+        gate(&mut world, &packet(Transport::Tcp, Phase::Opens)),
+        (Gate::Queue, Counter::GateLeft)
+    );
+}
+
+#[test]
+fn an_opening_is_never_a_reply() {
+    for transport in [Transport::Tcp, Transport::Sctp] {
+        let mut world = isolated();
+        let opening = packet(transport, Phase::Opens);
+        world.lease(opening.lease_key(), Verdict::Allow, 0);
+        assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+        assert_eq!(run(&mut world, &reply(&opening, Phase::Opens)).0, Tc::Leave);
+        assert_eq!(
+            gate(&mut world, &reply(&opening, Phase::Opens)).0,
+            Gate::Queue
+        );
+    }
+}
+
+#[test]
+fn a_reset_in_either_direction_ends_the_flow() {
+    for backward in [false, true] {
+        let mut world = isolated();
+        let opening = packet(Transport::Tcp, Phase::Opens);
+        world.lease(opening.lease_key(), Verdict::Allow, 0);
+        assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+        let reset = if backward {
+            reply(&opening, Phase::Ends)
+        } else {
+            Packet {
+                phase: Phase::Ends,
+                ..opening
+            }
+        };
+        assert_eq!(run(&mut world, &reset).0, Tc::Pass);
+        assert!(world.flows.is_empty());
+        assert_eq!(
+            run(&mut world, &reply(&opening, Phase::Continues)).0,
+            Tc::Leave
+        );
+    }
+}
+
+#[test]
+fn flows_idle_out() {
+    for (transport, phase, closing, seconds) in [
+        (Transport::Tcp, Phase::Opens, false, 3600),
+        (Transport::Tcp, Phase::Opens, true, 10),
+        (Transport::Udp, Phase::Datagram, false, 120),
+        (Transport::Sctp, Phase::Opens, false, 3600),
+    ] {
+        let mut world = isolated();
+        let opening = packet(transport, phase);
+        world.lease(opening.lease_key(), Verdict::Allow, 0);
+        assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+        if closing {
+            assert_eq!(
+                run(
+                    &mut world,
+                    &Packet {
+                        phase: Phase::Closes,
+                        ..opening
+                    }
+                )
+                .0,
+                Tc::Pass
+            );
+        }
+        let answer = reply(&opening, Phase::Continues);
+        world.now += seconds * SECOND - 1;
+        assert_eq!(
+            run(&mut world.clone(), &answer).0,
+            Tc::Pass,
+            "{transport:?}, closing {closing}"
+        );
+        world.now += 1;
+        assert_eq!(
+            run(&mut world, &answer).0,
+            Tc::Leave,
+            "{transport:?}, closing {closing}"
+        );
+    }
+}
+
+#[test]
+fn a_used_flow_lives_on_and_is_written_once_a_second() {
+    let mut world = isolated();
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    world.lease(opening.lease_key(), Verdict::Allow, 0);
+    assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+    let answer = reply(&opening, Phase::Continues);
+    world.now += SECOND - 1;
+    assert_eq!(tc(&Parsed::Whole(answer), &world).flow, FlowChange::Keep);
+    for _ in 0..3 {
+        world.now += 3000 * SECOND;
+        assert_eq!(run(&mut world, &answer).0, Tc::Pass);
+    }
+}
+
+#[test]
+fn datagrams_refresh_the_flow_of_their_replies_once_a_second() {
+    let mut world = isolated();
+    let datagram = packet(Transport::Udp, Phase::Datagram);
+    world.lease(datagram.lease_key(), Verdict::Allow, 0);
+    assert_eq!(run(&mut world, &datagram).0, Tc::Pass);
+    world.now += SECOND - 1;
+    assert_eq!(tc(&Parsed::Whole(datagram), &world).flow, FlowChange::Keep);
+    world.now += 1;
+    assert!(matches!(
+        tc(&Parsed::Whole(datagram), &world).flow,
+        FlowChange::Put(..)
+    ));
+    world.now += 3600 * SECOND;
+    assert_eq!(run(&mut world, &datagram).0, Tc::Pass);
+    assert_eq!(
+        run(&mut world, &reply(&datagram, Phase::Datagram)).0,
+        Tc::Pass
+    );
+}
+
+#[test]
+fn a_fin_makes_no_flow_where_there_was_none() {
+    let mut world = isolated();
+    let closing = packet(Transport::Tcp, Phase::Closes);
+    world.lease(closing.lease_key(), Verdict::Allow, 0);
+    assert_eq!(run(&mut world, &closing).0, Tc::Pass);
+    assert!(world.flows.is_empty());
+}
+
+#[test]
+fn a_fin_of_the_reply_closes_and_a_new_opening_reopens() {
+    let mut world = isolated();
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    world.lease(opening.lease_key(), Verdict::Allow, 0);
+    assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+    assert_eq!(run(&mut world, &reply(&opening, Phase::Closes)).0, Tc::Pass);
+    let key = opening.reply_key();
+    assert_eq!(world.flows[&key].state(&key), Some(FlowState::Closing));
+    assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+    assert_eq!(world.flows[&key].state(&key), Some(FlowState::Open));
+}
+
+#[test]
+fn isolation_decides_what_passes_unmatched() {
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    let bits = [
+        None,
+        Some(0),
+        Some(INGRESS),
+        Some(EGRESS),
+        Some(INGRESS | EGRESS),
+    ];
+    for source in bits {
+        for destination in bits {
+            let mut world = World {
+                now: SECOND,
+                ..World::default()
+            };
+            for (address, bits) in [(opening.source, source), (opening.destination, destination)] {
+                if let Some(bits) = bits {
+                    world.pod(address, bits);
+                }
+            }
+            let free = source.unwrap_or(0) & EGRESS == 0 && destination.unwrap_or(0) & INGRESS == 0;
+            let at_tc = if free && destination.is_some() {
+                (Tc::Pass, Counter::Unmatched)
+            } else {
+                (Tc::Leave, Counter::Left)
+            };
+            let at_gate = if free {
+                (Gate::Pass, Counter::GateUnmatched)
+            } else {
+                (Gate::Queue, Counter::GateLeft)
+            };
+            assert_eq!(
+                run(&mut world.clone(), &opening),
+                at_tc,
+                "{source:?} to {destination:?}"
+            );
+            assert_eq!(
+                gate(&mut world.clone(), &opening),
+                at_gate,
+                "{source:?} to {destination:?}"
+            );
+            world.incomplete = true;
+            assert_eq!(run(&mut world, &opening), (Tc::Leave, Counter::Left));
+            assert_eq!(gate(&mut world, &opening), (Gate::Queue, Counter::GateLeft));
+        }
+    }
+}
+
+#[test]
+fn replies_of_unmatched_connections_pass_where_replies_are_isolated() {
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    let mut world = World {
+        now: SECOND,
+        ..World::default()
+    };
+    world.pod(opening.source, INGRESS);
+    world.pod(opening.destination, EGRESS);
+    let answer = reply(&opening, Phase::Continues);
+    assert_eq!(run(&mut world, &answer), (Tc::Leave, Counter::Left));
+    assert_eq!(run(&mut world, &opening), (Tc::Pass, Counter::Unmatched));
+    assert_eq!(run(&mut world, &answer), (Tc::Pass, Counter::FlowHits));
+    assert_eq!(
+        run(&mut world, &reply(&opening, Phase::Opens)),
+        (Tc::Leave, Counter::Left)
+    );
+    world.raise(opening.destination);
+    assert_eq!(run(&mut world, &answer), (Tc::Leave, Counter::Left));
+}
+
+#[test]
+fn unmatched_packets_ask_no_hash_map() {
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    let mut world = World::default();
+    world.pod(opening.source, 0);
+    world.pod(opening.destination, 0);
+    assert_eq!(run(&mut world, &opening), (Tc::Pass, Counter::Unmatched));
+    assert_eq!(gate(&mut world, &opening).0, Gate::Pass);
+    assert_eq!(world.lookups.get(), 0);
+    assert!(world.flows.is_empty());
+}
+
+#[test]
+fn packets_without_sure_ports_pass_the_gate_by_isolation_alone() {
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    let ends = Parsed::Ends(opening.source, opening.destination);
+    let mut world = isolated();
+    world.lease(opening.lease_key(), Verdict::Allow, 0);
+    assert_eq!(
+        (tc(&ends, &world).action, tc(&ends, &world).counter),
+        (Tc::Leave, Counter::Unsure)
+    );
+    assert_eq!(gate_pass(&ends, &world).action, Gate::Queue);
+    assert_eq!(gate_deny(&ends, &world), Gate::Queue);
+    world.pods.clear();
+    assert_eq!(gate_pass(&ends, &world).action, Gate::Pass);
+    assert_eq!(tc(&ends, &world).action, Tc::Leave);
+    assert_eq!(gate_pass(&Parsed::Broken, &world).action, Gate::Queue);
+    assert_eq!(
+        gate_pass(&Parsed::Broken, &world).counter,
+        Counter::ParseErrors
+    );
+    assert_eq!(
+        (
+            tc(&Parsed::Broken, &world).action,
+            tc(&Parsed::Broken, &world).counter
+        ),
+        (Tc::Leave, Counter::ParseErrors)
+    );
+}
+
+#[test]
+fn a_recycled_entry_counts_as_absent() {
+    let mut world = isolated();
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    let other = Packet {
+        destination_port: 81,
+        ..opening
+    };
+    world.lease(other.lease_key(), Verdict::Allow, 0);
+    let stray = world.leases[&other.lease_key()];
+    world.leases.insert(opening.lease_key(), stray);
+    assert_eq!(run(&mut world, &opening).0, Tc::Leave);
+}
+
+#[test]
+fn others_mark_bits_stay() {
+    let marks = Marks::from_mask(Marks::DEFAULT_MASK).unwrap();
+    for mark in [0, u32::MAX, 0xc000, 0x70, 0x8070] {
+        for (action, pass) in [(Tc::Pass, marks.pass), (Tc::Leave, 0), (Tc::Drop, 0)] {
+            let after = marked(mark, marks.packet(), marks.pass, action);
+            assert_eq!(after & !marks.packet(), mark & !marks.packet());
+            assert_eq!(after & marks.packet(), pass);
+        }
+    }
+}

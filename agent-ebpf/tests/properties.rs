@@ -1,0 +1,282 @@
+//! For any history of pods, leases, epochs, time and packets: nothing passes that has no right to.
+//!
+//! The ledger here keeps what was granted in its own words (what, when, in which generation) and shares no code with
+//! the decisions.
+
+mod support;
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use sluice_ebpf::{
+    Addr, EGRESS, Gate, INGRESS, Packet, Parsed, Phase, Tc, Transport, Verdict, gate_deny,
+    gate_pass, tc,
+};
+use support::World;
+
+const SECOND: u64 = 1_000_000_000;
+
+#[derive(Clone, Debug)]
+enum Event {
+    Pod(u8, Option<u32>),
+    Complete(bool),
+    Raise(u8),
+    Lease(u8, u8, Transport, u16, bool, Option<u64>),
+    Wait(u64),
+    Packet {
+        tc: bool,
+        source: u8,
+        destination: u8,
+        transport: Transport,
+        ports: (u16, u16),
+        phase: Phase,
+    },
+}
+
+type Granted = (Addr, Addr, Transport, u16);
+
+/// What was granted, and what ended it.
+#[derive(Default)]
+struct Ledger {
+    pods: HashMap<Addr, u32>,
+    generations: HashMap<Addr, u32>,
+    leases: HashMap<Granted, (bool, (u32, u32), Option<u64>)>,
+    /// Openings that passed: both addresses and ports, when, in which generations.
+    openings: Vec<(Packet, u64, (u32, u32))>,
+}
+
+impl Ledger {
+    fn generation(&self, source: Addr, destination: Addr) -> (u32, u32) {
+        let of = |address: Addr| self.generations.get(&address).copied().unwrap_or_default();
+        (of(source), of(destination))
+    }
+
+    fn free(&self, packet: &Packet) -> bool {
+        let bits = |address: Addr| self.pods.get(&address).copied().unwrap_or_default();
+        bits(packet.source) & EGRESS == 0 && bits(packet.destination) & INGRESS == 0
+    }
+
+    fn leased(&self, packet: &Packet, now: u64) -> Option<bool> {
+        let key = (
+            packet.source,
+            packet.destination,
+            packet.transport,
+            packet.destination_port,
+        );
+        let (allow, generation, expires) = self.leases.get(&key)?;
+        let live = *generation == self.generation(packet.source, packet.destination)
+            && expires.is_none_or(|expires| now < expires);
+        live.then_some(*allow)
+    }
+
+    /// Whether some opening that passed makes the packet a reply.
+    fn answers(&self, packet: &Packet, now: u64) -> bool {
+        packet.phase != Phase::Opens
+            && self.openings.iter().any(|(opening, since, generation)| {
+                (opening.source, opening.destination) == (packet.destination, packet.source)
+                    && (opening.source_port, opening.destination_port)
+                        == (packet.destination_port, packet.source_port)
+                    && opening.transport == packet.transport
+                    && *generation == self.generation(opening.source, opening.destination)
+                    && *since <= now
+            })
+    }
+}
+
+fn address(host: u8) -> Addr {
+    Ipv4Addr::new(10, 244, 0, host).into()
+}
+
+fn transport() -> impl Strategy<Value = Transport> {
+    prop_oneof![
+        Just(Transport::Tcp),
+        Just(Transport::Udp),
+        Just(Transport::Sctp)
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let host = 0..3_u8;
+    let port = 1..3_u16;
+    let phase = prop_oneof![
+        3 => Just(Phase::Opens),
+        3 => Just(Phase::Continues),
+        1 => Just(Phase::Closes),
+        1 => Just(Phase::Ends),
+    ];
+    let packet = (
+        any::<bool>(),
+        host.clone(),
+        host.clone(),
+        transport(),
+        (port.clone(), port.clone()),
+        phase,
+    )
+        .prop_map(|(tc, source, destination, transport, ports, phase)| {
+            let phase = if transport == Transport::Udp {
+                Phase::Datagram
+            } else {
+                phase
+            };
+            Event::Packet {
+                tc,
+                source,
+                destination,
+                transport,
+                ports,
+                phase,
+            }
+        });
+    let expires = proptest::option::of(1..20 * SECOND);
+    prop_oneof![
+        2 => (host.clone(), proptest::option::of(0..4_u32)).prop_map(|(host, bits)| Event::Pod(host, bits)),
+        1 => any::<bool>().prop_map(Event::Complete),
+        2 => host.clone().prop_map(Event::Raise),
+        3 => (host.clone(), host, transport(), port, any::<bool>(), expires)
+            .prop_map(|(from, to, transport, port, allow, expires)| Event::Lease(from, to, transport, port, allow, expires)),
+        1 => (0..200 * SECOND).prop_map(Event::Wait),
+        8 => packet,
+    ]
+}
+
+fn step(world: &mut World, ledger: &mut Ledger, event: Event) -> Result<(), TestCaseError> {
+    match event {
+        Event::Pod(host, Some(bits)) => {
+            world.pod(address(host), bits);
+            ledger.pods.insert(address(host), bits);
+        }
+        Event::Pod(host, None) => {
+            world.pods.remove(&address(host));
+            ledger.pods.remove(&address(host));
+        }
+        Event::Complete(complete) => world.incomplete = !complete,
+        Event::Raise(host) => {
+            world.raise(address(host));
+            *ledger.generations.entry(address(host)).or_default() += 1;
+        }
+        Event::Lease(from, to, transport, port, allow, expires) => {
+            let packet = packet(from, to, transport, (0, port), Phase::Continues);
+            let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
+            let until = expires.map(|after| world.now + after);
+            world.lease(packet.lease_key(), verdict, until.unwrap_or(0));
+            let generation = ledger.generation(packet.source, packet.destination);
+            ledger.leases.insert(
+                (packet.source, packet.destination, transport, port),
+                (allow, generation, until),
+            );
+        }
+        Event::Wait(nanoseconds) => world.now += nanoseconds,
+        Event::Packet {
+            tc: at_tc,
+            source,
+            destination,
+            transport,
+            ports,
+            phase,
+        } => {
+            judge(
+                world,
+                ledger,
+                at_tc,
+                &packet(source, destination, transport, ports, phase),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn packet(
+    source: u8,
+    destination: u8,
+    transport: Transport,
+    ports: (u16, u16),
+    phase: Phase,
+) -> Packet {
+    let (source, destination) = (address(source), address(destination));
+    Packet {
+        source,
+        destination,
+        transport,
+        source_port: ports.0,
+        destination_port: ports.1,
+        phase,
+    }
+}
+
+fn judge(
+    world: &mut World,
+    ledger: &mut Ledger,
+    at_tc: bool,
+    packet: &Packet,
+) -> Result<(), TestCaseError> {
+    let parsed = Parsed::Whole(*packet);
+    let free = ledger.free(packet) && !world.incomplete;
+    let leased = ledger.leased(packet, world.now);
+    let (passes, drops, flow) = if at_tc {
+        let outcome = tc(&parsed, world);
+        (
+            outcome.action == Tc::Pass,
+            outcome.action == Tc::Drop,
+            outcome.flow,
+        )
+    } else {
+        let outcome = gate_pass(&parsed, world);
+        let drops = outcome.action != Gate::Pass && gate_deny(&parsed, world) == Gate::Deny;
+        (outcome.action == Gate::Pass, drops, outcome.flow)
+    };
+    let answers = ledger.answers(packet, world.now);
+    prop_assert!(
+        !passes || free || leased == Some(true) || answers,
+        "{packet:?} passed without a right to"
+    );
+    prop_assert!(
+        !drops || leased == Some(false),
+        "{packet:?} was dropped without a reason"
+    );
+    prop_assert!(
+        passes || leased != Some(true),
+        "{packet:?} has a live lease"
+    );
+    prop_assert!(
+        passes || at_tc || !free || leased == Some(false),
+        "{packet:?} is free and was queued"
+    );
+    if passes && matches!(packet.phase, Phase::Opens | Phase::Datagram) {
+        let generation = ledger.generation(packet.source, packet.destination);
+        ledger.openings.push((*packet, world.now, generation));
+    }
+    world.change(flow);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 500 }, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_passes_that_has_no_right_to(events in proptest::collection::vec(event(), 1..60)) {
+        let mut world = World { now: 1000 * SECOND, ..World::default() };
+        let mut ledger = Ledger::default();
+        for event in events {
+            step(&mut world, &mut ledger, event)?;
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_a_panic_and_only_as_they_are(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        use sluice_ebpf::{Family, parse};
+        for (family, at) in [(Family::V4, 12), (Family::V6, 8)] {
+            let size = if family == Family::V4 { 4 } else { 16 };
+            match parse(&support::Slice(&bytes), family) {
+                Parsed::Broken => {}
+                Parsed::Ends(source, _) | Parsed::Whole(Packet { source, .. }) => {
+                    let std::net::IpAddr::V4(source) = std::net::IpAddr::from(source) else {
+                        prop_assert_eq!(family, Family::V6);
+                        return Ok(());
+                    };
+                    prop_assert_eq!(&source.octets()[..], &bytes[at..at + size]);
+                }
+            }
+        }
+    }
+}

@@ -23,7 +23,8 @@ fn tuples(snapshots: &[&Snapshot], namespaces: usize, action: Action) -> Vec<Tup
     let pairs = (0..namespaces * world::PODS).flat_map(|source| {
         (0..world::PODS).map(move |other| (source, source / world::PODS * world::PODS + other))
     });
-    let all = pairs.map(|(source, destination)| world::tuple(source, destination, 8080));
+    let port = if action == Action::Allow { 8080 } else { 8085 };
+    let all = pairs.map(|(source, destination)| world::tuple(source, destination, port));
     let is_wanted = |tuple: &Tuple| {
         snapshots.iter().all(|snapshot| {
             let verdict = snapshot.evaluate(tuple);

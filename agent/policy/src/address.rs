@@ -8,19 +8,31 @@ use ipnet::IpNet;
 /// Bits of the space that are above an IPv4 address.
 const IPV4_OFFSET: u8 = 96;
 
-/// An address of either family.
+/// An address of either family. In halves, because a `u128` would align what holds it to 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Address(u128);
+pub(crate) struct Address {
+    high: u64,
+    low: u64,
+}
 
 impl Address {
     /// The number that stands for it.
     pub(crate) const fn bits(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    /// The address that a number stands for.
+    #[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+    const fn from_bits(bits: u128) -> Self {
+        Self {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+        }
     }
 
     /// Whether it is an IPv4 address.
     pub(crate) const fn is_ipv4(self) -> bool {
-        self.0 >> 32 == 0xffff
+        self.high == 0 && self.low >> 32 == 0xffff
     }
 }
 
@@ -28,15 +40,18 @@ impl From<IpAddr> for Address {
     #[inline]
     fn from(address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
-            IpAddr::V6(v6) => Self(v6.to_bits()),
+            IpAddr::V4(v4) => Self {
+                high: 0,
+                low: 0xffff << 32 | u64::from(v4.to_bits()),
+            },
+            IpAddr::V6(v6) => Self::from_bits(v6.to_bits()),
         }
     }
 }
 
 impl From<Address> for IpAddr {
     fn from(address: Address) -> Self {
-        Ipv6Addr::from_bits(address.0).to_canonical()
+        Ipv6Addr::from_bits(address.bits()).to_canonical()
     }
 }
 
@@ -57,7 +72,7 @@ impl Prefix {
         }
         Some(Self {
             length,
-            network: address.0 & mask(length),
+            network: address.bits() & mask(length),
         })
     }
 
@@ -68,7 +83,7 @@ impl Prefix {
 
     /// Whether it is a network of IPv4 addresses.
     pub(crate) const fn is_ipv4(self) -> bool {
-        self.length >= IPV4_OFFSET && Address(self.network).is_ipv4()
+        self.length >= IPV4_OFFSET && Address::from_bits(self.network).is_ipv4()
     }
 }
 
@@ -81,7 +96,7 @@ impl From<IpNet> for Prefix {
         };
         Self {
             length,
-            network: Address::from(net.addr()).0 & mask(length),
+            network: Address::from(net.addr()).bits() & mask(length),
         }
     }
 }

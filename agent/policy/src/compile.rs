@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::address::Prefix;
 use crate::ports::{NEVER, Named, Order, PortSet, PortSetBuilder, Segment};
 use crate::selection::{SelectionId, SelectionKey, Selections, Within};
-use crate::table::{Block, Group, Reason, Table, Tables};
+use crate::table::{Block, Group, PeerGroups, Reason, Table, Tables};
 use crate::{NetworkPolicy, Peer, Peers, PolicyId, Ports, Rule};
 
 /// A policy with its selections resolved.
@@ -204,10 +204,10 @@ impl<'p> TableBuilder<'p> {
             )
         };
         let keys = peers.iter().map(|(id, _)| key(id)).collect();
-        let (selections, peers): (Vec<_>, Vec<_>) = peers
+        let groups: Vec<_> = peers
             .into_iter()
             .map(|(id, set)| (id, flat.group(set)))
-            .unzip();
+            .collect();
         let blocks: Box<[Block]> = blocks
             .into_iter()
             .map(|(key, set)| flat.block(key, set))
@@ -218,8 +218,8 @@ impl<'p> TableBuilder<'p> {
             isolated_by,
             reasons,
             any,
-            selections: selections.into(),
-            peers: peers.into(),
+            peers: PeerGroups::new(&groups),
+            selections: groups.into_iter().map(|(id, _)| id).collect(),
             keys,
             lengths: lengths.into(),
             blocks,

@@ -1,11 +1,12 @@
 //! One connection against one snapshot: the tiers in order, for each direction. Knows nothing of how the
 //! snapshot came about.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::snapshot::{Entry, IdentityView, PodView, Snapshot};
+use crate::snapshot::{Entry, IdentityView, Snapshot};
 use crate::table::{Peer, Service, Table};
 use crate::{Action, Decision, Direction, Protocol, Step, Tier, Tuple};
 
@@ -24,8 +25,9 @@ pub(crate) struct Connection<'s> {
 #[derive(Clone, Copy)]
 struct End<'s> {
     address: Address,
-    nodes: &'s [Arc<str>],
-    pod: Option<(&'s PodView, &'s IdentityView)>,
+    entry: Option<&'s Entry>,
+    /// That of the pod, if a pod has the address.
+    identity: Option<&'s IdentityView>,
 }
 
 impl<'s> Connection<'s> {
@@ -88,7 +90,7 @@ impl<'s> Connection<'s> {
         &self,
         tier: Tier,
         direction: Direction,
-        subject: (&'s PodView, &'s IdentityView),
+        subject: (&'s Entry, &'s IdentityView),
     ) -> Option<Decision<'s>> {
         match tier {
             Tier::Exempt => self
@@ -104,39 +106,40 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// The pod whose policies are asked, if it is of the scope.
+    /// The end whose policies are asked, if it is a pod of the scope.
     #[inline]
-    fn subject(&self, direction: Direction) -> Option<(&'s PodView, &'s IdentityView)> {
-        let end = match direction {
-            Direction::Ingress => self.destination,
-            Direction::Egress => self.source,
-        };
-        end.pod.filter(|(pod, _)| pod.local)
+    fn subject(&self, direction: Direction) -> Option<(&'s Entry, &'s IdentityView)> {
+        let end = self.end(direction);
+        Some((
+            end.entry.filter(|entry| entry.standing.local)?,
+            end.identity?,
+        ))
     }
 
     /// A pod and itself, and a node reaching its own pod.
     #[inline]
-    fn is_exempt(&self, direction: Direction, subject: &PodView) -> bool {
+    fn is_exempt(&self, direction: Direction, subject: &Entry) -> bool {
         self.is_loopback() || (direction == Direction::Ingress && self.is_from_node_of(subject))
     }
 
     #[inline]
     fn is_loopback(&self) -> bool {
-        match (self.source.pod, self.destination.pod) {
-            (Some((source, _)), Some((destination, _))) => std::ptr::eq(source, destination),
-            _ => false,
-        }
+        let pod = |end: &End<'s>| end.entry.and_then(|entry| entry.pod.as_ref());
+        pod(&self.source)
+            .zip(pod(&self.destination))
+            .is_some_and(|(one, other)| Arc::ptr_eq(one, other))
     }
 
     #[inline]
-    fn is_from_node_of(&self, subject: &PodView) -> bool {
+    fn is_from_node_of(&self, subject: &Entry) -> bool {
         // Few sources are nodes: an empty list settles it.
-        !self.source.nodes.is_empty()
+        let nodes = self.source.entry.map_or(&[][..], Entry::nodes);
+        !nodes.is_empty()
             && subject
                 .pod
-                .node
                 .as_ref()
-                .is_some_and(|node| self.source.nodes.contains(node))
+                .and_then(|view| view.pod.node.as_ref())
+                .is_some_and(|node| nodes.contains(node))
     }
 
     /// NetworkPolicy is final for whom it isolates: what no rule allows is denied.
@@ -146,14 +149,14 @@ impl<'s> Connection<'s> {
             Direction::Ingress => self.source,
             Direction::Egress => self.destination,
         };
-        let declared = self
+        let pod = self
             .destination
-            .pod
-            .map_or(&[][..], |(pod, _)| &pod.pod.ports);
+            .entry
+            .and_then(|entry| entry.pod.as_deref());
         let service = Service {
             protocol: self.protocol,
             port: self.port,
-            declared,
+            pod,
         };
         let (action, policy, rule) = match table.first_match(peer.peer(), service) {
             Some(reason) => (Action::Allow, &reason.policy, Some(reason.rule)),
@@ -167,14 +170,11 @@ impl<'s> Connection<'s> {
         }
     }
 
-    fn end(&self, direction: Direction) -> String {
-        let end = match direction {
-            Direction::Ingress => self.destination,
-            Direction::Egress => self.source,
-        };
-        match end.pod {
-            Some((pod, _)) => pod.pod.name.to_string(),
-            None => IpAddr::from(end.address).to_string(),
+    #[inline]
+    fn end(&self, direction: Direction) -> &End<'s> {
+        match direction {
+            Direction::Ingress => &self.destination,
+            Direction::Egress => &self.source,
         }
     }
 
@@ -203,25 +203,29 @@ impl<'s> End<'s> {
     #[inline]
     fn of(snapshot: &'s Snapshot, address: Address) -> Self {
         let entry = snapshot.addresses.get(address);
-        let pod = entry.and_then(|entry| {
-            let pod = entry.pod.as_deref()?;
-            Some((pod, snapshot.identities.get(pod.identity)?))
-        });
+        let pod = entry.filter(|entry| entry.pod.is_some());
+        let identity = pod.and_then(|entry| snapshot.identities.get(entry.standing.identity));
         Self {
             address,
-            nodes: entry.map_or(&[], Entry::nodes),
-            pod,
+            entry,
+            identity,
         }
     }
 
     #[inline]
     fn peer(&self) -> Peer<'s> {
-        let selections = self
-            .pod
-            .and_then(|(_, identity)| identity.selections.as_deref());
         Peer {
             address: self.address,
-            selections: selections.unwrap_or_default(),
+            selections: self.identity.map_or(&[], |identity| &identity.selections),
+        }
+    }
+}
+
+impl fmt::Display for End<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.entry.and_then(|entry| entry.pod.as_ref()) {
+            Some(view) => write!(f, "{}", view.pod.name),
+            None => write!(f, "{}", IpAddr::from(self.address)),
         }
     }
 }

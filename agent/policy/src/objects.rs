@@ -12,7 +12,7 @@ use crate::identity::{Identities, IdentityId};
 use crate::intern::Interner;
 use crate::selection::{PolicySlot, SelectionId, Selections};
 use crate::slab::Slab;
-use crate::snapshot::{Entry, IdentityView, PodView};
+use crate::snapshot::{Entry, IdentityView, PodView, Standing};
 use crate::{Counts, Event, Labels, Namespace, NetworkPolicy, Node, Pod, PodName, Scope, Snapshot};
 
 /// The label that a namespace has by its mere name.
@@ -137,12 +137,11 @@ impl Objects {
         let identity = if is_seen {
             self.join(&pod, local, touched)
         } else {
-            IdentityId::MAX
+            0
         };
         let view = Arc::new(PodView {
             pod,
-            identity,
-            local,
+            standing: Standing { identity, local },
         });
         if is_seen {
             for address in addresses(&view.pod) {
@@ -165,8 +164,11 @@ impl Objects {
             touched.addresses.insert(address);
             self.unclaim(address, &view);
         }
-        if self.identities.leave(view.identity, name, view.local) {
-            touched.subject_identities.insert(view.identity);
+        if self
+            .identities
+            .leave(view.standing.identity, name, view.standing.local)
+        {
+            touched.subject_identities.insert(view.standing.identity);
         }
     }
 
@@ -212,7 +214,7 @@ impl Objects {
                     winner
                 }
             };
-            entry.pod = Some(winner);
+            entry.set_pod(Some(winner));
         });
     }
 
@@ -235,7 +237,7 @@ impl Objects {
             }
         }
         if is_owner {
-            self.addresses.update(address, |entry| entry.pod = heir);
+            self.addresses.update(address, |entry| entry.set_pod(heir));
         }
     }
 

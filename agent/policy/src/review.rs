@@ -99,19 +99,23 @@ impl<'r> Review<'r> {
         };
         if differs {
             self.changes.addresses.insert(address.into());
-            for pod in [was, is].into_iter().flatten().filter(|pod| pod.local) {
+            for pod in [was, is]
+                .into_iter()
+                .flatten()
+                .filter(|pod| pod.standing.local)
+            {
                 self.changes.pods.insert(pod.pod.name.clone());
             }
         }
     }
 
     fn is_other_subject(&self, was: &PodView, is: &PodView) -> bool {
-        if was.local != is.local {
+        if was.standing.local != is.standing.local {
             return true;
         }
         let tables = (self.old.tables(was), self.new.tables(is));
         let names = |table: &Table| !table.resolves_alike(&was.pod.ports, &is.pod.ports);
-        is.local
+        is.standing.local
             && (was.pod.node != is.pod.node
                 || tables.0 != tables.1
                 || tables
@@ -268,10 +272,10 @@ impl<'r> Review<'r> {
     }
 
     fn note_affected(&mut self, owners: Owners<'r>) {
-        if let Some(was) = owners.was.filter(|pod| pod.local) {
+        if let Some(was) = owners.was.filter(|pod| pod.standing.local) {
             self.affected.insert(was.pod.name.clone(), Some(was));
         }
-        if let Some(is) = owners.is.filter(|pod| pod.local) {
+        if let Some(is) = owners.is.filter(|pod| pod.standing.local) {
             self.affected.entry(is.pod.name.clone()).or_insert(None);
         }
     }

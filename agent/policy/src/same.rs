@@ -84,7 +84,7 @@ impl Snapshot {
         let tables = pod.and_then(|pod| self.tables(pod));
         Some(Facts {
             pod: pod.map(|view| &view.pod),
-            local: pod.is_some_and(|pod| pod.local),
+            local: pod.is_some_and(|pod| pod.standing.local),
             nodes: Entry::nodes(entry),
             selections: selections
                 .iter()
@@ -98,7 +98,7 @@ impl Snapshot {
 }
 
 fn rules(table: &Table) -> Rules<'_> {
-    let peers = table.keys.iter().zip(&table.peers);
+    let peers = table.keys.iter().zip(&table.selections);
     let exceptions = |bounds: (u32, u32)| &table.exceptions[bounds.0 as usize..bounds.1 as usize];
     let blocks = table.blocks.iter();
     Rules {
@@ -106,7 +106,7 @@ fn rules(table: &Table) -> Rules<'_> {
         reasons: &table.reasons,
         any: ports(table, &table.any),
         peers: peers
-            .map(|(key, group)| (&**key, ports(table, group)))
+            .filter_map(|(key, id)| Some((&**key, ports(table, table.peers.get(*id)?))))
             .collect(),
         blocks: blocks
             .map(|b| (b.prefix, exceptions(b.exceptions), ports(table, &b.group)))

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
+use smallvec::SmallVec;
+
 use crate::address::Address;
 use crate::compile::{self, Policy};
 use crate::identity::IdentityId;
@@ -94,8 +96,8 @@ impl Objects {
             .selections
             .of(&identity.namespace, &identity.labels, &namespace.labels);
         let view = self.views.get(id).cloned().unwrap_or_default();
-        let before = view.selections.as_deref().unwrap_or_default();
-        if *before == *found {
+        let before = &view.selections;
+        if **before == *found {
             self.views.set(id, view);
             return false;
         }
@@ -120,7 +122,7 @@ impl Objects {
         self.views.set(
             id,
             IdentityView {
-                selections: Some(found.into()),
+                selections: SmallVec::from_slice(&found),
                 ..view
             },
         );
@@ -183,9 +185,7 @@ impl Objects {
             return Vec::new();
         }
         let view = self.views.get(id);
-        let selections = view
-            .and_then(|view| view.selections.as_deref())
-            .unwrap_or_default();
+        let selections = view.map_or(&[][..], |view| &view.selections);
         let selections = selections.iter().filter_map(|id| self.selections.get(*id));
         let mut policies: Vec<PolicySlot> = selections
             .flat_map(|selection| &selection.policies)
@@ -251,7 +251,7 @@ impl Objects {
     fn collect(&mut self) {
         for (id, identity) in self.identities.collect() {
             let view = self.views.get(id).cloned().unwrap_or_default();
-            for selection in view.selections.as_deref().unwrap_or_default() {
+            for selection in &view.selections {
                 let Some(selection) = self.selections.get_mut(*selection) else {
                     continue;
                 };
@@ -271,16 +271,14 @@ impl Objects {
     }
 
     /// Changes the selections of an identity.
-    fn edit_selections(&mut self, id: IdentityId, edit: impl FnOnce(&mut Vec<SelectionId>)) {
+    fn edit_selections(
+        &mut self,
+        id: IdentityId,
+        edit: impl FnOnce(&mut SmallVec<[SelectionId; 6]>),
+    ) {
         let view = self.views.get(id).cloned().unwrap_or_default();
-        let mut selections = view.selections.as_deref().unwrap_or_default().to_vec();
+        let mut selections = view.selections.clone();
         edit(&mut selections);
-        self.views.set(
-            id,
-            IdentityView {
-                selections: Some(selections.into()),
-                ..view
-            },
-        );
+        self.views.set(id, IdentityView { selections, ..view });
     }
 }

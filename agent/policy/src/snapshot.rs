@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::address::Address;
 use crate::cow::{AddressMap, CowVec};
 use crate::evaluate::Connection;
@@ -48,6 +50,8 @@ pub struct Snapshot {
 pub(crate) struct Entry {
     /// The pod that has it.
     pub(crate) pod: Option<Arc<PodView>>,
+    /// What a verdict needs of the pod, so that it need not be visited.
+    pub(crate) standing: Standing,
     /// The names of the nodes that have it, sorted. Behind one pointer, so that an entry is half a cache line.
     #[expect(clippy::rc_buffer, reason = "a slice would make the entry wider")]
     pub(crate) nodes: Option<Arc<Vec<Arc<str>>>>,
@@ -57,6 +61,13 @@ pub(crate) struct Entry {
 pub(crate) struct PodView {
     /// The object.
     pub(crate) pod: Pod,
+    /// What the index found out.
+    pub(crate) standing: Standing,
+}
+
+/// What the index found out about a pod.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
     /// Its namespace and labels.
     pub(crate) identity: IdentityId,
     /// Whether it is of the scope.
@@ -67,7 +78,7 @@ pub(crate) struct PodView {
 #[derive(Clone, Default)]
 pub(crate) struct IdentityView {
     /// The selections that it belongs to, sorted.
-    pub(crate) selections: Option<Arc<[SelectionId]>>,
+    pub(crate) selections: SmallVec<[SelectionId; 6]>,
     /// The rules that apply to its pods of the scope; none where there are no such pods or no such rules.
     pub(crate) tables: Option<Arc<Tables>>,
 }
@@ -127,18 +138,17 @@ impl Snapshot {
     /// The tables of a pod of the scope.
     pub(crate) fn tables(&self, pod: &PodView) -> Option<&Arc<Tables>> {
         self.identities
-            .get(pod.identity)?
+            .get(pod.standing.identity)?
             .tables
             .as_ref()
-            .filter(|_| pod.local)
+            .filter(|_| pod.standing.local)
     }
 
     /// The selections that a pod belongs to.
     pub(crate) fn selections(&self, pod: &PodView) -> &[SelectionId] {
         self.identities
-            .get(pod.identity)
-            .and_then(|view| view.selections.as_deref())
-            .unwrap_or_default()
+            .get(pod.standing.identity)
+            .map_or(&[], |view| &view.selections)
     }
 
     /// How a pod is isolated; none where it is not of the scope.
@@ -149,11 +159,17 @@ impl Snapshot {
                 ingress: tables.ingress.is_some(),
                 egress: tables.egress.is_some(),
             });
-        pod.local.then_some(isolation)
+        pod.standing.local.then_some(isolation)
     }
 }
 
 impl Entry {
+    /// Gives the address to another pod, or to none.
+    pub(crate) fn set_pod(&mut self, pod: Option<Arc<PodView>>) {
+        self.standing = pod.as_ref().map(|pod| pod.standing).unwrap_or_default();
+        self.pod = pod;
+    }
+
     /// The names of the nodes that have the address.
     pub(crate) fn nodes(&self) -> &[Arc<str>] {
         self.nodes.as_ref().map_or(&[], |nodes| nodes)

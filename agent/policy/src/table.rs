@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::address::{Address, Prefix};
 use crate::ports::{NEVER, Named, Order, PortSet, PortSetBuilder, Segment};
 use crate::selection::{SelectionId, SelectionKey};
+use crate::snapshot::PodView;
 use crate::{ContainerPort, Direction, PolicyId, Protocol};
 
 /// The tables of an identity; none in a direction that no policy isolates.
@@ -27,10 +28,10 @@ pub(crate) struct Table {
     pub(crate) reasons: Box<[Reason]>,
     /// Rules for every peer.
     pub(crate) any: Group,
+    /// The rules of selections.
+    pub(crate) peers: PeerGroups,
     /// Selections that are peers, sorted.
     pub(crate) selections: Box<[SelectionId]>,
-    /// The rules of each of them.
-    pub(crate) peers: Box<[Group]>,
     /// What each of them selects.
     pub(crate) keys: Box<[Arc<SelectionKey>]>,
     /// The prefix lengths that occur.
@@ -45,6 +46,15 @@ pub(crate) struct Table {
     pub(crate) named: Box<[Named]>,
 }
 
+/// Groups by selection: open addressing in one slice, as a search is the better part of a verdict.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PeerGroups {
+    places: Box<[(SelectionId, Group)]>,
+}
+
+/// Marks a place without a selection.
+const FREE: SelectionId = SelectionId::MAX;
+
 /// A rule of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reason {
@@ -55,7 +65,7 @@ pub(crate) struct Reason {
 }
 
 /// Ports of some peers: a [`PortSet`] within a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
     /// The first rule that has every port.
     pub(crate) all: Order,
@@ -86,14 +96,14 @@ pub(crate) struct Peer<'s> {
 }
 
 /// What a connection is opened to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Service<'s> {
     /// The IP protocol.
     pub(crate) protocol: Protocol,
     /// The port number.
     pub(crate) port: u16,
-    /// The ports of the pod at the destination; none for what is no pod.
-    pub(crate) declared: &'s [ContainerPort],
+    /// The pod at the destination, if it is one: it has the numbers of names.
+    pub(crate) pod: Option<&'s PodView>,
 }
 
 impl Tables {
@@ -109,6 +119,45 @@ impl Tables {
     /// Both tables, where there are.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Table> {
         self.ingress.iter().chain(&self.egress)
+    }
+}
+
+impl PeerGroups {
+    /// The table of some selections.
+    pub(crate) fn new(groups: &[(SelectionId, Group)]) -> Self {
+        // At most two thirds full, so that a search soon meets a free place.
+        let size = if groups.is_empty() {
+            0
+        } else {
+            (groups.len() * 3 / 2 + 1).next_power_of_two()
+        };
+        let mut places = vec![(FREE, Group::default()); size];
+        for (id, group) in groups {
+            let free = Self::probe(*id, size).find(|place| places[*place].0 == FREE);
+            places[free.expect("there are more places than groups")] = (*id, *group);
+        }
+        Self {
+            places: places.into(),
+        }
+    }
+
+    /// The rules of a selection.
+    #[inline]
+    pub(crate) fn get(&self, id: SelectionId) -> Option<&Group> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let mut probe = Self::probe(id, self.places.len()).map(|place| &self.places[place]);
+        let (found, group) = probe.find(|(found, _)| *found == id || *found == FREE)?;
+        (*found == id).then_some(group)
+    }
+
+    /// The places where a selection can be, likeliest first. The numbers are given out by the index and follow one
+    /// another, so spreading them needs no seed.
+    #[inline]
+    fn probe(id: SelectionId, size: usize) -> impl Iterator<Item = usize> {
+        let start = (id.wrapping_mul(0x9e37_79b9) >> 7) as usize;
+        (start..).map(move |place| place & (size - 1)).take(size)
     }
 }
 
@@ -154,18 +203,19 @@ impl Table {
     /// rules nor a peer in many selections make it long.
     #[inline]
     fn each_selected<'t>(&'t self, peer: Peer<'_>, mut visit: impl FnMut(&'t Group)) {
-        if self.selections.len() <= peer.selections.len() {
-            for (selection, group) in self.selections.iter().zip(&self.peers) {
-                if peer.selections.binary_search(selection).is_ok() {
-                    visit(group);
-                }
-            }
+        if self.selections.len() < peer.selections.len() {
+            let common = self
+                .selections
+                .iter()
+                .filter(|id| peer.selections.binary_search(id).is_ok());
+            common
+                .filter_map(|id| self.peers.get(*id))
+                .for_each(&mut visit);
         } else {
-            for selection in peer.selections {
-                if let Ok(found) = self.selections.binary_search(selection) {
-                    visit(&self.peers[found]);
-                }
-            }
+            peer.selections
+                .iter()
+                .filter_map(|id| self.peers.get(*id))
+                .for_each(&mut visit);
         }
     }
 
@@ -218,8 +268,8 @@ impl Table {
         let number = service.protocol.number();
         let is_this =
             |port: &&ContainerPort| port.port == service.port && port.protocol == service.protocol;
-        let names = service
-            .declared
+        let declared = service.pod.map_or(&[][..], |view| &view.pod.ports);
+        let names = declared
             .iter()
             .filter(is_this)
             .filter_map(|port| port.name.as_deref());

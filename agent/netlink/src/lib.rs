@@ -1,14 +1,20 @@
-//! Everything that Sluice says over netlink: links, and what network namespaces for tests are made of.
+//! Everything that Sluice says over netlink: the gate, conntrack and links, and what laboratories are made of.
+//!
+//! * [`Gate`]: the `nf_tables` table that hands to the agent what needs a verdict;
+//! * [`Conntrack`]: the kernel's connections, read, marked and deleted;
+//! * [`LinkWatch`], [`links`]: which network interfaces there are, come and go;
+//! * [`Netns`], [`Rtnetlink`], [`dnat`]: namespaces, links, addresses, routes and Services, for laboratories and tests.
 //!
 //! Messages are encoded and decoded by `netlink-bindings`, which is generated from the kernel's own specifications;
-//! what those lack (veth) is a few attributes by hand, each where it is used. The crate knows no policy, and runs no
-//! program.
+//! what those lack or have wrong is a few attributes by hand, each where it is used. The crate knows no policy, and runs
+//! no program.
 
 mod conntrack;
 pub mod dnat;
 mod error;
 mod gate;
 pub mod links;
+mod message;
 mod netns;
 mod nft;
 mod rtnetlink;

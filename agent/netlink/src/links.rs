@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use netlink_bindings::rt_link::{self, IfinfoFlags, Ifinfomsg, IterableLinkAttrs, OpGetlinkDump};
 use netlink_bindings::traits::NetlinkRequest as _;
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 use crate::Error;
-use crate::socket::{Ended, Family, Message, Socket};
+use crate::message::Message;
+use crate::socket::{Ended, Family, Socket};
 
 /// `RTNLGRP_LINK`, as a bit.
 const GROUP_LINK: u32 = 1;
@@ -83,7 +83,7 @@ impl LinkWatch {
                 return Ok(Some(event));
             }
             let (known, pending) = (&mut self.known, &mut self.pending);
-            match self.events.events(RecvFlags::DONTWAIT, |message| {
+            match self.events.events(|message| {
                 pending.extend(known.note(message));
             }) {
                 Ok(()) => {}
@@ -96,10 +96,7 @@ impl LinkWatch {
 
     fn resynchronise(&mut self) -> Result<(), Error> {
         // What is still queued is older than what was thrown away, and would undo what the list says.
-        while !matches!(
-            self.events.events(RecvFlags::DONTWAIT, |_| ()),
-            Err(Errno::AGAIN)
-        ) {}
+        while !matches!(self.events.events(|_| ()), Err(Errno::AGAIN)) {}
         let links = list_with(&mut self.requests)?;
         self.pending.extend(self.known.replace(links));
         Ok(())

@@ -198,36 +198,10 @@ impl Rtnetlink {
 
     /// Adds a route.
     pub fn add_route(&mut self, route: &Route) -> Result<(), Error> {
-        let any = route
-            .destination
-            .map(|(address, _)| address)
-            .or(route.gateway)
-            .or(route.source);
-        let Some(of_family) = any else {
-            return Err(Error::Argument {
-                what: "route",
-                why: "neither destination nor gateway says which family".into(),
-            });
-        };
-        let onlink = if route.onlink { ONLINK } else { 0 };
-        let header = Rtmsg {
-            rtm_family: family(of_family),
-            rtm_dst_len: route.destination.map_or(0, |(_, length)| length),
-            rtm_table: libc::RT_TABLE_MAIN,
-            rtm_protocol: libc::RTPROT_STATIC,
-            rtm_scope: if route.gateway.is_some() {
-                libc::RT_SCOPE_UNIVERSE
-            } else {
-                libc::RT_SCOPE_LINK
-            },
-            rtm_type: RtmType::Unicast as u8,
-            rtm_flags: onlink,
-            ..Rtmsg::new()
-        };
         let mut request = rt_route::Request::new()
             .set_create()
             .set_excl()
-            .op_newroute_do(&header);
+            .op_newroute_do(&route.header()?);
         let mut attributes = request.encode();
         if let Some((address, _)) = route.destination {
             attributes = attributes.push_dst(address);
@@ -257,6 +231,35 @@ impl Rtnetlink {
         let mut request = rt_link::Request::new().op_newlink_do(&header);
         encode(&mut request);
         self.socket.command(what, &request)
+    }
+}
+
+impl Route {
+    fn header(&self) -> Result<Rtmsg, Error> {
+        let any = self
+            .destination
+            .map(|(address, _)| address)
+            .or(self.gateway)
+            .or(self.source);
+        let Some(address) = any else {
+            let why = "neither destination nor gateway says which family".into();
+            return Err(Error::Argument { what: "route", why });
+        };
+        let scope = if self.gateway.is_some() {
+            libc::RT_SCOPE_UNIVERSE
+        } else {
+            libc::RT_SCOPE_LINK
+        };
+        Ok(Rtmsg {
+            rtm_family: family(address),
+            rtm_dst_len: self.destination.map_or(0, |(_, length)| length),
+            rtm_table: libc::RT_TABLE_MAIN,
+            rtm_protocol: libc::RTPROT_STATIC,
+            rtm_scope: scope,
+            rtm_type: RtmType::Unicast as u8,
+            rtm_flags: if self.onlink { ONLINK } else { 0 },
+            ..Rtmsg::new()
+        })
     }
 }
 

@@ -7,7 +7,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use netlink_bindings::builtin::NlmsgerrAttrs;
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
@@ -15,6 +14,7 @@ use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use crate::Error;
+use crate::message::{Batch, Message, Messages, flag};
 
 /// The kernel fills at most this much of a dump at once, if the reader offers it.
 const BUFFER: usize = 32 * 1024;
@@ -22,8 +22,6 @@ const BUFFER: usize = 32 * 1024;
 const SEND_BUFFER: usize = 212_992;
 /// Answers are there when `send` returns, or, for a dump, follow at once: whoever waits that long waits for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Length of `struct nlmsghdr`.
-pub(crate) const HEADER: usize = 16;
 
 /// The netlink protocols that Sluice speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,26 +47,6 @@ pub(crate) enum Ended {
     Complete,
     /// What is dumped changed meanwhile: entries may be missing or doubled.
     Interrupted,
-}
-
-/// One message as it came.
-#[derive(Clone, Copy)]
-pub(crate) struct Message<'a> {
-    pub(crate) kind: u16,
-    pub(crate) flags: u16,
-    pub(crate) sequence: u32,
-    pub(crate) payload: &'a [u8],
-}
-
-/// Several messages that are sent as one; the kernel acknowledges the last.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    bytes: Vec<u8>,
-    /// Where the header of the message starts that is to be acknowledged.
-    last: usize,
-    count: u32,
-    /// A refusal of the first message is one of all: it opens a transaction.
-    head_is_all: bool,
 }
 
 impl Socket {
@@ -168,13 +146,9 @@ impl Socket {
         .map(drop)
     }
 
-    /// Waits, unless `flags` say otherwise, for the next events of a subscription.
-    pub(crate) fn events(
-        &mut self,
-        flags: RecvFlags,
-        on_event: impl FnMut(Message<'_>),
-    ) -> Result<(), Errno> {
-        let length = receive(&self.fd, &mut self.buffer, flags)?;
+    /// Hands on the events of a subscription that are there; `AGAIN` if there are none.
+    pub(crate) fn events(&mut self, on_event: impl FnMut(Message<'_>)) -> Result<(), Errno> {
+        let length = receive(&self.fd, &mut self.buffer, RecvFlags::DONTWAIT)?;
         Messages(&self.buffer[..length]).for_each(on_event);
         Ok(())
     }
@@ -188,7 +162,7 @@ impl Socket {
         let first = self.sequence.wrapping_add(1);
         let count = batch.seal(first);
         self.sequence = self.sequence.wrapping_add(count);
-        self.send(&batch.bytes)
+        self.send(batch.bytes())
             .map_err(|errno| Error::system(what, errno))?;
         let mut ended = Ended::Complete;
         loop {
@@ -203,7 +177,7 @@ impl Socket {
                 if message.flags & flag(libc::NLM_F_DUMP_INTR) != 0 {
                     ended = Ended::Interrupted;
                 }
-                if answered(message, position, batch.head_is_all, &mut on_answer)
+                if answered(message, position, batch.is_transaction(), &mut on_answer)
                     || position + 1 == count && message.is_final()
                 {
                     return Ok(ended);
@@ -235,71 +209,6 @@ impl AsFd for Socket {
     }
 }
 
-impl Batch {
-    /// Messages that are done or refused one by one.
-    pub(crate) fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            last: 0,
-            count: 0,
-            head_is_all: false,
-        }
-    }
-
-    /// Messages of which all or none are done; the first opens the transaction, a trailer ends it.
-    pub(crate) fn transaction() -> Self {
-        Self {
-            head_is_all: true,
-            ..Self::new()
-        }
-    }
-
-    /// Appends a message whose body `write` appends to the bytes that it is given.
-    pub(crate) fn push_with(&mut self, kind: u16, flags: u16, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; HEADER]);
-        write(&mut self.bytes);
-        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        let header = &mut self.bytes[start..start + HEADER];
-        header[0..4].copy_from_slice(&length.to_ne_bytes());
-        header[4..6].copy_from_slice(&kind.to_ne_bytes());
-        header[6..8].copy_from_slice(&(flags | flag(libc::NLM_F_REQUEST)).to_ne_bytes());
-        header[8..12].copy_from_slice(&self.count.to_ne_bytes());
-        self.last = start;
-        self.count += 1;
-    }
-
-    /// Appends the end of a transaction, which old kernels do not acknowledge: the message before it stays the last.
-    pub(crate) fn push_trailer(&mut self, kind: u16, payload: &[u8]) {
-        let last = self.last;
-        self.push_with(kind, 0, |bytes| bytes.extend_from_slice(payload));
-        self.last = last;
-        self.count -= 1;
-    }
-
-    /// How many messages are to be acknowledged or refused.
-    pub(crate) const fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Numbers the messages from `first` on and asks for the acknowledgement; returns how many numbers are used.
-    fn seal(&mut self, first: u32) -> u32 {
-        let mut start = 0;
-        while start < self.bytes.len() {
-            let header = &mut self.bytes[start..start + HEADER];
-            let number = u32_at(header, 8).wrapping_add(first);
-            header[8..12].copy_from_slice(&number.to_ne_bytes());
-            if start == self.last {
-                let flags = u16_at(header, 6) | flag(libc::NLM_F_ACK);
-                header[6..8].copy_from_slice(&flags.to_ne_bytes());
-            }
-            start += (u32_at(header, 0) as usize).next_multiple_of(4);
-        }
-        self.count
-    }
-}
-
 /// What a message says about the request it answers.
 enum Answer<'a> {
     Reply(&'a [u8]),
@@ -319,7 +228,7 @@ pub(crate) struct Refusal {
 fn answered(
     message: Message<'_>,
     position: u32,
-    head_is_all: bool,
+    transaction: bool,
     on_answer: &mut impl FnMut(Answer<'_>),
 ) -> bool {
     if !message.is_final() {
@@ -337,55 +246,10 @@ fn answered(
     on_answer(Answer::Refused(Refusal {
         position,
         errno,
-        message: extended(message),
+        message: message.explanation(),
     }));
     // Without the capability only the first message of any batch is answered.
-    position == 0 && (head_is_all || errno == Errno::PERM)
-}
-
-impl Message<'_> {
-    fn is_final(&self) -> bool {
-        matches!(i32::from(self.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE)
-    }
-}
-
-/// The messages of one datagram.
-struct Messages<'a>(&'a [u8]);
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
-
-    fn next(&mut self) -> Option<Message<'a>> {
-        if self.0.len() < HEADER {
-            return None;
-        }
-        let length = (u32_at(self.0, 0) as usize).clamp(HEADER, self.0.len());
-        let (message, rest) = (
-            &self.0[..length],
-            &self.0[length.next_multiple_of(4).min(self.0.len())..],
-        );
-        self.0 = rest;
-        Some(Message {
-            kind: u16_at(message, 4),
-            flags: u16_at(message, 6),
-            sequence: u32_at(message, 8),
-            payload: &message[HEADER..],
-        })
-    }
-}
-
-/// The kernel's own words in an error message. `NETLINK_CAP_ACK` makes it echo no more than the request's header.
-fn extended(message: Message<'_>) -> Option<String> {
-    if message.flags & flag(libc::NLM_F_ACK_TLVS) == 0 {
-        return None;
-    }
-    let echoed = if i32::from(message.kind) == libc::NLMSG_DONE {
-        4
-    } else {
-        4 + HEADER
-    };
-    let attributes = NlmsgerrAttrs::new(message.payload.get(echoed..)?);
-    Some(attributes.get_msg().ok()?.to_string_lossy().into_owned())
+    position == 0 && (transaction || errno == Errno::PERM)
 }
 
 fn receive(fd: &OwnedFd, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
@@ -418,26 +282,4 @@ fn set_option(fd: BorrowedFd<'_>, option: libc::c_int) -> rustix::io::Result<()>
     } else {
         Ok(())
     }
-}
-
-/// Header flags are declared as `int`, and are 16 bits on the wire.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "all flags are below 2^16"
-)]
-pub(crate) const fn flag(flag: libc::c_int) -> u16 {
-    flag as u16
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..]
-        .first_chunk()
-        .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    bytes[at..]
-        .first_chunk()
-        .map_or(0, |bytes| u16::from_ne_bytes(*bytes))
 }

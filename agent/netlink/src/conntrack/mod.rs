@@ -13,7 +13,8 @@ use rustix::io::Errno;
 pub use entry::{Entry, FlowTuple, Judged};
 
 use crate::Error;
-use crate::socket::{Batch, Family, Socket};
+use crate::message::Batch;
+use crate::socket::{Family, Socket};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_*`: the specification has no updates, deletions and global statistics.
 const NEW: u16 = 0x100;

@@ -12,7 +12,8 @@ use rustix::io::Errno;
 
 use super::{Chain, ChainKind, Count, Key, Rule, Ruleset, Set, display, encode};
 use crate::Error;
-use crate::socket::{Batch, Ended, Socket, flag};
+use crate::message::{Batch, flag};
+use crate::socket::{Ended, Socket};
 
 /// `NFNL_SUBSYS_NFTABLES`, the high byte of message types.
 const SUBSYSTEM: u16 = 10;

@@ -7,6 +7,7 @@
 )]
 
 pub mod bpf;
+pub mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;

@@ -1,0 +1,221 @@
+//! Real packets that nobody is asked about, and those that only look like them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use common::bpf::Programs;
+use common::world::{PATIENCE, PORT, UDP, World, config, receive, text};
+use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto};
+use sluice_netlink::dnat::{self, DnatRule};
+use sluice_netlink::{Gate, Isolated, Matcher, Rtnetlink};
+
+mod common;
+
+#[test]
+fn what_is_not_isolated_is_not_asked_about() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let released = [(world.node.pods[1].ipv4, Isolated::default())];
+    assert_eq!(world.gate.update(&released).unwrap(), 2);
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    assert_eq!(receive(&server).0, b"first");
+    let egress = [(
+        world.node.pods[0].ipv4,
+        Isolated {
+            ingress: false,
+            egress: true,
+        },
+    )];
+    assert_eq!(world.gate.update(&egress).unwrap(), 1);
+    let other = world.socket(0, false, 4001);
+    other
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    let message = world.queued();
+    assert_eq!(text(&message, false), b"first");
+    drop(message);
+}
+
+#[test]
+fn a_pass_mark_counts_unless_the_connection_is_translated() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let marker = "
+        table inet marker {
+            chain before {
+                type filter hook prerouting priority -200;
+                meta mark set 0x20
+            }
+        }";
+    world.node.run("nft", &[marker]);
+    let vip: IpAddr = "10.96.0.1".parse().unwrap();
+    let service = DnatRule {
+        vip,
+        protocol: UDP,
+        port: 53,
+        backends: vec![(world.node.pods[1].ipv4, PORT)],
+    };
+    world
+        .node
+        .netns
+        .enter(|| dnat::install(&[service]))
+        .unwrap()
+        .unwrap();
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client
+        .send_to(b"direct", server.local_addr().unwrap())
+        .unwrap();
+    assert_eq!(receive(&server).0, b"direct");
+    assert!(world.counter("pass") > 0);
+    world.assert_nothing_queued();
+    client.send_to(b"service", (vip, 53)).unwrap();
+    let message = world.queued();
+    assert_eq!(text(&message, false), b"service");
+    // behind the translation: the pod's own port
+    assert_eq!(message.get_payload()[22..24], PORT.to_be_bytes());
+    world.accept(message);
+    assert_eq!(receive(&server).0, b"service");
+}
+
+#[test]
+fn an_icmp_error_about_a_connection_passes() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    for ipv6 in [false, true] {
+        let (client, pod) = (world.socket(0, ipv6, 4000), &world.node.pods[1]);
+        let to = SocketAddr::new(if ipv6 { pod.ipv6 } else { pod.ipv4 }, PORT);
+        client.connect(to).unwrap();
+        client.send(b"nobody listens").unwrap();
+        let message = world.queued();
+        world.let_pass(message);
+        let error = client.recv(&mut [0; 16]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+    assert_eq!(world.counter("related"), 2);
+}
+
+#[test]
+fn the_nodes_own_traffic_passes_and_a_pods_to_the_node_is_asked_about() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let pod = world.socket(1, false, PORT);
+    let own = world
+        .node
+        .netns
+        .enter(|| UdpSocket::bind("0.0.0.0:6000").unwrap())
+        .unwrap();
+    own.set_read_timeout(Some(PATIENCE)).unwrap();
+    own.send_to(b"probe", pod.local_addr().unwrap()).unwrap();
+    let (_, from) = receive(&pod);
+    pod.send_to(b"answer", from).unwrap();
+    assert_eq!(receive(&own).0, b"answer");
+    world.assert_nothing_queued();
+    assert!(world.counter("own") > 0 && world.counter("answer") > 0);
+    // the other way round, the connection is the pod's
+    let other = world.socket(1, false, 5454);
+    other.send_to(b"hello", from).unwrap();
+    let message = world.queued();
+    assert_eq!(text(&message, false), b"hello");
+    world.accept(message);
+    let (_, client) = receive(&own);
+    own.send_to(b"welcome", client).unwrap();
+    assert_eq!(receive(&other).0, b"welcome");
+    other.send_to(b"thanks", from).unwrap();
+    assert_eq!(receive(&own).0, b"thanks");
+    world.assert_nothing_queued();
+}
+
+#[test]
+fn a_pod_cannot_borrow_the_nodes_address() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let borrowed: IpAddr = "fd77::bad".parse().unwrap();
+    let add = |link: &'static str| move || Rtnetlink::open()?.add_address(link, borrowed, 128);
+    world.node.netns.enter(add("pod0")).unwrap().unwrap();
+    world.node.pods[0]
+        .netns
+        .enter(add("eth0"))
+        .unwrap()
+        .unwrap();
+    let liar = || UdpSocket::bind((borrowed, 0)).unwrap();
+    let liar = world.node.pods[0].netns.enter(liar).unwrap();
+    liar.send_to(b"let me in", (world.node.pods[1].ipv6, PORT))
+        .unwrap();
+    assert_eq!(text(&world.queued(), true), b"let me in");
+}
+
+#[test]
+fn the_number_of_icmpv6_means_nothing_in_ipv4() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let raw = || {
+        rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap()
+    };
+    let socket = world.node.pods[0].netns.enter(raw).unwrap();
+    let to = SocketAddr::new(world.node.pods[1].ipv4, 0);
+    // it looks like a neighbour solicitation
+    rustix::net::sendto(
+        &socket,
+        &[135, 0, 0, 0, 0, 0, 0, 0],
+        SendFlags::empty(),
+        &to,
+    )
+    .unwrap();
+    assert_eq!(world.queued().get_payload()[20], 135);
+}
+
+#[test]
+fn the_pinned_programs_decide_before_the_queue() {
+    if !common::privileged() {
+        return;
+    }
+    for (pass, deny) in [(true, true), (false, true), (false, false)] {
+        let World { node, queue, .. } = World::new();
+        let install = || {
+            let programs = Programs::pin(pass, deny);
+            let matcher = Matcher::Bpf {
+                pass: programs.pass(),
+                deny: programs.deny(),
+            };
+            Gate::install(&config(matcher), &[]).unwrap()
+        };
+        let gate = node.netns.enter(install).unwrap();
+        let mut world = World { node, queue, gate };
+        let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+        client
+            .send_to(b"first", server.local_addr().unwrap())
+            .unwrap();
+        match (pass, deny) {
+            (true, _) => assert_eq!(receive(&server).0, b"first"),
+            (false, true) => common::eventually("the drop", || world.counter("gate-deny") > 0),
+            (false, false) => {
+                // the pods' multicast listener reports to the node are in the queue, too
+                let queued = || world.queued();
+                let first = std::iter::repeat_with(queued)
+                    .find(|message| message.get_payload()[0] >> 4 == 4);
+                assert_eq!(text(&first.unwrap(), false), b"first");
+            }
+        }
+        assert_eq!(world.counter("gate-pass") > 0, pass);
+        assert_eq!(world.counter("queue") > 0, !pass && !deny);
+    }
+}

@@ -1,0 +1,194 @@
+//! Real packets through the gate to the queue: what an answer does to them, and to the rest of their connection.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
+use common::world::{BOTH, MARKS, PORT, World, assert_nothing_received, config, receive, text};
+use nfq::Queue;
+use sluice_netlink::{Gate, GateConfig, Masked, Matcher};
+
+mod common;
+
+fn accepted_once_then_never_asked_again(ipv6: bool) {
+    let mut world = World::new();
+    let (client, server) = (world.socket(0, ipv6, 4000), world.socket(1, ipv6, PORT));
+    client
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    let message = world.queued();
+    assert_eq!(
+        (text(&message, ipv6), message.get_nfmark()),
+        (b"first".to_vec(), 0)
+    );
+    world.accept(message);
+    let (got, from) = receive(&server);
+    assert_eq!(
+        (got, from),
+        (b"first".to_vec(), client.local_addr().unwrap())
+    );
+    assert_eq!(world.connection().1.mark, MARKS.accepted);
+    server.send_to(b"answer", from).unwrap();
+    assert_eq!(receive(&client).0, b"answer");
+    client
+        .send_to(b"second", server.local_addr().unwrap())
+        .unwrap();
+    assert_eq!(receive(&server).0, b"second");
+    world.assert_nothing_queued();
+    assert_eq!(
+        (
+            world.counter("queue"),
+            world.counter("accepted"),
+            world.counter("keep")
+        ),
+        (1, 2, 1)
+    );
+}
+
+#[test]
+fn a_connection_that_is_accepted_is_asked_about_once() {
+    if common::privileged() {
+        accepted_once_then_never_asked_again(false);
+        accepted_once_then_never_asked_again(true);
+    }
+}
+
+#[test]
+fn a_connection_that_is_revoked_is_dropped_in_both_directions() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    let message = world.queued();
+    world.accept(message);
+    let (_, from) = receive(&server);
+    let (mut conntrack, entry) = world.connection();
+    let revoked = Masked {
+        value: MARKS.revoked,
+        mask: MARKS.conntrack(),
+    };
+    assert!(conntrack.set_mark(&entry, revoked).unwrap());
+    client
+        .send_to(b"second", server.local_addr().unwrap())
+        .unwrap();
+    common::eventually("the first drop", || world.counter("revoked") == 1);
+    server.send_to(b"answer", from).unwrap();
+    common::eventually("the second drop", || world.counter("revoked") == 2);
+    assert_nothing_received(&server);
+    assert_nothing_received(&client);
+    world.assert_nothing_queued();
+    // and allowed again
+    let accepted = Masked {
+        value: MARKS.accepted,
+        mask: MARKS.conntrack(),
+    };
+    assert!(conntrack.set_mark(&entry, accepted).unwrap());
+    server.send_to(b"again", from).unwrap();
+    assert_eq!(receive(&client).0, b"again");
+}
+
+#[test]
+fn a_reply_says_that_it_is_one() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    let message = world.queued();
+    world.let_pass(message);
+    let (_, from) = receive(&server);
+    assert_eq!(world.connection().1.mark, 0);
+    server.send_to(b"answer", from).unwrap();
+    let message = world.queued();
+    assert_eq!(
+        (text(&message, false), message.get_nfmark()),
+        (b"answer".to_vec(), MARKS.reply)
+    );
+    world.accept(message);
+    assert_eq!(receive(&client).0, b"answer");
+    assert_eq!(world.connection().1.mark, MARKS.accepted);
+}
+
+#[test]
+fn nobody_elses_mark_bits_are_touched() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let others = "
+        table inet others {
+            chain before {
+                type filter hook prerouting priority 0;
+                udp dport 5353 meta mark set 0x4000 ct mark set 0x8000
+                udp sport 5353 meta mark set 0x4000
+            }
+            chain behind {
+                type filter hook postrouting priority 200;
+                meta mark 0x4000 counter
+            }
+        }";
+    world.node.run("nft", &[others]);
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    let message = world.queued();
+    assert_eq!(message.get_nfmark(), 0x4000);
+    world.let_pass(message);
+    let (_, from) = receive(&server);
+    assert_eq!(world.connection().1.mark, 0x8000);
+    server.send_to(b"answer", from).unwrap();
+    let message = world.queued();
+    assert_eq!(message.get_nfmark(), 0x4000 | MARKS.reply);
+    world.accept(message);
+    assert_eq!(receive(&client).0, b"answer");
+    assert_eq!(world.connection().1.mark, 0x8000 | MARKS.accepted);
+    // the accepted reply left with the others' bit alone; UDP is all that was forwarded
+    let behind = world
+        .node
+        .run("nft", &["list", "chain", "inet", "others", "behind"]);
+    assert!(
+        behind.contains("meta mark 0x00004000 counter packets 2 "),
+        "{behind}"
+    );
+}
+
+#[test]
+fn without_an_agent_what_needs_a_verdict_follows_fail_open() {
+    if !common::privileged() {
+        return;
+    }
+    for fail_open in [false, true] {
+        let World { node, queue, gate } = World::new();
+        drop((queue, gate));
+        let isolated = [(node.pods[1].ipv4, BOTH)];
+        let config = GateConfig {
+            fail_open,
+            ..config(Matcher::Sets)
+        };
+        let gate = node
+            .netns
+            .enter(|| Gate::install(&config, &isolated))
+            .unwrap()
+            .unwrap();
+        let queue = node.netns.enter(|| Queue::open().unwrap()).unwrap();
+        let world = World { node, queue, gate };
+        let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+        client
+            .send_to(b"first", server.local_addr().unwrap())
+            .unwrap();
+        if fail_open {
+            assert_eq!(receive(&server).0, b"first");
+        } else {
+            common::eventually("the queue", || world.counter("queue") == 1);
+            assert_nothing_received(&server);
+        }
+    }
+}

@@ -53,7 +53,6 @@ impl Addr {
     /// Addresses that differ in the last 16 bits only never share a slot: a pod network of up to a /16 (or a
     /// /112) has no collisions at all.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
     pub const fn slot(&self) -> u32 {
         (self.mixed() >> (u64::BITS - SLOT_BITS)) as u32
     }

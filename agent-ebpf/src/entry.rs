@@ -385,10 +385,6 @@ impl FlowState {
 
 /// 30 bits from a key, its low two left for the state.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the high half is shifted down"
-)]
 const fn digest(source: Addr, destination: Addr, ports: u64) -> u32 {
     let ends = source.mixed().wrapping_mul(TURN) ^ destination.mixed();
     let whole = (ends ^ ports).wrapping_mul(FINISH);

@@ -36,12 +36,15 @@ enum Event {
 
 type Granted = (Addr, Addr, Transport, u16);
 
+/// Whether it allows, the generations of both ends, and until when.
+type Grant = (bool, (u32, u32), Option<u64>);
+
 /// What was granted, and what ended it.
 #[derive(Default)]
 struct Ledger {
     pods: HashMap<Addr, u32>,
     generations: HashMap<Addr, u32>,
-    leases: HashMap<Granted, (bool, (u32, u32), Option<u64>)>,
+    leases: HashMap<Granted, Grant>,
     /// Openings that passed: both addresses and ports, when, in which generations.
     openings: Vec<(Packet, u64, (u32, u32))>,
 }
@@ -140,8 +143,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn step(world: &mut World, ledger: &mut Ledger, event: Event) -> Result<(), TestCaseError> {
-    match event {
+fn step(world: &mut World, ledger: &mut Ledger, event: &Event) -> Result<(), TestCaseError> {
+    match *event {
         Event::Pod(host, Some(bits)) => {
             world.pod(address(host), bits);
             ledger.pods.insert(address(host), bits);
@@ -258,7 +261,7 @@ proptest! {
         let mut world = World { now: 1000 * SECOND, ..World::default() };
         let mut ledger = Ledger::default();
         for event in events {
-            step(&mut world, &mut ledger, event)?;
+            step(&mut world, &mut ledger, &event)?;
         }
     }
 

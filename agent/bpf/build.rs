@@ -19,14 +19,9 @@ fn main() -> anyhow::Result<()> {
         target_directory,
     };
     println!("cargo::rerun-if-env-changed={OBJECT_VARIABLE}");
-    sources()
-        .iter()
-        .for_each(|path| println!("cargo::rerun-if-changed={}", path.display()));
+    watch(&sources());
     match build(&out, &options) {
-        Ok(built) => built
-            .tools
-            .iter()
-            .for_each(|path| println!("cargo::rerun-if-changed={}", path.display())),
+        Ok(built) => watch(&built.tools),
         Err(error @ BuildError::Missing { .. }) => {
             // A path that is never there: try again with every build, as the tools may come.
             println!(
@@ -41,4 +36,10 @@ fn main() -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+fn watch(paths: &[PathBuf]) {
+    for path in paths {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
 }

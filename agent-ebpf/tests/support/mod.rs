@@ -1,5 +1,6 @@
 //! Packets as bytes, and maps in memory.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::cell::Cell;
 use std::collections::HashMap;

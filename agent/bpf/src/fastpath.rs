@@ -132,7 +132,7 @@ impl Fastpath {
         let pins = config.pins.as_path();
         let object = object::bytes().ok_or(LoadError::NoObject)?;
         bpffs::prepare(pins)?;
-        for map in discard_unusable(pins, &config.sizes)? {
+        for map in discard_unusable(pins, config.sizes)? {
             info!(map, "replacing a pinned map");
         }
         let mut programs = load(config, object)?;
@@ -248,7 +248,7 @@ fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
     loader
         .override_global(names::MARK_BITS, &ours, true)
         .override_global(names::MARK_PASS, &pass, true);
-    for spec in specs(&config.sizes) {
+    for spec in specs(config.sizes) {
         loader
             .map_max_entries(spec.name, spec.max)
             .map_pin_path(spec.name, config.pins.join(spec.name));

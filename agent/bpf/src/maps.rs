@@ -62,7 +62,7 @@ const GROUPS: [&[&str]; 3] = [
 
 /// Unpins every group of which a map is missing or has another layout. What was unpinned; programs that use it
 /// keep it until they are replaced.
-pub(crate) fn discard_unusable(pins: &Path, sizes: &Sizes) -> Result<Vec<&'static str>, LoadError> {
+pub(crate) fn discard_unusable(pins: &Path, sizes: Sizes) -> Result<Vec<&'static str>, LoadError> {
     let specs = specs(sizes);
     let usable = |name: &&str| {
         specs
@@ -82,7 +82,7 @@ pub(crate) fn discard_unusable(pins: &Path, sizes: &Sizes) -> Result<Vec<&'stati
 }
 
 /// Every pinned map.
-pub(crate) fn specs(sizes: &Sizes) -> [Spec; 7] {
+pub(crate) fn specs(sizes: Sizes) -> [Spec; 7] {
     let spec = |name, kind, (key_size, value_size), max| Spec {
         name,
         kind,

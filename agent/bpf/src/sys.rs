@@ -46,8 +46,8 @@ struct Element {
 #[repr(C)]
 #[derive(Default)]
 struct Batch {
-    in_batch: u64,
-    out_batch: u64,
+    from: u64,
+    next: u64,
     keys: u64,
     values: u64,
     count: u32,
@@ -68,10 +68,10 @@ struct Object {
 /// The part for information.
 #[repr(C)]
 #[derive(Default)]
-struct Info {
+struct InfoCall {
     bpf_fd: u32,
-    info_len: u32,
-    info: u64,
+    length: u32,
+    into: u64,
 }
 
 /// The part for links to interfaces.
@@ -91,10 +91,10 @@ struct LinkCreate {
 #[repr(C)]
 #[derive(Default)]
 struct LinkUpdate {
-    link_fd: u32,
-    new_prog_fd: u32,
+    link: u32,
+    program: u32,
     flags: u32,
-    old_prog_fd: u32,
+    old_program: u32,
 }
 
 /// The head of `struct bpf_map_info`.
@@ -220,7 +220,7 @@ pub(crate) fn lookup_per_cpu<V: Pod + Default>(
         assert!(
             size_of::<V>().is_multiple_of(8),
             "the kernel spaces them by multiples of eight"
-        )
+        );
     };
     let mut values = vec![V::default(); cpus];
     let value = values.as_mut_ptr().expose_provenance() as u64;
@@ -312,12 +312,12 @@ pub(crate) fn lookup_batch<K: Pod, V: Pod>(
     assert_eq!(keys.len(), values.len(), "batches are pairs");
     let mut next = 0_u64;
     let mut attr = Batch {
-        in_batch: if cursor.started {
+        from: if cursor.started {
             address(&cursor.token)
         } else {
             0
         },
-        out_batch: address_mut(&mut next),
+        next: address_mut(&mut next),
         keys: keys.as_mut_ptr().expose_provenance() as u64,
         values: values.as_mut_ptr().expose_provenance() as u64,
         count: u32::try_from(keys.len()).map_err(io::Error::other)?,
@@ -353,13 +353,13 @@ pub(crate) fn update_batch<K: Pod, V: Pod>(
 
 fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
     let mut info = T::default();
-    let info_len = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    let length = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
     bpf(
         Command::Info,
-        &mut Info {
+        &mut InfoCall {
             bpf_fd: number(fd),
-            info_len,
-            info: address_mut(&mut info),
+            length,
+            into: address_mut(&mut info),
         },
     )?;
     Ok(info)
@@ -389,12 +389,12 @@ pub(crate) fn tcx_attach(program: impl AsFd, ifindex: u32) -> io::Result<OwnedFd
 
 /// Replaces a link's program atomically.
 pub(crate) fn link_update(link: BorrowedFd<'_>, program: impl AsFd) -> io::Result<()> {
-    let new_prog_fd = number(program.as_fd());
+    let program = number(program.as_fd());
     bpf(
         Command::LinkUpdate,
         &mut LinkUpdate {
-            link_fd: number(link),
-            new_prog_fd,
+            link: number(link),
+            program,
             ..LinkUpdate::default()
         },
     )

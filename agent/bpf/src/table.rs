@@ -72,7 +72,7 @@ impl<K: Pod, V: Pod> Table<K, V> {
     pub(crate) fn entries(&self) -> Result<Vec<(K, V)>, MapError> {
         let mut entries = Vec::new();
         self.visit(|keys, values| {
-            entries.extend(keys.iter().copied().zip(values.iter().copied()))
+            entries.extend(keys.iter().copied().zip(values.iter().copied()));
         })?;
         Ok(entries)
     }

@@ -161,6 +161,8 @@ pub(crate) struct Frame {
     /// IPv6 extension headers: type and bytes.
     pub(crate) extension: Option<(u8, Vec<u8>)>,
     pub(crate) payload: usize,
+    /// Not IP by its Ethernet header.
+    pub(crate) foreign: bool,
 }
 
 pub(crate) const TCP: u8 = 6;
@@ -191,6 +193,7 @@ impl Frame {
             fragment: 0,
             extension: None,
             payload: 32,
+            foreign: false,
         }
     }
 
@@ -223,10 +226,10 @@ impl Frame {
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-        frame.extend(if self.source.is_ipv4() {
-            [0x08, 0x00]
-        } else {
-            [0x86, 0xdd]
+        frame.extend(match self.source {
+            _ if self.foreign => [0x88, 0xb5],
+            IpAddr::V4(_) => [0x08, 0x00],
+            IpAddr::V6(_) => [0x86, 0xdd],
         });
         frame.extend(self.network());
         frame

@@ -74,8 +74,11 @@ fn pod_events(c: &mut Criterion) {
             let kinds: [(_, fn(usize, usize) -> Event); 2] =
                 [("relabel", relabelled), ("churn", coming_and_going)];
             for (kind, event) in kinds {
-                let index = world::index(scope.clone(), pods, 1000);
-                let name = format!("pod {kind} event, 1000 policies, {pods} pods, scope {name}");
+                let index = world::index(scope.clone(), pods, pods / 10);
+                let name = format!(
+                    "pod {kind} event, {} policies, {pods} pods, scope {name}",
+                    pods / 10
+                );
                 measure(c, &name, index, |turn| event(pods, turn));
             }
         }

@@ -1,0 +1,313 @@
+//! The kernel half as the writer sees it: one thing that a change is enforced in, with or without eBPF.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+use sluice_bpf::{Attach, Fastpath, PodIsolation};
+use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb};
+use sluice_policy::{Changes, Isolation, Snapshot};
+use tracing::warn;
+
+use super::epochs::Epochs;
+use super::leases::LeaseWriter;
+use crate::cli::Mode;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::status::{CounterStates, KernelState, MapState, MapStates, TcState};
+
+/// The maps and programs, if there are any, and the gate.
+pub(crate) struct Kernel {
+    fastpath: Option<Fastpath>,
+    gate: Gate,
+    gate_config: GateConfig,
+    attached: BTreeMap<u32, (String, Attach)>,
+}
+
+/// The eBPF half before there is a gate: what the first snapshot's epochs start from.
+pub(crate) struct Foundation {
+    fastpath: Option<Fastpath>,
+}
+
+impl Foundation {
+    /// Loads the programs, adopting what is pinned; nothing in pure NFQUEUE mode.
+    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        let fastpath = match config.mode {
+            Mode::Nfqueue => None,
+            Mode::Hybrid => {
+                let settings = sluice_bpf::Config::new(&config.bpffs, config.marks);
+                Some(Fastpath::open(&settings).map_err(|error| Failure::Unable(error.into()))?)
+            }
+        };
+        Ok(Self { fastpath })
+    }
+
+    /// The epochs as the kernel has them; none without eBPF.
+    pub(crate) fn epochs(&self) -> anyhow::Result<Epochs> {
+        let values = self
+            .fastpath
+            .as_ref()
+            .map(Fastpath::epochs)
+            .transpose()
+            .context("epochs")?;
+        Ok(Epochs::new(&values.unwrap_or_default()))
+    }
+
+    /// Addresses that an earlier agent enforced.
+    pub(crate) fn adopted(&self) -> anyhow::Result<BTreeSet<IpAddr>> {
+        let pods = self
+            .fastpath
+            .as_ref()
+            .map(Fastpath::pods)
+            .transpose()
+            .context("pods")?;
+        Ok(pods
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(address, _)| address)
+            .collect())
+    }
+
+    /// A handle for the queue workers.
+    pub(crate) fn leases(&self) -> Option<LeaseWriter> {
+        self.fastpath
+            .as_ref()
+            .map(|fastpath| LeaseWriter::new(fastpath.leases()))
+    }
+
+    /// Enforces the first snapshot: pods, epochs, then the gate.
+    pub(crate) fn build(
+        mut self,
+        config: &Config,
+        snapshot: &Snapshot,
+        raised: &[(u32, u32)],
+    ) -> Result<Kernel, Failure> {
+        let gate_config = gate_config(config, self.fastpath.as_ref())?;
+        if let Some(fastpath) = &mut self.fastpath {
+            reconcile(fastpath, snapshot, raised).map_err(Failure::Unable)?;
+        }
+        let gate = install(&gate_config, snapshot).map_err(Failure::Unable)?;
+        Ok(Kernel {
+            fastpath: self.fastpath,
+            gate,
+            gate_config,
+            attached: BTreeMap::new(),
+        })
+    }
+}
+
+impl Kernel {
+    /// Enforces a change whose snapshot is already published.
+    pub(crate) fn enforce(
+        &mut self,
+        changes: &Changes,
+        raised: &[(u32, u32)],
+    ) -> anyhow::Result<()> {
+        if let Some(fastpath) = &mut self.fastpath {
+            for &(address, isolation) in &changes.isolation {
+                let _complete = write_pod(fastpath, address, isolation)?;
+            }
+            fastpath.raise(raised.iter().copied()).context("epochs")?;
+        }
+        let elements: Vec<_> = changes
+            .isolation
+            .iter()
+            .map(|&(address, isolation)| (address, isolated(isolation.unwrap_or_default())))
+            .collect();
+        self.gate.update(&elements).context("gate")?;
+        Ok(())
+    }
+
+    /// Writes the whole state again, whatever the kernel has: the way back from a refused change.
+    pub(crate) fn rebuild(
+        &mut self,
+        snapshot: &Snapshot,
+        raised: &[(u32, u32)],
+    ) -> anyhow::Result<()> {
+        if let Some(fastpath) = &mut self.fastpath {
+            reconcile(fastpath, snapshot, raised)?;
+        }
+        self.gate = install(&self.gate_config, snapshot)?;
+        Ok(())
+    }
+
+    /// Puts the TC program on an interface. An interface without it is slower, not less safe.
+    pub(crate) fn attach(&mut self, index: u32, name: &str) {
+        let Some(fastpath) = &mut self.fastpath else {
+            return;
+        };
+        if self
+            .attached
+            .get(&index)
+            .is_some_and(|(attached, _)| attached == name)
+        {
+            return;
+        }
+        match fastpath.attach(index, name) {
+            Ok(attach) => {
+                self.attached.insert(index, (name.to_owned(), attach));
+            }
+            Err(error) => {
+                warn!(interface = name, %error, "tc program not attached: its packets take the slow path")
+            }
+        }
+    }
+
+    /// An interface is gone, or is not to have the program any more.
+    pub(crate) fn detach(&mut self, index: u32) {
+        let Some(fastpath) = &mut self.fastpath else {
+            return;
+        };
+        let Some((name, _)) = self.attached.remove(&index) else {
+            return;
+        };
+        if let Err(error) = fastpath.detach(index) {
+            warn!(interface = name, %error, "tc program not taken off");
+        }
+    }
+
+    /// For status.
+    pub(crate) fn state(&self) -> KernelState {
+        let attach = self
+            .attached
+            .values()
+            .next()
+            .map_or("none", |(_, attach)| match attach {
+                Attach::Tcx => "tcx",
+                Attach::Clsact => "clsact",
+            });
+        KernelState {
+            queue_verb: Some(match self.gate_config.verb {
+                QueueVerb::Nft => "nft",
+                QueueVerb::Xt => "xt",
+            }),
+            matcher: Some(match self.gate_config.matcher {
+                Matcher::Bpf { .. } => "bpf",
+                Matcher::Sets => "set",
+            }),
+            tc: TcState {
+                attach: attach.into(),
+                interfaces: self
+                    .attached
+                    .values()
+                    .map(|(name, _)| name.clone())
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// What the pins tell without an agent.
+pub(crate) fn peek(pins: &Path) -> Option<(MapStates, CounterStates)> {
+    let sluice_bpf::PinnedState {
+        counters: c, usage, ..
+    } = sluice_bpf::peek(pins)?;
+    let maps = MapStates {
+        leases: MapState {
+            entries: usage.leases.entries,
+            max: usage.leases.max,
+        },
+        flows: MapState {
+            entries: usage.flows.entries,
+            max: usage.flows.max,
+        },
+    };
+    let counters = CounterStates {
+        lease_hits: c.lease_hits,
+        flow_hits: c.flow_hits + c.gate_flow_hits,
+        unmatched: c.unmatched + c.gate_unmatched,
+        gate_lease_hits: c.gate_lease_hits,
+        deny_lease_hits: c.deny_lease_hits,
+        ..CounterStates::default()
+    };
+    Some((maps, counters))
+}
+
+fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfig, Failure> {
+    let unable = |error: sluice_netlink::Error| {
+        Failure::Unable(anyhow::Error::new(error).context("netfilter"))
+    };
+    let verb = Gate::probe_verb().map_err(unable)?;
+    let matcher = match fastpath.map(Fastpath::gate_programs) {
+        Some((pass, deny)) if Gate::probe_bpf_match(&pass).map_err(unable)? => {
+            Matcher::Bpf { pass, deny }
+        }
+        Some(_) => {
+            warn!(
+                "this kernel has no xtables match bpf: the gate knows isolated pods by sets, without leases"
+            );
+            Matcher::Sets
+        }
+        None => Matcher::Sets,
+    };
+    Ok(GateConfig {
+        marks: config.marks,
+        queue: config.queue_num,
+        queues: config.queues,
+        fail_open: config.fail_open,
+        matcher,
+        verb,
+    })
+}
+
+fn install(config: &GateConfig, snapshot: &Snapshot) -> anyhow::Result<Gate> {
+    let elements: Vec<_> = snapshot
+        .local_addresses()
+        .map(|(address, isolation)| (address, isolated(isolation)))
+        .collect();
+    Gate::install(config, &elements).context("gate")
+}
+
+/// Makes the pods map say what the snapshot says, then raises epochs.
+fn reconcile(
+    fastpath: &mut Fastpath,
+    snapshot: &Snapshot,
+    raised: &[(u32, u32)],
+) -> anyhow::Result<()> {
+    let present = fastpath.pods().context("pods")?;
+    let mut complete = true;
+    for (address, isolation) in snapshot.local_addresses() {
+        complete &= write_pod(fastpath, address, Some(isolation))?;
+    }
+    for (address, _) in present {
+        if snapshot.isolation(address).is_none() {
+            let _removed = write_pod(fastpath, address, None)?;
+        }
+    }
+    if complete {
+        fastpath.assume_isolated(false).context("state")?;
+    }
+    fastpath.raise(raised.iter().copied()).context("epochs")
+}
+
+/// Whether the map holds what it should. An address that does not fit must not pass for one that is not isolated: from
+/// then on every address counts as isolated, until the whole state is written again and fits.
+#[must_use = "a map that is not complete must not be declared so"]
+fn write_pod(
+    fastpath: &mut Fastpath,
+    address: IpAddr,
+    isolation: Option<Isolation>,
+) -> anyhow::Result<bool> {
+    let Some(Isolation { ingress, egress }) = isolation else {
+        return fastpath
+            .remove_pod(address)
+            .map(|_was_there| true)
+            .with_context(|| format!("pod address {address}"));
+    };
+    let Err(error) = fastpath.set_pod(address, PodIsolation { ingress, egress }) else {
+        return Ok(true);
+    };
+    warn!(%address, %error, "pods map refused an address: what is not leased goes to the queue");
+    fastpath
+        .assume_isolated(true)
+        .with_context(|| format!("pod address {address}"))?;
+    Ok(false)
+}
+
+const fn isolated(isolation: Isolation) -> Isolated {
+    Isolated {
+        ingress: isolation.ingress,
+        egress: isolation.egress,
+    }
+}

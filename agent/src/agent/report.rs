@@ -1,0 +1,106 @@
+//! What the agent says of itself: status and metrics, gathered when asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::kernel;
+use super::shared::{Facts, Shared};
+use crate::cli::Mode;
+use crate::queue::proc::{self, QueueStat};
+use crate::status::{
+    AgentState, CounterStates, GateState, MapStates, PodCounts, PolicyCounts, QueueState, Status,
+};
+
+/// The status document.
+pub(crate) fn status(shared: &Arc<Shared>) -> Status {
+    let Facts { kernel, invalid } = shared.facts();
+    let counts = shared.published.load().snapshot.counts();
+    let (maps, counters) = maps_and_counters(shared);
+    Status {
+        agent: Some(AgentState {
+            ready: shared.ready(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            mode: shared.config.mode.name().into(),
+            uptime_seconds: shared.started.elapsed().as_secs_f64(),
+            node: shared.config.node_name.clone(),
+        }),
+        gate: GateState {
+            queue_verb: kernel.queue_verb.map(Into::into),
+            matcher: kernel.matcher.map(Into::into),
+            queues: queues(shared).into_iter().map(queue_state).collect(),
+        },
+        tc: kernel.tc,
+        pods: PodCounts {
+            local: counts.local,
+            isolated: counts.isolated,
+        },
+        policies: PolicyCounts {
+            network_policy: counts.network_policies,
+            invalid: invalid.len(),
+            ..PolicyCounts::default()
+        },
+        maps,
+        counters,
+        invalid,
+    }
+}
+
+/// The metrics page.
+pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
+    let (maps, c) = maps_and_counters(shared);
+    let counters = [
+        ("lease_hit", c.lease_hits),
+        ("flow_hit", c.flow_hits),
+        ("unmatched", c.unmatched),
+        ("gate_lease_hit", c.gate_lease_hits),
+        ("deny_lease_hit", c.deny_lease_hits),
+        ("queued", c.queued),
+        ("allowed", c.allowed),
+        ("denied", c.denied),
+        ("unreadable", c.parse_errors),
+    ];
+    let entries = [
+        ("leases", maps.leases.entries),
+        ("flows", maps.flows.entries),
+    ];
+    shared.metrics.refresh(&queues(shared), &counters, &entries);
+    shared.metrics.render()
+}
+
+fn queues(shared: &Shared) -> Vec<QueueStat> {
+    proc::read(shared.config.queue_num, shared.config.queues)
+}
+
+fn queue_state(stat: QueueStat) -> QueueState {
+    let QueueStat {
+        num,
+        waiting,
+        dropped,
+        user_dropped,
+        packet_id: _,
+    } = stat;
+    QueueState {
+        num,
+        waiting,
+        dropped,
+        user_dropped,
+    }
+}
+
+fn maps_and_counters(shared: &Shared) -> (MapStates, CounterStates) {
+    let pinned = match shared.config.mode {
+        Mode::Hybrid => kernel::peek(&shared.config.bpffs),
+        Mode::Nfqueue => None,
+    };
+    let (maps, kernel) = pinned.unwrap_or_default();
+    let tally = &shared.metrics.tally;
+    let counters = CounterStates {
+        queued: tally.queued.load(Ordering::Relaxed),
+        allowed: tally.allowed.load(Ordering::Relaxed),
+        denied: tally.denied.load(Ordering::Relaxed),
+        revoked: tally.revoked.load(Ordering::Relaxed),
+        parse_errors: tally.parse_errors.load(Ordering::Relaxed),
+        ..kernel
+    };
+    (maps, counters)
+}

@@ -1,0 +1,35 @@
+//! `sluice cleanup`: removes all that Sluice put into the kernel of this network namespace.
+
+use anyhow::Context as _;
+use sluice_netlink::Gate;
+
+use crate::cli::CleanupArgs;
+use crate::exit::Failure;
+
+/// Removes the gate first: without it nothing is queued, so nothing is lost while the rest goes.
+pub(crate) fn run(args: &CleanupArgs) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::unable("cleanup needs root"));
+    }
+    let mut removed = Vec::new();
+    if Gate::remove().context("gate").map_err(Failure::Unable)? {
+        removed.push("table inet sluice".to_owned());
+    }
+    removed.extend(
+        sluice_bpf::remove_pins(&args.bpffs)
+            .context("pins")
+            .map_err(Failure::Unable)?,
+    );
+    if std::os::unix::net::UnixStream::connect(&args.socket).is_err()
+        && std::fs::remove_file(&args.socket).is_ok()
+    {
+        removed.push(format!("stale socket {}", args.socket.display()));
+    }
+    if removed.is_empty() {
+        crate::print(format_args!("nothing to remove"));
+    }
+    for thing in removed {
+        crate::print(format_args!("removed {thing}"));
+    }
+    Ok(())
+}

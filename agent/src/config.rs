@@ -1,0 +1,223 @@
+//! What the agent runs with: the command line, resolved and checked.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use sluice_ebpf::Marks;
+use wildmatch::WildMatch;
+
+use crate::cli::{AgentArgs, Mode, Output};
+use crate::exit::Failure;
+
+/// Everything the agent was told, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Pods with this `spec.nodeName` are local.
+    pub(crate) node_name: String,
+    /// Files or directories of manifests.
+    pub(crate) manifests: Vec<PathBuf>,
+    /// With or without eBPF.
+    pub(crate) mode: Mode,
+    /// The first queue number.
+    pub(crate) queue_num: u16,
+    /// How many queues from there on; at least one.
+    pub(crate) queues: u16,
+    /// What happens to packets that need a verdict and get none.
+    pub(crate) fail_open: bool,
+    /// Whether live connections are judged again when policy changes.
+    pub(crate) revoke_established: bool,
+    /// Where HTTP is served; an unspecified IPv6 address means both families.
+    pub(crate) metrics: SocketAddr,
+    /// The unix socket of status and explain.
+    pub(crate) socket: PathBuf,
+    /// The directory of pins.
+    pub(crate) bpffs: PathBuf,
+    /// Sluice's mark bits.
+    pub(crate) marks: Marks,
+    /// Which interfaces get the TC program.
+    pub(crate) interfaces: InterfaceFilter,
+    /// How log lines look.
+    pub(crate) log_format: Output,
+    /// How much is logged.
+    pub(crate) log_level: tracing::Level,
+}
+
+/// Which interfaces get the TC program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InterfaceFilter {
+    include: Vec<WildMatch>,
+    exclude: Vec<WildMatch>,
+}
+
+impl Config {
+    /// Resolves the command line; the first thing that is wrong ends it.
+    pub(crate) fn resolve(args: AgentArgs) -> Result<Self, Failure> {
+        if args.manifests.is_empty() {
+            let wanted = args
+                .kubeconfig
+                .map_or_else(String::new, |path| format!(" ({})", path.display()));
+            return Err(Failure::unable(format!(
+                "the Kubernetes API{wanted} is not a source yet: give --manifests PATH"
+            )));
+        }
+        let queues = args.queues.unwrap_or_else(default_queues);
+        if args.queue_num.checked_add(queues - 1).is_none() {
+            return Err(Failure::bad_input(format!(
+                "--queue-num {} with --queues {queues}: queue numbers end at 65535",
+                args.queue_num
+            )));
+        }
+        Ok(Self {
+            node_name: node_name(args.node_name),
+            manifests: args.manifests,
+            mode: args.mode,
+            queue_num: args.queue_num,
+            queues,
+            fail_open: args.fail_open,
+            revoke_established: args.revoke_established,
+            metrics: bind_address(&args.metrics_bind_address)?,
+            socket: args.socket,
+            bpffs: args.bpffs,
+            marks: mark_bits(args.mark_bits.as_deref())?,
+            interfaces: InterfaceFilter::new(&args.interfaces, &args.exclude_interfaces),
+            log_format: args.log_format,
+            log_level: log_level(args.verbosity),
+        })
+    }
+}
+
+impl InterfaceFilter {
+    /// From shell patterns; without an `include` everything is included.
+    pub(crate) fn new(include: &[String], exclude: &[String]) -> Self {
+        let compile = |patterns: &[String]| {
+            patterns
+                .iter()
+                .map(|pattern| WildMatch::new(pattern))
+                .collect()
+        };
+        Self {
+            include: compile(include),
+            exclude: compile(exclude),
+        }
+    }
+
+    /// Whether an interface of that name gets the TC program. Loopback never does: nothing of a pod crosses it.
+    pub(crate) fn admits(&self, name: &str) -> bool {
+        name != "lo"
+            && (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(name)))
+            && !self.exclude.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+fn default_queues() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores.min(4)).unwrap_or(4)
+}
+
+fn node_name(flag: Option<String>) -> String {
+    flag.or_else(|| std::env::var("NODE_NAME").ok())
+        .unwrap_or_else(|| {
+            rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned()
+        })
+}
+
+fn bind_address(text: &str) -> Result<SocketAddr, Failure> {
+    let parsed = match text.strip_prefix(':') {
+        Some(port) => port
+            .parse()
+            .ok()
+            .map(|port| SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)),
+        None => text.parse().ok(),
+    };
+    parsed.ok_or_else(|| {
+        Failure::bad_input(format!(
+            "--metrics-bind-address {text}: not an address with a port, as :9080 or 127.0.0.1:9080"
+        ))
+    })
+}
+
+fn mark_bits(text: Option<&str>) -> Result<Marks, Failure> {
+    let Some(text) = text else {
+        return Marks::from_mask(Marks::DEFAULT_MASK).map_err(Failure::bad_input);
+    };
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let mask = number
+        .ok_or_else(|| Failure::bad_input(format!("--mark-bits {text}: not a 32-bit number")))?;
+    Marks::from_mask(mask)
+        .map_err(|error| Failure::bad_input(format!("--mark-bits {text}: {error}")))
+}
+
+const fn log_level(verbosity: u8) -> tracing::Level {
+    match verbosity {
+        0 | 1 => tracing::Level::INFO,
+        2 | 3 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_all_but_loopback_unless_said() {
+        let everything = InterfaceFilter::default();
+        assert!(
+            everything.admits("eth0") && everything.admits("veth1234") && !everything.admits("lo")
+        );
+    }
+
+    #[test]
+    fn exclusion_wins_over_inclusion() {
+        let filter = InterfaceFilter::new(&["veth*".into(), "eth?".into()], &["vethx*".into()]);
+        for (name, admitted) in [
+            ("veth1", true),
+            ("eth0", true),
+            ("eth10", false),
+            ("vethx1", false),
+            ("wg0", false),
+        ] {
+            assert_eq!(filter.admits(name), admitted, "{name}");
+        }
+    }
+
+    #[test]
+    fn bind_addresses_take_the_short_form() {
+        assert_eq!(bind_address(":9080").unwrap().to_string(), "[::]:9080");
+        assert_eq!(
+            bind_address("127.0.0.1:80").unwrap().to_string(),
+            "127.0.0.1:80"
+        );
+        for bad in ["9080", ":", ":70000", "localhost:80", ""] {
+            let message = bind_address(bad).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("--metrics-bind-address {bad}")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn mark_bits_are_checked() {
+        assert_eq!(mark_bits(None).unwrap().packet(), 0x70);
+        assert_eq!(mark_bits(Some("0x700")).unwrap().accepted, 0x100);
+        assert!(
+            mark_bits(Some("0x3"))
+                .unwrap_err()
+                .to_string()
+                .contains("three are needed")
+        );
+        assert!(
+            mark_bits(Some("zz"))
+                .unwrap_err()
+                .to_string()
+                .contains("not a 32-bit number")
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Every metric and its labels, in one place. Handles are resolved once; the doc of a field is its help text.
+//!
+//! The seven of kube-network-policies keep their names, labels and units, so that dashboards go on working.
+
+mod summary;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::{
+    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use sluice_policy::{Action, Protocol};
+
+use crate::queue::proc::QueueStat;
+use summary::Summary;
+
+const PREFIX: &str = "kube_network_policies";
+/// Microseconds, as kube-network-policies buckets them.
+const TIME_BUCKETS: [f64; 11] = [
+    1.0, 10.0, 50.0, 200.0, 500.0, 750.0, 1e3, 2e3, 5e3, 10e3, 100e3,
+];
+/// Seconds: from a change being read to its being enforced.
+const SYNC_BUCKETS: [f64; 12] = [
+    1e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 2.0,
+];
+
+/// What the agent counts itself: the source of both `status` and `/metrics`.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Packets that the queues delivered.
+    pub(crate) queued: AtomicU64,
+    /// Of those, accepted.
+    pub(crate) allowed: AtomicU64,
+    /// Of those, denied by policy.
+    pub(crate) denied: AtomicU64,
+    /// Of those, unreadable.
+    pub(crate) parse_errors: AtomicU64,
+    /// Live connections that a change of policy ended.
+    pub(crate) revoked: AtomicU64,
+    /// Leases that could not be written.
+    pub(crate) lease_errors: AtomicU64,
+}
+
+/// Counts one more.
+pub(crate) fn bump(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The registry and all handles.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Time it has taken to process each packet (microseconds)
+    packet_process_time: HistogramVec,
+    /// Packet processing durations in microseconds
+    packet_process_duration: Summary,
+    /// Number of packets
+    packet_count: IntCounterVec,
+    nfqueue: [IntGaugeVec; 4],
+    counters: IntGaugeVec,
+    map_entries: GaugeVec,
+    /// Seconds from a change being read to its being enforced
+    pub(crate) sync_seconds: Histogram,
+    /// Invalid objects in the source
+    pub(crate) invalid_objects: IntGauge,
+    /// Changes that could not be written to the kernel and are to be repeated
+    pub(crate) sync_errors: IntGauge,
+    pub(crate) tally: Tally,
+}
+
+/// Names and helps of the gauges per queue, in the order of [`QueueStat`]'s fields.
+const NFQUEUE: [(&str, &str); 4] = [
+    ("nfqueue_queue_total", "Packets now waiting in the queue"),
+    (
+        "nfqueue_queue_dropped",
+        "Packets dropped by the kernel because the queue was full",
+    ),
+    (
+        "nfqueue_user_dropped",
+        "Packets dropped because the socket buffer was full",
+    ),
+    ("nfqueue_packet_id", "ID of the most recent packet queued"),
+];
+
+impl Metrics {
+    /// All metrics, registered.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let register =
+            |collector: Box<dyn prometheus::core::Collector>| registry.register(collector);
+        let time = HistogramOpts::new(
+            format!("{PREFIX}_packet_process_time"),
+            "Time it has taken to process each packet (microseconds)",
+        );
+        let packet_process_time =
+            HistogramVec::new(time.buckets(TIME_BUCKETS.to_vec()), &["protocol", "family"])?;
+        let packet_process_duration = Summary::new(
+            &format!("{PREFIX}_packet_process_duration_microseconds"),
+            "Packet processing durations in microseconds",
+        )?;
+        let packet_count = IntCounterVec::new(
+            Opts::new(format!("{PREFIX}_packet_count"), "Number of packets"),
+            &["protocol", "family", "verdict"],
+        )?;
+        let per_queue = |(name, help): (&str, &str)| {
+            IntGaugeVec::new(Opts::new(format!("{PREFIX}_{name}"), help), &["queue"])
+        };
+        let nfqueue = [
+            per_queue(NFQUEUE[0])?,
+            per_queue(NFQUEUE[1])?,
+            per_queue(NFQUEUE[2])?,
+            per_queue(NFQUEUE[3])?,
+        ];
+        let counters = IntGaugeVec::new(
+            Opts::new(
+                "sluice_packets",
+                "Packets since the maps were made, by what became of them",
+            ),
+            &["outcome"],
+        )?;
+        let map_entries = GaugeVec::new(
+            Opts::new("sluice_map_entries", "Entries of the BPF maps"),
+            &["map"],
+        )?;
+        let sync_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "sluice_sync_duration_seconds",
+                "From a change being read to its being enforced",
+            )
+            .buckets(SYNC_BUCKETS.to_vec()),
+        )?;
+        let invalid_objects =
+            IntGauge::new("sluice_invalid_objects", "Invalid objects in the source")?;
+        let sync_errors = IntGauge::new(
+            "sluice_sync_failing",
+            "1 while the kernel refuses the latest state",
+        )?;
+        register(Box::new(packet_process_time.clone()))?;
+        register(Box::new(packet_process_duration.clone()))?;
+        register(Box::new(packet_count.clone()))?;
+        for gauge in &nfqueue {
+            register(Box::new(gauge.clone()))?;
+        }
+        register(Box::new(counters.clone()))?;
+        register(Box::new(map_entries.clone()))?;
+        register(Box::new(sync_seconds.clone()))?;
+        register(Box::new(invalid_objects.clone()))?;
+        register(Box::new(sync_errors.clone()))?;
+        Ok(Self {
+            registry,
+            packet_process_time,
+            packet_process_duration,
+            packet_count,
+            nfqueue,
+            counters,
+            map_entries,
+            sync_seconds,
+            invalid_objects,
+            sync_errors,
+            tally: Tally::default(),
+        })
+    }
+
+    /// Counts one judged packet.
+    pub(crate) fn packet(&self, protocol: Protocol, ipv6: bool, action: Action, took: Duration) {
+        let protocol = protocol_label(protocol);
+        let family = if ipv6 { "IPv6" } else { "IPv4" };
+        let verdict = match action {
+            Action::Allow => "accept",
+            Action::Deny => "drop",
+        };
+        let micros = took.as_secs_f64() * 1e6;
+        self.packet_process_time
+            .with_label_values(&[protocol, family])
+            .observe(micros);
+        self.packet_process_duration.observe(micros);
+        self.packet_count
+            .with_label_values(&[protocol, family, verdict])
+            .inc();
+    }
+
+    /// Takes over what is only read when asked for.
+    pub(crate) fn refresh(
+        &self,
+        queues: &[QueueStat],
+        counters: &[(&str, u64)],
+        entries: &[(&str, u32)],
+    ) {
+        for stat in queues {
+            let values = [
+                stat.waiting,
+                stat.dropped,
+                stat.user_dropped,
+                stat.packet_id,
+            ];
+            for (gauge, value) in self.nfqueue.iter().zip(values) {
+                gauge
+                    .with_label_values(&[&stat.num.to_string()])
+                    .set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+        }
+        for (name, value) in counters {
+            self.counters
+                .with_label_values(&[name])
+                .set(i64::try_from(*value).unwrap_or(i64::MAX));
+        }
+        for (map, value) in entries {
+            self.map_entries
+                .with_label_values(&[map])
+                .set(f64::from(*value));
+        }
+    }
+
+    /// Everything in Prometheus' text format.
+    pub(crate) fn render(&self) -> prometheus::Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+const fn protocol_label(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
+        Protocol::Other(_) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seven_names_of_kube_network_policies_are_there() {
+        let metrics = Metrics::new().unwrap();
+        metrics.packet(
+            Protocol::Tcp,
+            false,
+            Action::Deny,
+            Duration::from_micros(30),
+        );
+        metrics.refresh(
+            &[QueueStat {
+                num: 100,
+                waiting: 1,
+                dropped: 2,
+                user_dropped: 3,
+                packet_id: 4,
+            }],
+            &[],
+            &[],
+        );
+        let text = metrics.render().unwrap();
+        for line in [
+            "kube_network_policies_packet_process_time_bucket{family=\"IPv4\",protocol=\"TCP\",le=\"50\"} 1",
+            "kube_network_policies_packet_process_duration_microseconds{quantile=\"0.5\"} 30",
+            "kube_network_policies_packet_process_duration_microseconds_count 1",
+            "kube_network_policies_packet_count{family=\"IPv4\",protocol=\"TCP\",verdict=\"drop\"} 1",
+            "kube_network_policies_nfqueue_queue_total{queue=\"100\"} 1",
+            "kube_network_policies_nfqueue_queue_dropped{queue=\"100\"} 2",
+            "kube_network_policies_nfqueue_user_dropped{queue=\"100\"} 3",
+            "kube_network_policies_nfqueue_packet_id{queue=\"100\"} 4",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One packet's verdict: pure, so that every case is a test.
+
+use sluice_ebpf::Marks;
+use sluice_policy::{Action, Decision, Direction, Snapshot, Tuple, Verdict};
+
+use super::packet::Packet;
+
+/// What the gate wrote into the packet's mark before it queued it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// Conntrack says that it travels against its connection.
+    pub(crate) reply: bool,
+    /// Conntrack has not seen its connection before.
+    pub(crate) fresh: bool,
+}
+
+impl Hints {
+    /// From the packet mark as the queue delivers it.
+    pub(crate) const fn from_mark(mark: u32, marks: Marks) -> Self {
+        Self {
+            reply: mark & marks.reply != 0,
+            fresh: mark & marks.pass != 0,
+        }
+    }
+}
+
+/// The outcome for a packet, and the connection that it was judged as.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement<'s> {
+    /// The connection in its own direction.
+    pub(crate) tuple: Tuple,
+    pub(crate) verdict: Verdict<'s>,
+    /// The packet runs against `tuple`.
+    pub(crate) reversed: bool,
+}
+
+impl<'s> Judgement<'s> {
+    pub(crate) const fn action(&self) -> Action {
+        self.verdict.action()
+    }
+
+    /// The direction that denied, and why.
+    pub(crate) fn denial(&self) -> Option<(Direction, Decision<'s>)> {
+        let Verdict { egress, ingress } = self.verdict;
+        match (egress.action, ingress.action) {
+            (Action::Deny, _) => Some((Direction::Egress, egress)),
+            (Action::Allow, Action::Deny) => Some((Direction::Ingress, ingress)),
+            (Action::Allow, Action::Allow) => None,
+        }
+    }
+}
+
+/// Judges a packet as part of its connection.
+///
+/// Conntrack knows who opened a connection that it saw opening. One that it picks up in the middle may run either
+/// way, so it may continue if either way is allowed: nothing can be opened by a packet without SYN.
+pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -> Judgement<'s> {
+    let judged = |tuple: Tuple, reversed| Judgement {
+        tuple,
+        verdict: snapshot.evaluate(&tuple),
+        reversed,
+    };
+    if hints.reply {
+        return judged(packet.backward(), true);
+    }
+    let forward = judged(packet.forward(), false);
+    if forward.action() == Action::Allow || !(hints.fresh && packet.midstream) {
+        return forward;
+    }
+    let backward = judged(packet.backward(), true);
+    if backward.action() == Action::Allow {
+        backward
+    } else {
+        forward
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_policy::{Event, Index, NetworkPolicy, Pod, PodName, Protocol, Scope, Selector};
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    const A: &str = "10.0.0.1";
+    const B: &str = "10.0.0.2";
+
+    fn pod(name: &str, address: &str) -> Event {
+        Event::Pod(Pod {
+            name: PodName {
+                namespace: "x".into(),
+                name: name.into(),
+            },
+            node: None,
+            labels: [("pod".into(), name.into())].into(),
+            addresses: vec![address.parse().unwrap()],
+            ports: Vec::new(),
+            host_network: false,
+            created: 0,
+        })
+    }
+
+    /// Pod a is isolated for ingress, and nothing may reach it; what it opens itself is allowed.
+    fn snapshot() -> Arc<Snapshot> {
+        let selector = Selector {
+            requirements: vec![sluice_policy::Requirement {
+                key: "pod".into(),
+                operator: sluice_policy::Operator::In(vec!["a".into()]),
+            }],
+        };
+        let policy = NetworkPolicy {
+            namespace: "x".into(),
+            name: "deny".into(),
+            pods: selector,
+            ingress: Some(Vec::new()),
+            egress: None,
+        };
+        let mut index = Index::new(Scope::Cluster);
+        let changes = index.apply([pod("a", A), pod("b", B), Event::NetworkPolicy(policy)]);
+        assert_eq!(
+            changes.isolation.len(),
+            2,
+            "both pods are local, one is isolated"
+        );
+        index.snapshot()
+    }
+
+    fn packet(from: &str, to: &str, midstream: bool) -> Packet {
+        let parse = |text: &str| text.parse::<IpAddr>().unwrap();
+        Packet {
+            source: parse(from),
+            destination: parse(to),
+            protocol: Protocol::Tcp,
+            source_port: 80,
+            destination_port: 4000,
+            midstream,
+        }
+    }
+
+    fn check(packet: Packet, hints: Hints, action: Action, reversed: bool) {
+        let snapshot = snapshot();
+        let judgement = judge(&snapshot, &packet, hints);
+        assert_eq!(
+            (judgement.action(), judgement.reversed),
+            (action, reversed),
+            "{packet:?} {hints:?}"
+        );
+    }
+
+    #[test]
+    fn an_opening_packet_is_judged_in_its_own_direction() {
+        check(
+            packet(B, A, false),
+            Hints {
+                fresh: true,
+                reply: false,
+            },
+            Action::Deny,
+            false,
+        );
+        check(
+            packet(A, B, false),
+            Hints {
+                fresh: true,
+                reply: false,
+            },
+            Action::Allow,
+            false,
+        );
+    }
+
+    #[test]
+    fn a_reply_is_judged_as_what_it_replies_to() {
+        check(
+            packet(B, A, true),
+            Hints {
+                reply: true,
+                fresh: false,
+            },
+            Action::Allow,
+            true,
+        );
+        check(
+            packet(A, B, true),
+            Hints {
+                reply: true,
+                fresh: false,
+            },
+            Action::Deny,
+            true,
+        );
+    }
+
+    #[test]
+    fn a_connection_picked_up_in_the_middle_may_run_either_way() {
+        check(
+            packet(B, A, true),
+            Hints {
+                fresh: true,
+                reply: false,
+            },
+            Action::Allow,
+            true,
+        );
+    }
+
+    #[test]
+    fn a_known_connection_runs_one_way_only() {
+        check(
+            packet(B, A, true),
+            Hints {
+                fresh: false,
+                reply: false,
+            },
+            Action::Deny,
+            false,
+        );
+    }
+
+    #[test]
+    fn a_denial_names_direction_and_policy() {
+        let snapshot = snapshot();
+        let (direction, decision) = judge(&snapshot, &packet(B, A, false), Hints::default())
+            .denial()
+            .unwrap();
+        assert_eq!(direction, Direction::Ingress);
+        assert_eq!(decision.policy.unwrap().to_string(), "x/deny");
+        assert_eq!(decision.rule, None);
+    }
+}

@@ -1,0 +1,10 @@
+//! The slow path: packets that need a verdict. The only room that knows `nfq`.
+
+mod denials;
+mod judge;
+mod packet;
+pub(crate) mod proc;
+mod worker;
+
+pub(crate) use judge::Judgement;
+pub(crate) use worker::{Settings, Worker};

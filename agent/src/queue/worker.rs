@@ -1,0 +1,198 @@
+//! A thread per queue: receive, judge, remember, give the verdict.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use nfq::{Message, Queue, Verdict as NfqVerdict};
+use sluice_ebpf::Marks;
+use sluice_policy::Action;
+use tracing::{debug, error};
+
+use super::denials::Denials;
+use super::judge::{Hints, Judgement, judge};
+use super::packet::{Packet, PacketError};
+use crate::agent::leases::LeaseWriter;
+use crate::agent::published::{Published, Reader};
+use crate::metrics::{Metrics, bump};
+
+/// Bytes of a packet that are looked at: room for the longest chain of extension headers that is still judged.
+const COPY_RANGE: u16 = 1024;
+/// Packets that wait for a verdict before the kernel drops (or, with fail-open, accepts) further ones.
+const QUEUE_LENGTH: u32 = 4096;
+
+/// What every worker is told.
+pub(crate) struct Settings {
+    pub(crate) marks: Marks,
+    pub(crate) fail_open: bool,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// One queue and what its packets are judged by.
+pub(crate) struct Worker {
+    queue: Queue,
+    number: u16,
+    reader: Reader,
+    leases: Option<LeaseWriter>,
+    settings: Arc<Settings>,
+    denials: Denials,
+    alive: Arc<AtomicBool>,
+}
+
+/// What the kernel is told about a packet.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Accept { mark: u32 },
+    Drop,
+}
+
+impl Worker {
+    /// Binds the queue: from here on its packets wait for this worker.
+    pub(crate) fn bind(
+        number: u16,
+        reader: Reader,
+        leases: Option<LeaseWriter>,
+        settings: Arc<Settings>,
+    ) -> io::Result<Self> {
+        let mut queue = Queue::open()?;
+        queue.bind(number)?;
+        queue.set_copy_range(number, COPY_RANGE)?;
+        queue.set_queue_max_len(number, QUEUE_LENGTH)?;
+        queue.set_recv_gso(number, true)?;
+        queue.set_fail_open(number, settings.fail_open)?;
+        let alive = Arc::new(AtomicBool::new(true));
+        Ok(Self {
+            queue,
+            number,
+            reader,
+            leases,
+            settings,
+            denials: Denials::new(Instant::now()),
+            alive,
+        })
+    }
+
+    /// Turns false when the worker has ended.
+    pub(crate) fn alive(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.alive)
+    }
+
+    /// Serves the queue for as long as the process lives.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.queue.recv() {
+                Ok(message) => self.serve(message),
+                // The kernel's answer to a verdict on a packet that it has given up meanwhile.
+                Err(error) if error.raw_os_error() == Some(libc_enoent()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    error!(queue = self.number, %error, "queue lost");
+                    break;
+                }
+            }
+        }
+        self.alive.store(false, Ordering::Relaxed);
+    }
+
+    fn serve(&mut self, message: Message) {
+        let Self {
+            queue,
+            reader,
+            leases,
+            settings,
+            denials,
+            number,
+            ..
+        } = self;
+        let outcome = reader.judging(|published| {
+            let answer = answer(published, &message, leases.as_ref(), settings, denials);
+            give(queue, message, answer)
+        });
+        if let Err(error) = outcome {
+            debug!(queue = number, %error, "verdict refused");
+        }
+    }
+}
+
+fn libc_enoent() -> i32 {
+    rustix::io::Errno::NOENT.raw_os_error()
+}
+
+fn give(queue: &mut Queue, mut message: Message, answer: Answer) -> io::Result<()> {
+    match answer {
+        Answer::Accept { mark } => {
+            message.set_nfmark(mark);
+            message.set_verdict(NfqVerdict::Accept);
+        }
+        Answer::Drop => message.set_verdict(NfqVerdict::Drop),
+    }
+    queue.verdict(message)
+}
+
+fn answer(
+    published: &Published,
+    message: &Message,
+    leases: Option<&LeaseWriter>,
+    settings: &Settings,
+    denials: &mut Denials,
+) -> Answer {
+    let started = Instant::now();
+    let tally = &settings.metrics.tally;
+    bump(&tally.queued);
+    let packet = match Packet::parse(message.get_payload()) {
+        Ok(packet) => packet,
+        Err(error) => return unreadable(error, message.get_nfmark(), settings),
+    };
+    let hints = Hints::from_mark(message.get_nfmark(), settings.marks);
+    let judgement = judge(&published.snapshot, &packet, hints);
+    let action = judgement.action();
+    bump(if action == Action::Allow {
+        &tally.allowed
+    } else {
+        &tally.denied
+    });
+    if let Some(leases) = leases
+        && let Err(error) = leases.remember(published, &judgement)
+    {
+        bump(&tally.lease_errors);
+        debug!(%error, tuple = %judgement.tuple, "lease not written");
+    }
+    if action == Action::Deny {
+        denials.log(&judgement, &packet, started);
+    }
+    settings.metrics.packet(
+        packet.protocol,
+        packet.source.is_ipv6(),
+        action,
+        started.elapsed(),
+    );
+    reply(&judgement, hints, message.get_nfmark(), settings.marks)
+}
+
+fn reply(judgement: &Judgement<'_>, hints: Hints, mark: u32, marks: Marks) -> Answer {
+    let others = mark & !marks.packet();
+    match judgement.action() {
+        Action::Deny => Answer::Drop,
+        // Conntrack has the connection the wrong way round: it must be judged that way round ever after.
+        Action::Allow if judgement.reversed && !hints.reply => Answer::Accept {
+            mark: others | marks.accepted | marks.reply,
+        },
+        Action::Allow => Answer::Accept {
+            mark: others | marks.accepted,
+        },
+    }
+}
+
+fn unreadable(error: PacketError, mark: u32, settings: &Settings) -> Answer {
+    bump(&settings.metrics.tally.parse_errors);
+    debug!(%error, "packet unreadable");
+    if settings.fail_open {
+        Answer::Accept {
+            mark: mark & !settings.marks.packet(),
+        }
+    } else {
+        Answer::Drop
+    }
+}

@@ -1,0 +1,141 @@
+//! The agent's unix socket: one JSON line asked, one JSON line answered.
+
+use std::fs::Permissions;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::agent::shared::Shared;
+
+/// A question is one line of at most this many bytes.
+const LONGEST_REQUEST: u64 = 4096;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What can be asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "lowercase")]
+pub(crate) enum Request {
+    /// The agent's status.
+    Status,
+    /// Why a connection is allowed or denied.
+    Explain {
+        /// `NAMESPACE/POD` or an address.
+        from: String,
+        /// `NAMESPACE/POD` or an address.
+        to: String,
+        /// Destination port.
+        port: u16,
+        /// `TCP`, `UDP` or `SCTP`.
+        protocol: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reply<T> {
+    Ok(T),
+    Error(String),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// No agent listens there.
+    #[error("{0}")]
+    Connect(io::Error),
+    /// It broke off.
+    #[error("no answer: {0}")]
+    Io(#[from] io::Error),
+    /// It answered something else.
+    #[error("answer not understood: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl AskError {
+    /// Whether there is no agent at all.
+    pub(crate) const fn nobody_answers(&self) -> bool {
+        matches!(self, Self::Connect(_))
+    }
+}
+
+/// Asks the agent at `path`.
+pub(crate) fn ask<T: DeserializeOwned>(path: &Path, request: &Request) -> Result<T, AskError> {
+    let mut stream = UnixStream::connect(path).map_err(AskError::Connect)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(serde_json::to_string(request)?.as_bytes())?;
+    stream.write_all(b"\n")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    match serde_json::from_str(&line)? {
+        Reply::Ok(answer) => Ok(answer),
+        Reply::Error(message) => Err(AskError::Refused(message)),
+    }
+}
+
+/// Listens at `path`, for its owner alone. A socket that nobody listens on any more is replaced.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers for as long as the process lives, one question at a time.
+pub(crate) fn serve(listener: &UnixListener, shared: &Arc<Shared>) {
+    for stream in listener.incoming() {
+        if let Err(error) = stream.and_then(|stream| converse(stream, shared)) {
+            warn!(%error, "socket client failed");
+        }
+    }
+}
+
+fn converse(mut stream: UnixStream, shared: &Arc<Shared>) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(LONGEST_REQUEST)).read_line(&mut line)?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => answer(&request, shared),
+        Err(error) => Reply::Error(format!("question not understood: {error}")),
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    stream.write_all(&text)
+}
+
+fn answer(request: &Request, shared: &Arc<Shared>) -> Reply<serde_json::Value> {
+    let value = match request {
+        Request::Status => {
+            serde_json::to_value(crate::agent::report::status(shared)).map_err(|e| e.to_string())
+        }
+        Request::Explain {
+            from,
+            to,
+            port,
+            protocol,
+        } => crate::offline::explain_snapshot(
+            &shared.published.load().snapshot,
+            from,
+            to,
+            *port,
+            protocol,
+        ),
+    };
+    value.map_or_else(Reply::Error, Reply::Ok)
+}

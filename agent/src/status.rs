@@ -1,0 +1,363 @@
+//! `sluice status`: what the agent reports of itself, and what the pins tell where none answers.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{Output, StatusArgs};
+use crate::exit::Failure;
+use crate::socket::{self, Request};
+
+/// The whole report.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent that answered; none where only pins were found.
+    pub agent: Option<AgentState>,
+    /// The netfilter half.
+    pub gate: GateState,
+    /// The TC half.
+    pub tc: TcState,
+    /// Local pods.
+    pub pods: PodCounts,
+    /// Policies known.
+    pub policies: PolicyCounts,
+    /// The BPF maps.
+    pub maps: MapStates,
+    /// What became of packets.
+    pub counters: CounterStates,
+    /// Objects that are invalid, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invalid: Vec<Invalid>,
+}
+
+/// The process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AgentState {
+    /// The gate is in place and the first snapshot enforced.
+    pub ready: bool,
+    /// The package's version.
+    pub version: String,
+    /// `hybrid` or `nfqueue`.
+    pub mode: String,
+    /// Since the agent started.
+    pub uptime_seconds: f64,
+    /// Whose pods are local.
+    pub node: String,
+}
+
+/// How the kernel half is set up.
+#[derive(Clone, Debug, Default)]
+pub struct KernelState {
+    /// `nft` or `xt`.
+    pub queue_verb: Option<&'static str>,
+    /// `bpf` or `set`.
+    pub matcher: Option<&'static str>,
+    /// How the TC program is attached, and where.
+    pub tc: TcState,
+}
+
+/// The netfilter half.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct GateState {
+    /// `nft` (native queue) or `xt` (NFQUEUE target).
+    pub queue_verb: Option<String>,
+    /// `bpf` (the gate program) or `set` (sets of addresses).
+    pub matcher: Option<String>,
+    /// The queues that have a listener.
+    pub queues: Vec<QueueState>,
+}
+
+/// One queue; counts are since it was bound.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueState {
+    /// Its number.
+    pub num: u16,
+    /// Packets waiting for a verdict.
+    pub waiting: u64,
+    /// Packets that found the queue full.
+    pub dropped: u64,
+    /// Packets that found the socket's buffer full.
+    pub user_dropped: u64,
+}
+
+/// The TC half.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TcState {
+    /// `tcx`, `clsact` or `none`.
+    pub attach: String,
+    /// Names of the interfaces with the program.
+    pub interfaces: Vec<String>,
+}
+
+impl Default for TcState {
+    fn default() -> Self {
+        Self {
+            attach: "none".into(),
+            interfaces: Vec::new(),
+        }
+    }
+}
+
+/// Local pods with an address.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct PodCounts {
+    /// All of them.
+    pub local: usize,
+    /// Those that a policy selects.
+    pub isolated: usize,
+}
+
+/// Policies by kind.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyCounts {
+    /// `networking.k8s.io/v1`.
+    pub network_policy: usize,
+    /// `policy.networking.k8s.io/v1alpha1`.
+    pub admin_network_policy: usize,
+    /// `policy.networking.k8s.io/v1alpha1`.
+    pub baseline_admin_network_policy: usize,
+    /// `policy.networking.k8s.io/v1alpha2`.
+    pub cluster_network_policy: usize,
+    /// Objects of the source that are invalid.
+    #[serde(rename = "invalid")]
+    pub invalid: usize,
+}
+
+/// The BPF maps that fill up.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct MapStates {
+    /// Remembered verdicts.
+    pub leases: MapState,
+    /// Replies of leased connections.
+    pub flows: MapState,
+}
+
+/// How full a map is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct MapState {
+    /// Entries now.
+    pub entries: u32,
+    /// Entries at most.
+    pub max: u32,
+}
+
+/// Packets, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterStates {
+    /// TC found a live lease.
+    pub lease_hits: u64,
+    /// TC or the gate found a live flow entry.
+    pub flow_hits: u64,
+    /// TC or the gate found that neither end is isolated.
+    pub unmatched: u64,
+    /// The gate found a live lease.
+    pub gate_lease_hits: u64,
+    /// A live deny lease: dropped in the kernel.
+    pub deny_lease_hits: u64,
+    /// Given to the agent.
+    pub queued: u64,
+    /// Of those, accepted.
+    pub allowed: u64,
+    /// Of those, denied by policy.
+    pub denied: u64,
+    /// Live connections that a change of policy ended.
+    pub revoked: u64,
+    /// Packets that the agent could not read.
+    pub parse_errors: u64,
+}
+
+/// Something of the source that is not enforced as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invalid {
+    /// File and line.
+    pub origin: String,
+    /// Kind, namespace and name, where known.
+    pub object: Option<String>,
+    /// The field, where one is meant.
+    pub field: Option<String>,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Prints the status of the agent, or of the pins.
+pub fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let status = match socket::ask(&args.socket, &Request::Status) {
+        Ok(status) => status,
+        Err(error) if error.nobody_answers() => from_pins(&args.bpffs).ok_or_else(|| {
+            Failure::unable(format!(
+                "no agent answers at {} ({error}), and nothing is pinned at {}",
+                args.socket.display(),
+                args.bpffs.display()
+            ))
+        })?,
+        Err(error) => {
+            return Err(Failure::unable(format!(
+                "{}: {error}",
+                args.socket.display()
+            )));
+        }
+    };
+    match args.output {
+        Output::Text => crate::print(format_args!("{status}")),
+        Output::Json => crate::print_json(&status),
+    }
+    Ok(())
+}
+
+fn from_pins(pins: &Path) -> Option<Status> {
+    let (maps, counters) = crate::agent::kernel::peek(pins)?;
+    Some(Status {
+        maps,
+        counters,
+        ..Status::default()
+    })
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.agent {
+            Some(agent) => writeln!(
+                f,
+                "agent     {} on {}, {} mode, version {}, up {:.0} s",
+                if agent.ready { "ready" } else { "not ready" },
+                agent.node,
+                agent.mode,
+                agent.version,
+                agent.uptime_seconds
+            )?,
+            None => writeln!(f, "agent     none answers; this is what is pinned")?,
+        }
+        let unknown = || "-".to_owned();
+        let queue_verb = self.gate.queue_verb.clone().unwrap_or_else(unknown);
+        let matcher = self.gate.matcher.clone().unwrap_or_else(unknown);
+        writeln!(f, "gate      queue by {queue_verb}, isolation by {matcher}")?;
+        for queue in &self.gate.queues {
+            let QueueState {
+                num,
+                waiting,
+                dropped,
+                user_dropped,
+            } = queue;
+            writeln!(
+                f,
+                "queue     {num}: {waiting} waiting, {dropped} dropped, {user_dropped} dropped by the socket"
+            )?;
+        }
+        writeln!(
+            f,
+            "tc        {} on {}",
+            self.tc.attach,
+            join(&self.tc.interfaces)
+        )?;
+        writeln!(
+            f,
+            "pods      {} local, {} isolated",
+            self.pods.local, self.pods.isolated
+        )?;
+        let PolicyCounts {
+            network_policy,
+            invalid,
+            ..
+        } = self.policies;
+        writeln!(
+            f,
+            "policies  {network_policy} NetworkPolicy, {invalid} invalid"
+        )?;
+        let MapStates { leases, flows } = self.maps;
+        writeln!(
+            f,
+            "maps      leases {}/{}, flows {}/{}",
+            leases.entries, leases.max, flows.entries, flows.max
+        )?;
+        let c = &self.counters;
+        writeln!(
+            f,
+            "kernel    {} by lease at TC, {} by lease at the gate, {} by flow, {} unmatched, {} denied by lease",
+            c.lease_hits, c.gate_lease_hits, c.flow_hits, c.unmatched, c.deny_lease_hits
+        )?;
+        write!(
+            f,
+            "queued    {}: {} allowed, {} denied, {} unreadable; {} connections revoked",
+            c.queued, c.allowed, c.denied, c.parse_errors, c.revoked
+        )?;
+        self.invalid
+            .iter()
+            .try_for_each(|invalid| write!(f, "\ninvalid   {invalid}"))
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            origin,
+            object,
+            field,
+            message,
+        } = self;
+        write!(f, "{origin}: ")?;
+        for part in [object, field].into_iter().flatten() {
+            write!(f, "{part}: ")?;
+        }
+        f.write_str(message)
+    }
+}
+
+fn join(names: &[String]) -> String {
+    if names.is_empty() {
+        "no interface".into()
+    } else {
+        names.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_names_that_scripts_hold_on_to() {
+        let status = Status {
+            agent: Some(AgentState {
+                ready: true,
+                version: "1".into(),
+                mode: "hybrid".into(),
+                uptime_seconds: 1.5,
+                node: "n".into(),
+            }),
+            ..Status::default()
+        };
+        let json = serde_json::to_value(&status).unwrap();
+        for pointer in [
+            "/agent/ready",
+            "/agent/uptime_seconds",
+            "/gate/queue_verb",
+            "/gate/matcher",
+            "/gate/queues",
+            "/tc/attach",
+            "/tc/interfaces",
+            "/pods/local",
+            "/pods/isolated",
+            "/policies/NetworkPolicy",
+            "/policies/AdminNetworkPolicy",
+            "/policies/BaselineAdminNetworkPolicy",
+            "/policies/ClusterNetworkPolicy",
+            "/policies/invalid",
+            "/maps/leases/entries",
+            "/maps/flows/max",
+            "/counters/lease_hits",
+            "/counters/flow_hits",
+            "/counters/unmatched",
+            "/counters/gate_lease_hits",
+            "/counters/deny_lease_hits",
+            "/counters/queued",
+            "/counters/allowed",
+            "/counters/denied",
+            "/counters/revoked",
+            "/counters/parse_errors",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer} in {json}");
+        }
+    }
+}

@@ -11,6 +11,8 @@ use super::table::{Axes, Grid};
 
 /// How many pods a line names before it only counts.
 const MOST_NAMES: usize = 12;
+/// How many pods a line excepts from all before it names the others.
+const MOST_EXCEPTIONS: usize = 3;
 
 /// Writes a line per policy, direction and group of pods: `X x/deny-all ingress: * > x/a x/b`.
 pub(super) fn write(axes: &Axes<'_>, grid: &Grid, out: &mut impl Write) -> io::Result<()> {
@@ -89,13 +91,20 @@ fn groups(axes: &Axes<'_>, direction: Direction, denied: &Denied) -> Vec<(String
         .collect()
 }
 
-/// A set of pods as text: `*` for all, `x/*` for all of a namespace of several pods. One pod counts as a member wherever
+/// A set of pods as text: `*` for all, `* but x/a` for nearly all, `x/*` for all of a namespace of several pods. One pod counts as a member wherever
 /// that makes a set complete.
 fn name(pods: &[Named<'_>], members: &BTreeSet<usize>, wildcard: Option<&str>) -> String {
     let is_member =
         |number: usize| members.contains(&number) || wildcard == Some(pods[number].name.as_str());
-    if pods.len() > 1 && (0..pods.len()).all(is_member) {
+    let missing: Vec<usize> = (0..pods.len())
+        .filter(|number| !is_member(*number))
+        .collect();
+    if pods.len() > 1 && missing.is_empty() {
         return "*".to_owned();
+    }
+    if (1..=MOST_EXCEPTIONS).contains(&missing.len()) && missing.len() * 4 <= pods.len() {
+        let names: Vec<&str> = missing.iter().map(|it| pods[*it].name.as_str()).collect();
+        return format!("* but {}", names.join(" "));
     }
     let mut names: Vec<String> = Vec::new();
     for (namespace, numbers) in by_namespace(pods) {

@@ -149,6 +149,39 @@ X x/p ingress: y/a y/c z/* > x/*
 }
 
 #[test]
+fn nearly_all_pods_are_all_but_some() {
+    let policy = "---\n{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: x}, spec: {podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}}\n";
+    let model = model(&(nine_pods() + policy));
+    let shown = tables(&model, &asked(&model, &["80"]));
+    let denials: Vec<&str> = shown.lines().filter(|line| line.starts_with('X')).collect();
+    assert_eq!(
+        denials,
+        [
+            "X x/p ingress: * but x/b > x/a x/c",
+            "X x/p ingress: * > x/b",
+        ]
+    );
+}
+
+#[test]
+fn only_what_is_asked_for_is_shown() {
+    let model = model(SMALL);
+    let names = |name: &str| vec![super::ask::pod_name(name).expect("a name")];
+    let mut asked = Asked::of(&model.world, &names("x/a"), &names("y/b")).expect("known pods");
+    asked.services.insert("81/UDP".parse().expect("a port"));
+    assert_eq!(
+        tables(&model, &asked),
+        "\
+rows are sources, columns destinations; . allowed, X denied
+
+81/UDP y/b
+x/a      X
+X y/deny-all ingress: x/a > y/b
+"
+    );
+}
+
+#[test]
 fn wide_tables_have_numbered_columns() {
     let text = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a-deployment-with-a-long-name, namespace: x}, spec: {replicas: 11, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}}}}";
     let model = model(text);

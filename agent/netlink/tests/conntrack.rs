@@ -12,9 +12,7 @@ use common::Node;
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto};
 use sluice_ebpf::Marks;
 use sluice_netlink::dnat::{self, DnatRule};
-use sluice_netlink::{
-    Conntrack, Entry, Filter, Gate, GateConfig, Judged, Masked, Matcher, QueueVerb,
-};
+use sluice_netlink::{Conntrack, Entry, Filter, Gate, GateConfig, Judged, Masked, Matcher};
 
 mod common;
 
@@ -24,7 +22,7 @@ const UDP: u8 = 17;
 fn tracking(pods: u8) -> (Node, Conntrack) {
     let node = Node::with_pods(pods);
     let marks = Marks::from_mask(Marks::DEFAULT_MASK).unwrap();
-    let (matcher, verb) = (Matcher::Sets, QueueVerb::Xt);
+    let (matcher, verb) = (Matcher::Sets, common::verb());
     let config = GateConfig {
         marks,
         queue: 0,

@@ -12,9 +12,10 @@ pub mod world;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use sluice_netlink::{Error, Netns, Route, Rtnetlink, VethEnd};
+use sluice_netlink::{Error, Gate, Netns, QueueVerb, Route, Rtnetlink, VethEnd};
 
 /// The node's address on every pod's link.
 const GATEWAY4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -27,6 +28,18 @@ pub fn privileged() -> bool {
         println!("skipped: making network namespaces needs root");
     }
     root
+}
+
+/// How this kernel queues.
+pub fn verb() -> QueueVerb {
+    static VERB: OnceLock<QueueVerb> = OnceLock::new();
+    *VERB.get_or_init(|| {
+        Netns::new()
+            .unwrap()
+            .enter(Gate::probe_verb)
+            .unwrap()
+            .unwrap()
+    })
 }
 
 /// Waits until `condition` holds.

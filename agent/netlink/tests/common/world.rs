@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use nfq::{Message, Queue, Verdict};
 use sluice_ebpf::Marks;
-use sluice_netlink::{Conntrack, Entry, Filter, Gate, GateConfig, Isolated, Matcher, QueueVerb};
+use sluice_netlink::{Conntrack, Entry, Filter, Gate, GateConfig, Isolated, Matcher};
 
-use super::{Node, eventually};
+use super::{Node, eventually, verb};
 
 pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const PORT: u16 = 5353;
@@ -39,7 +39,7 @@ pub fn config(matcher: Matcher) -> GateConfig {
         queues: 1,
         fail_open: false,
         matcher,
-        verb: QueueVerb::Xt,
+        verb: verb(),
     }
 }
 

@@ -77,12 +77,13 @@ impl Mode {
 /// `sluice agent`.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
-    /// Which pods are local: those with this `spec.nodeName` [default: $NODE_NAME, then the host's name]
+    /// Which pods are local: those with this node name.
     #[arg(
         long,
         visible_alias = "hostname-override",
         env = "SLUICE_NODE_NAME",
-        value_name = "NAME"
+        value_name = "NAME",
+        help = "Which pods are local: those with this `spec.nodeName` [default: $NODE_NAME, then the host's name]"
     )]
     pub node_name: Option<String>,
 
@@ -259,8 +260,8 @@ mod tests {
     use clap::CommandFactory as _;
 
     fn agent(args: &[&str]) -> AgentArgs {
-        let argv = ["sluice", "agent"].iter().chain(args);
-        match Cli::try_parse_from(argv).unwrap().command {
+        let line = ["sluice", "agent"].iter().chain(args);
+        match Cli::try_parse_from(line).unwrap().command {
             Command::Agent(args) => *args,
             other => panic!("parsed as {other:?}"),
         }

@@ -11,47 +11,47 @@ use crate::exit::Failure;
 
 /// Everything the agent was told, checked.
 #[derive(Debug)]
-pub(crate) struct Config {
+pub struct Config {
     /// Pods with this `spec.nodeName` are local.
-    pub(crate) node_name: String,
+    pub node_name: String,
     /// Files or directories of manifests.
-    pub(crate) manifests: Vec<PathBuf>,
+    pub manifests: Vec<PathBuf>,
     /// With or without eBPF.
-    pub(crate) mode: Mode,
+    pub mode: Mode,
     /// The first queue number.
-    pub(crate) queue_num: u16,
+    pub queue_num: u16,
     /// How many queues from there on; at least one.
-    pub(crate) queues: u16,
+    pub queues: u16,
     /// What happens to packets that need a verdict and get none.
-    pub(crate) fail_open: bool,
+    pub fail_open: bool,
     /// Whether live connections are judged again when policy changes.
-    pub(crate) revoke_established: bool,
+    pub revoke_established: bool,
     /// Where HTTP is served; an unspecified IPv6 address means both families.
-    pub(crate) metrics: SocketAddr,
+    pub metrics: SocketAddr,
     /// The unix socket of status and explain.
-    pub(crate) socket: PathBuf,
+    pub socket: PathBuf,
     /// The directory of pins.
-    pub(crate) bpffs: PathBuf,
+    pub bpffs: PathBuf,
     /// Sluice's mark bits.
-    pub(crate) marks: Marks,
+    pub marks: Marks,
     /// Which interfaces get the TC program.
-    pub(crate) interfaces: InterfaceFilter,
+    pub interfaces: InterfaceFilter,
     /// How log lines look.
-    pub(crate) log_format: Output,
+    pub log_format: Output,
     /// How much is logged.
-    pub(crate) log_level: tracing::Level,
+    pub log_level: tracing::Level,
 }
 
 /// Which interfaces get the TC program.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InterfaceFilter {
+pub struct InterfaceFilter {
     include: Vec<WildMatch>,
     exclude: Vec<WildMatch>,
 }
 
 impl Config {
     /// Resolves the command line; the first thing that is wrong ends it.
-    pub(crate) fn resolve(args: AgentArgs) -> Result<Self, Failure> {
+    pub fn resolve(args: AgentArgs) -> Result<Self, Failure> {
         if args.manifests.is_empty() {
             let wanted = args
                 .kubeconfig
@@ -88,7 +88,7 @@ impl Config {
 
 impl InterfaceFilter {
     /// From shell patterns; without an `include` everything is included.
-    pub(crate) fn new(include: &[String], exclude: &[String]) -> Self {
+    pub fn new(include: &[String], exclude: &[String]) -> Self {
         let compile = |patterns: &[String]| {
             patterns
                 .iter()
@@ -102,7 +102,7 @@ impl InterfaceFilter {
     }
 
     /// Whether an interface of that name gets the TC program. Loopback never does: nothing of a pod crosses it.
-    pub(crate) fn admits(&self, name: &str) -> bool {
+    pub fn admits(&self, name: &str) -> bool {
         name != "lo"
             && (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(name)))
             && !self.exclude.iter().any(|pattern| pattern.matches(name))

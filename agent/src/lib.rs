@@ -1,9 +1,9 @@
 //! Sluice: a Kubernetes NetworkPolicy enforcer. See ARCHITECTURE.md for how the rooms fit together.
 
-mod agent;
+pub mod agent;
 mod cleanup;
 pub mod cli;
-mod config;
+pub mod config;
 pub mod exit;
 mod log;
 mod metrics;

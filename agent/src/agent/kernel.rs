@@ -149,7 +149,7 @@ impl Kernel {
                 self.attached.insert(index, (name.to_owned(), attach));
             }
             Err(error) => {
-                warn!(interface = name, %error, "tc program not attached: its packets take the slow path")
+                warn!(interface = name, %error, "tc program not attached: its packets take the slow path");
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::exit::Failure;
 
 /// Held for as long as the agent runs; the kernel releases it whatever ends the process.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -22,7 +22,7 @@ impl Lock {
             .with_context(|| path.display().to_string())
             .map_err(Failure::Unable)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(Errno::WOULDBLOCK) => Err(Failure::unable(format!(
                 "another agent runs on this node: it holds {}",
                 path.display()
@@ -38,6 +38,8 @@ impl Lock {
                 tracing::debug!(path = %path.display(), %error, "not removed");
             }
         }
+        // Only now: whoever waits for the lock must not find these removed under it.
+        drop(self.file);
     }
 }
 

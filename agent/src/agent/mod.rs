@@ -1,5 +1,6 @@
 //! `sluice agent`: the wiring, in start order.
 
+mod enforcer;
 mod epochs;
 mod http;
 pub(crate) mod kernel;
@@ -12,7 +13,6 @@ pub(crate) mod shared;
 mod source;
 mod writer;
 
-use std::collections::BTreeSet;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,6 @@ use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use sluice_kubernetes::{Loaded, Manifests};
 use sluice_netlink::{Conntrack, LinkWatch};
-use sluice_policy::{Index, Scope};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,10 +33,11 @@ use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::queue::{Settings, Worker};
 use crate::socket;
-use kernel::Foundation;
-use leases::{LeaseWriter, slot};
+pub use enforcer::Enforcer;
+use enforcer::Groundwork;
+use leases::LeaseWriter;
 use lock::Lock;
-use published::{Publisher, Reader};
+use published::Reader;
 use shared::Shared;
 use source::{Known, Watcher};
 use writer::{Work, Writer};
@@ -85,62 +85,49 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         .reload()
         .map_err(|error| Failure::BadInput(error.into()))?;
     let mut known = Known::default();
-    let mut index = Index::new(Scope::Node(config.node_name.as_str().into()));
-    let _everything_is_new = index.apply(known.advance(&loaded.world));
-
-    let foundation = Foundation::open(&config)?;
-    let snapshot = index.snapshot();
-    let (epochs, raised) = first_epochs(&foundation, &snapshot).map_err(Failure::Unable)?;
-    let (publisher, readers) =
-        Publisher::new(Arc::clone(&snapshot), epochs, usize::from(config.queues));
-    let workers = start_workers(&config, &metrics, readers, foundation.leases().as_ref())?;
-    let shared = Arc::new(Shared::new(config, metrics, publisher.view(), workers));
-    {
-        let shared = Arc::clone(&shared);
-        spawn("socket", move || socket::serve(&unix, &shared))?;
-    }
-    let kernel = foundation.build(&shared.config, &snapshot, &raised)?;
+    let (groundwork, readers) = Groundwork::lay(&config, known.advance(&loaded.world))?;
+    let workers = start_workers(&config, &metrics, readers, groundwork.leases().as_ref())?;
+    let shared = Arc::new(Shared::new(
+        config,
+        metrics,
+        groundwork.publisher().view(),
+        workers,
+    ));
+    let asked = Arc::clone(&shared);
+    spawn("socket", move || socket::serve(&unix, &asked))?;
+    let enforcer = groundwork.build(&shared.config)?;
     let conntrack = Conntrack::open()
         .context("conntrack")
         .map_err(Failure::Unable)?;
     let mut writer = Writer {
-        index,
+        enforcer,
         known,
         manifests,
-        publisher,
-        kernel,
         conntrack,
         shared: Arc::clone(&shared),
-        behind: false,
     };
     announce(&shared, &loaded);
-    let (sender, receiver) = channel();
     let links = attach_links(&mut writer)?;
     writer.adopt_connections();
     shared.set_ready();
+    let local = writer.enforcer.snapshot().counts().local;
     info!(
         node = shared.config.node_name,
         mode = shared.config.mode.name(),
-        pods = snapshot.counts().local,
+        pods = local,
         "ready"
     );
-    spawn("writer", move || writer.run(&receiver))?;
-    let links_sender = sender.clone();
-    spawn("links", move || watch_links(links, &links_sender))?;
-    spawn("manifests", move || watch_manifests(&watcher, &sender))?;
+    follow(writer, watcher, links)?;
     Ok(shared)
 }
 
-/// The kernel's epochs, raised for every address that this agent or an earlier one enforces: what changed while
-/// none ran is unknown, so their leases are given anew.
-fn first_epochs(
-    foundation: &Foundation,
-    snapshot: &sluice_policy::Snapshot,
-) -> anyhow::Result<(epochs::Epochs, Vec<(u32, u32)>)> {
-    let mut addresses = foundation.adopted()?;
-    addresses.extend(snapshot.local_addresses().map(|(address, _)| address));
-    let slots: BTreeSet<u32> = addresses.into_iter().map(slot).collect();
-    Ok(foundation.epochs()?.raised(&slots))
+/// Hands the writer over to its thread, and starts what gives it work.
+fn follow(writer: Writer, watcher: Watcher, links: LinkWatch) -> Result<(), Failure> {
+    let (sender, receiver) = channel();
+    let changes = sender.clone();
+    spawn("writer", move || writer.run(&receiver))?;
+    spawn("links", move || watch_links(links, &sender))?;
+    spawn("manifests", move || watch_manifests(&watcher, &changes))
 }
 
 fn start_workers(

@@ -179,13 +179,13 @@ mod tests {
     fn a_file_written_in_a_new_directory_is_noticed() {
         let root = tempfile::tempdir().unwrap();
         let watcher = Watcher::new(&[root.path().to_path_buf()]).unwrap();
-        let (noticed, notices) = mpsc::channel();
+        let (notice, noticed) = mpsc::channel();
         std::thread::spawn(
             move || {
-                while watcher.wait().is_ok() && noticed.send(()).is_ok() {}
+                while watcher.wait().is_ok() && notice.send(()).is_ok() {}
             },
         );
-        let wait = || notices.recv_timeout(Duration::from_secs(10)).unwrap();
+        let wait = || noticed.recv_timeout(Duration::from_secs(10)).unwrap();
         fs::create_dir(root.path().join("sub")).unwrap();
         wait();
         fs::write(root.path().join("sub/policy.yaml"), "kind: NetworkPolicy").unwrap();

@@ -1,19 +1,15 @@
 //! The one writer: takes changes in, publishes, enforces, and ends what is no longer allowed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sluice_kubernetes::{Loaded, Manifests, Problem};
 use sluice_netlink::{Conntrack, Link, LinkEvent};
-use sluice_policy::{Changes, Index};
 use tracing::{error, info, warn};
 
-use super::kernel::Kernel;
-use super::leases::slot;
-use super::published::Publisher;
+use super::enforcer::Enforcer;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Known;
@@ -27,20 +23,13 @@ pub(crate) enum Work {
     Link(LinkEvent),
 }
 
-/// How long a worker may take over one verdict before the writer goes on without it.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Everything that only the writer touches.
 pub(crate) struct Writer {
-    pub(crate) index: Index,
+    pub(crate) enforcer: Enforcer,
     pub(crate) known: Known,
     pub(crate) manifests: Manifests,
-    pub(crate) publisher: Publisher,
-    pub(crate) kernel: Kernel,
     pub(crate) conntrack: Conntrack,
     pub(crate) shared: Arc<Shared>,
-    /// The kernel refused something: the next change writes everything.
-    pub(crate) behind: bool,
 }
 
 impl Writer {
@@ -69,11 +58,14 @@ impl Writer {
 
     fn absorb(&mut self, loaded: &Loaded, started: Instant) {
         report(&self.shared, &loaded.problems);
-        let changes = self.index.apply(self.known.advance(&loaded.world));
-        if changes.is_empty() && !self.behind {
+        let changes = self.enforcer.apply(self.known.advance(&loaded.world));
+        self.shared
+            .metrics
+            .sync_errors
+            .set(i64::from(self.enforcer.behind()));
+        if changes.is_empty() {
             return;
         }
-        self.enforce(&changes);
         self.rejudge(&Which::Touching(&changes.addresses));
         let took = started.elapsed();
         self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
@@ -86,47 +78,11 @@ impl Writer {
         );
     }
 
-    /// Publishes, then moves the kernel, then waits for verdicts from the old snapshot to be given.
-    fn enforce(&mut self, changes: &Changes) {
-        let slots: BTreeSet<u32> = changes
-            .addresses
-            .iter()
-            .map(|&address| slot(address))
-            .collect();
-        let (epochs, raised) = self.publisher.current().epochs.raised(&slots);
-        let snapshot = self.index.snapshot();
-        self.publisher.publish(Arc::clone(&snapshot), epochs);
-        let written = if self.behind {
-            self.kernel.rebuild(&snapshot, &raised)
-        } else {
-            self.kernel.enforce(changes, &raised)
-        };
-        // Whatever was refused is written again, whole: once now, and then with every change until it is taken.
-        let written = written.or_else(|error| {
-            warn!(
-                error = format!("{error:#}"),
-                "the kernel refused a change: writing the whole state"
-            );
-            self.kernel.rebuild(&snapshot, &raised)
-        });
-        self.behind = written.is_err();
-        self.shared.metrics.sync_errors.set(i64::from(self.behind));
-        if let Err(error) = written {
-            error!(
-                error = format!("{error:#}"),
-                "the kernel refuses the state: the last one stays in force"
-            );
-        }
-        if !self.publisher.settle(PATIENCE) {
-            error!("a worker holds a verdict from an older snapshot");
-        }
-    }
-
     fn rejudge(&mut self, which: &Which<'_>) {
         if !self.shared.config.revoke_established {
             return;
         }
-        let snapshot = Arc::clone(&self.publisher.current().snapshot);
+        let snapshot = self.enforcer.snapshot();
         match rejudge(
             &mut self.conntrack,
             &snapshot,
@@ -153,12 +109,14 @@ impl Writer {
     pub(crate) fn link(&mut self, event: &LinkEvent) {
         match event {
             LinkEvent::Appeared(link) | LinkEvent::Changed(link) if self.wants(link) => {
-                self.kernel.attach(link.index, &link.name);
+                self.enforcer.kernel.attach(link.index, &link.name);
             }
             LinkEvent::Appeared(_) => return,
-            LinkEvent::Changed(link) | LinkEvent::Vanished(link) => self.kernel.detach(link.index),
+            LinkEvent::Changed(link) | LinkEvent::Vanished(link) => {
+                self.enforcer.kernel.detach(link.index);
+            }
         }
-        let state = self.kernel.state();
+        let state = self.enforcer.kernel.state();
         self.shared.update_facts(|facts| facts.kernel = state);
     }
 

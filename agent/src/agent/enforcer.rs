@@ -1,0 +1,159 @@
+//! Index, publication and kernel as one: a change goes through all three, in the order that keeps verdicts safe.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_policy::{Changes, Event, Index, Scope, Snapshot};
+use tracing::{error, warn};
+
+use super::epochs::Epochs;
+use super::kernel::{Foundation, Kernel};
+use super::leases::{LeaseWriter, slot};
+use super::published::{Publisher, Reader};
+use crate::config::Config;
+use crate::exit::Failure;
+
+/// How long a worker may take over one verdict before the writer goes on without it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The enforcer before the gate is in place: workers can judge already, and must be there before anything is queued.
+pub(crate) struct Groundwork {
+    index: Index,
+    publisher: Publisher,
+    foundation: Foundation,
+    raised: Vec<(u32, u32)>,
+}
+
+/// Enforces what it is told. The single writer of policy, snapshots and the kernel half.
+pub struct Enforcer {
+    index: Index,
+    pub(crate) publisher: Publisher,
+    pub(crate) kernel: Kernel,
+    /// The kernel refused something: the next change writes everything.
+    behind: bool,
+}
+
+impl Groundwork {
+    /// Loads the kernel half and publishes the first snapshot, for as many readers as there are queues.
+    pub(crate) fn lay(
+        config: &Config,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<(Self, Vec<Reader>), Failure> {
+        let mut index = Index::new(Scope::Node(config.node_name.as_str().into()));
+        let _everything_is_new = index.apply(events);
+        let foundation = Foundation::open(config)?;
+        let snapshot = index.snapshot();
+        let (epochs, raised) = first_epochs(&foundation, &snapshot).map_err(Failure::Unable)?;
+        let (publisher, readers) = Publisher::new(snapshot, epochs, usize::from(config.queues));
+        Ok((
+            Self {
+                index,
+                publisher,
+                foundation,
+                raised,
+            },
+            readers,
+        ))
+    }
+
+    /// A handle for the workers; none without eBPF.
+    pub(crate) fn leases(&self) -> Option<LeaseWriter> {
+        self.foundation.leases()
+    }
+
+    pub(crate) const fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Enforces the first snapshot.
+    pub(crate) fn build(self, config: &Config) -> Result<Enforcer, Failure> {
+        let Self {
+            index,
+            publisher,
+            foundation,
+            raised,
+        } = self;
+        let kernel = foundation.build(config, &index.snapshot(), &raised)?;
+        Ok(Enforcer {
+            index,
+            publisher,
+            kernel,
+            behind: false,
+        })
+    }
+}
+
+impl Enforcer {
+    /// An enforcer without workers: what it isolates and has no lease waits in queues that nobody serves.
+    pub fn open(config: &Config, events: impl IntoIterator<Item = Event>) -> Result<Self, Failure> {
+        let (groundwork, _readers) = Groundwork::lay(config, events)?;
+        groundwork.build(config)
+    }
+
+    /// Whether the kernel has yet to take what was published.
+    pub const fn behind(&self) -> bool {
+        self.behind
+    }
+
+    /// The state that verdicts come from.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.publisher.current().snapshot)
+    }
+
+    /// Takes events in and enforces them: publishes, then moves the kernel, then waits until no worker judges by an
+    /// older snapshot. When it returns, no connection opens that the events deny.
+    pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
+        let changes = self.index.apply(events);
+        if !changes.is_empty() || self.behind {
+            self.enforce(&changes);
+        }
+        changes
+    }
+
+    fn enforce(&mut self, changes: &Changes) {
+        let slots: BTreeSet<u32> = changes
+            .addresses
+            .iter()
+            .map(|&address| slot(address))
+            .collect();
+        let (epochs, raised) = self.publisher.current().epochs.raised(&slots);
+        let snapshot = self.index.snapshot();
+        self.publisher.publish(Arc::clone(&snapshot), epochs);
+        let written = if self.behind {
+            self.kernel.rebuild(&snapshot, &raised)
+        } else {
+            self.kernel.enforce(changes, &raised)
+        };
+        // Whatever was refused is written again, whole: once now, and then with every change until it is taken.
+        let written = written.or_else(|error| {
+            warn!(
+                error = format!("{error:#}"),
+                "the kernel refused a change: writing the whole state"
+            );
+            self.kernel.rebuild(&snapshot, &raised)
+        });
+        self.behind = written.is_err();
+        if let Err(error) = written {
+            error!(
+                error = format!("{error:#}"),
+                "the kernel refuses the state: the last one stays in force"
+            );
+        }
+        if !self.publisher.settle(PATIENCE) {
+            error!("a worker holds a verdict from an older snapshot");
+        }
+    }
+}
+
+/// The kernel's epochs, raised for every address that this agent or an earlier one enforces: what changed while
+/// none ran is unknown, so their leases are given anew.
+fn first_epochs(
+    foundation: &Foundation,
+    snapshot: &Snapshot,
+) -> anyhow::Result<(Epochs, Vec<(u32, u32)>)> {
+    let mut addresses = foundation.adopted()?;
+    addresses.extend(snapshot.local_addresses().map(|(address, _)| address));
+    let slots: BTreeSet<u32> = addresses.into_iter().map(slot).collect();
+    Ok(foundation.epochs()?.raised(&slots))
+}

@@ -49,15 +49,38 @@ pub enum Gate {
 }
 
 /// What is to be written to the `flows` map.
+///
+/// Every field always has a value: a variant's fields that another leaves out would reach the verifier as registers
+/// that nobody wrote.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowChange {
+pub struct FlowChange {
+    /// What to do.
+    pub write: Write,
+    whose: Whose,
+    state: FlowState,
+    epochs: Epochs,
+    now_ns: u64,
+}
+
+/// What to do with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
     /// Nothing.
     Keep,
-    /// The entry is inserted or replaced.
-    Put(FlowKey, Flow),
-    /// The entry is removed.
-    End(FlowKey),
+    /// Insert or replace it.
+    Put,
+    /// Remove it.
+    End,
+}
+
+/// Which entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// The one that covers the packet as a reply.
+    Own,
+    /// The one of the packet's replies.
+    Replies,
 }
 
 /// A decision, what counts it, and what is to be written for it.
@@ -73,15 +96,20 @@ pub struct Outcome<A> {
 }
 
 /// What the maps know about a packet.
-enum Finding {
+struct Finding {
+    what: What,
+    flow: FlowChange,
+}
+
+enum What {
     /// Covered by a live lease.
-    Allowed(FlowChange),
+    Allowed,
     /// Covered by a live deny lease.
     Denied,
     /// Covered by a live flow entry.
-    Reply(FlowChange),
+    Reply,
     /// Neither end is isolated.
-    Open(FlowChange),
+    Open,
     /// Nothing.
     Unknown,
 }
@@ -94,26 +122,20 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
         Parsed::Ends(..) => return Outcome::plain(Tc::Leave, Counter::Unsure),
         Parsed::Broken => return Outcome::plain(Tc::Leave, Counter::ParseErrors),
     };
-    match find(packet, Where::Tc, maps) {
-        Finding::Allowed(flow) => Outcome {
-            action: Tc::Pass,
-            counter: Counter::LeaseHits,
-            flow,
-        },
-        Finding::Reply(flow) => Outcome {
-            action: Tc::Pass,
-            counter: Counter::FlowHits,
-            flow,
-        },
-        Finding::Open(flow) => Outcome {
-            action: Tc::Pass,
-            counter: Counter::Unmatched,
-            flow,
-        },
-        Finding::Denied if packet.transport == Transport::Tcp && packet.phase == Phase::Opens => {
-            Outcome::plain(Tc::Drop, Counter::DenyLeaseHits)
+    let found = find(packet, Where::Tc, maps);
+    let (action, counter) = match found.what {
+        What::Allowed => (Tc::Pass, Counter::LeaseHits),
+        What::Reply => (Tc::Pass, Counter::FlowHits),
+        What::Open => (Tc::Pass, Counter::Unmatched),
+        What::Denied if packet.transport == Transport::Tcp && packet.phase == Phase::Opens => {
+            (Tc::Drop, Counter::DenyLeaseHits)
         }
-        Finding::Denied | Finding::Unknown => Outcome::plain(Tc::Leave, Counter::Left),
+        What::Denied | What::Unknown => (Tc::Leave, Counter::Left),
+    };
+    Outcome {
+        action,
+        counter,
+        flow: found.flow,
     }
 }
 
@@ -128,18 +150,19 @@ pub fn gate_pass(parsed: &Parsed, maps: &impl Maps) -> Outcome<Gate> {
         Parsed::Ends(..) => return Outcome::plain(Gate::Queue, Counter::GateLeft),
         Parsed::Broken => return Outcome::plain(Gate::Queue, Counter::ParseErrors),
     };
-    let (counter, flow) = match find(packet, Where::Gate, maps) {
-        Finding::Allowed(flow) => (Counter::GateLeaseHits, flow),
-        Finding::Reply(flow) => (Counter::GateFlowHits, flow),
-        Finding::Open(flow) => (Counter::GateUnmatched, flow),
+    let found = find(packet, Where::Gate, maps);
+    let (action, counter) = match found.what {
+        What::Allowed => (Gate::Pass, Counter::GateLeaseHits),
+        What::Reply => (Gate::Pass, Counter::GateFlowHits),
+        What::Open => (Gate::Pass, Counter::GateUnmatched),
         // Counted as denied by the second program, which is asked next.
-        Finding::Denied => return Outcome::plain(Gate::Deny, Counter::GateLeft),
-        Finding::Unknown => return Outcome::plain(Gate::Queue, Counter::GateLeft),
+        What::Denied => (Gate::Deny, Counter::GateLeft),
+        What::Unknown => (Gate::Queue, Counter::GateLeft),
     };
     Outcome {
-        action: Gate::Pass,
+        action,
         counter,
-        flow,
+        flow: found.flow,
     }
 }
 
@@ -172,8 +195,66 @@ impl<A> Outcome<A> {
         Self {
             action,
             counter,
-            flow: FlowChange::Keep,
+            flow: FlowChange::KEEP,
         }
+    }
+}
+
+impl FlowChange {
+    /// Nothing is to be written.
+    pub const KEEP: Self = Self {
+        write: Write::Keep,
+        whose: Whose::Own,
+        state: FlowState::Open,
+        epochs: Epochs {
+            source: 0,
+            destination: 0,
+        },
+        now_ns: 0,
+    };
+
+    /// The entry it is about, for the packet it was decided for.
+    #[inline(always)]
+    pub const fn key(&self, packet: &Packet) -> FlowKey {
+        match self.whose {
+            Whose::Own => packet.flow_key(),
+            Whose::Replies => packet.reply_key(),
+        }
+    }
+
+    /// What [`Write::Put`] puts under that key.
+    #[inline(always)]
+    pub const fn flow(&self, key: &FlowKey) -> Flow {
+        Flow::new(key, self.state, self.epochs, self.now_ns)
+    }
+
+    #[inline(always)]
+    const fn end(whose: Whose) -> Self {
+        Self {
+            write: Write::End,
+            whose,
+            ..Self::KEEP
+        }
+    }
+
+    #[inline(always)]
+    const fn put(whose: Whose, state: FlowState, epochs: Epochs, now_ns: u64) -> Self {
+        Self {
+            write: Write::Put,
+            whose,
+            state,
+            epochs,
+            now_ns,
+        }
+    }
+}
+
+impl Finding {
+    const UNKNOWN: Self = Self::of(What::Unknown, FlowChange::KEEP);
+
+    #[inline(always)]
+    const fn of(what: What, flow: FlowChange) -> Self {
+        Self { what, flow }
     }
 }
 
@@ -182,44 +263,52 @@ impl<A> Outcome<A> {
 #[inline(always)]
 fn find(packet: &Packet, place: Where, maps: &impl Maps) -> Finding {
     match Openness::glance(&packet.source, &packet.destination, place, maps) {
-        Openness::Open => return Finding::Open(FlowChange::Keep),
-        Openness::OneWay => return Finding::Open(opened(packet, maps)),
+        Openness::Open => return Finding::of(What::Open, FlowChange::KEEP),
+        Openness::OneWay => return Finding::of(What::Open, opened(packet, maps)),
         Openness::Unsure => {}
     }
-    let found = match live_lease(packet, &packet.lease_key(), maps) {
-        Some((Verdict::Allow, epochs)) => Finding::Allowed(replies(packet, epochs.swapped(), maps)),
-        Some((Verdict::Deny, _)) => Finding::Denied,
-        None => reply(packet, maps).map_or(Finding::Unknown, Finding::Reply),
-    };
-    match found {
-        Finding::Unknown if open(&packet.source, &packet.destination, place, maps) => {
-            Finding::Open(opened(packet, maps))
+    match live_lease(packet, &packet.lease_key(), maps) {
+        Some((Verdict::Allow, epochs)) => {
+            return Finding::of(What::Allowed, replies(packet, epochs.swapped(), maps));
         }
-        found => found,
+        Some((Verdict::Deny, _)) => return Finding::of(What::Denied, FlowChange::KEEP),
+        None => {}
     }
+    let found = reply(packet, maps);
+    if matches!(found.what, What::Unknown) && open(&packet.source, &packet.destination, place, maps)
+    {
+        return Finding::of(What::Open, opened(packet, maps));
+    }
+    found
 }
 
 /// What an unmatched packet does to the entry of its replies, which may need one: an end may be isolated in the
 /// other direction.
 #[inline(always)]
 fn opened(packet: &Packet, maps: &impl Maps) -> FlowChange {
-    current(packet, maps).map_or(FlowChange::Keep, |epochs| {
+    current(packet, maps).map_or(FlowChange::KEEP, |epochs| {
         replies(packet, epochs.swapped(), maps)
     })
 }
 
-/// What a packet does to the live entry that covers it as a reply; none where there is none.
+/// The live entry that covers a packet as a reply, and what the packet does to it.
 #[inline(always)]
-fn reply(packet: &Packet, maps: &impl Maps) -> Option<FlowChange> {
+fn reply(packet: &Packet, maps: &impl Maps) -> Finding {
     if packet.phase == Phase::Opens {
-        return None;
+        return Finding::UNKNOWN;
     }
     let key = packet.flow_key();
-    let flow = maps.flow(&key)?;
-    let epochs = current(packet, maps)?;
+    let Some(flow) = maps.flow(&key) else {
+        return Finding::UNKNOWN;
+    };
+    let Some(epochs) = current(packet, maps) else {
+        return Finding::UNKNOWN;
+    };
     let now = maps.now_ns();
-    let state = flow.live(&key, epochs, now)?;
-    Some(follow(packet, key, &flow, state, now))
+    match flow.live(&key, epochs, now) {
+        Some(state) => Finding::of(What::Reply, follow(packet, &flow, state, now)),
+        None => Finding::UNKNOWN,
+    }
 }
 
 #[inline(always)]
@@ -239,35 +328,24 @@ fn current(packet: &Packet, maps: &impl Maps) -> Option<Epochs> {
     })
 }
 
-/// What a packet of a leased connection does to the entry of its replies.
+/// What a packet of an allowed connection does to the entry of its replies; `epochs` are that entry's.
 #[inline(always)]
 fn replies(packet: &Packet, epochs: Epochs, maps: &impl Maps) -> FlowChange {
-    if packet.phase == Phase::Continues {
-        return FlowChange::Keep;
-    }
-    let key = packet.reply_key();
+    let put = |state, now| FlowChange::put(Whose::Replies, state, epochs, now);
     match packet.phase {
-        Phase::Continues => FlowChange::Keep,
-        Phase::Ends => FlowChange::End(key),
-        Phase::Opens => {
-            let flow = Flow::new(&key, FlowState::Open, epochs, maps.now_ns());
-            FlowChange::Put(key, flow)
-        }
+        Phase::Continues => FlowChange::KEEP,
+        Phase::Ends => FlowChange::end(Whose::Replies),
+        Phase::Opens => put(FlowState::Open, maps.now_ns()),
         Phase::Datagram | Phase::Closes => {
             let now = maps.now_ns();
+            let key = packet.reply_key();
             let known = maps
                 .flow(&key)
                 .map_or(Known::Absent, |flow| Known::of(&flow, &key, epochs, now));
             match (packet.phase, known) {
-                (Phase::Datagram, Known::Absent | Known::Aged) => {
-                    let flow = Flow::new(&key, FlowState::Open, epochs, now);
-                    FlowChange::Put(key, flow)
-                }
-                (Phase::Closes, Known::Fresh | Known::Aged) => {
-                    let flow = Flow::new(&key, FlowState::Closing, epochs, now);
-                    FlowChange::Put(key, flow)
-                }
-                _ => FlowChange::Keep,
+                (Phase::Datagram, Known::Absent | Known::Aged) => put(FlowState::Open, now),
+                (Phase::Closes, Known::Fresh | Known::Aged) => put(FlowState::Closing, now),
+                _ => FlowChange::KEEP,
             }
         }
     }
@@ -275,14 +353,14 @@ fn replies(packet: &Packet, epochs: Epochs, maps: &impl Maps) -> FlowChange {
 
 /// What a reply does to its own, live entry.
 #[inline(always)]
-fn follow(packet: &Packet, key: FlowKey, flow: &Flow, state: FlowState, now: u64) -> FlowChange {
+fn follow(packet: &Packet, flow: &Flow, state: FlowState, now: u64) -> FlowChange {
     let state = match packet.phase {
-        Phase::Ends => return FlowChange::End(key),
+        Phase::Ends => return FlowChange::end(Whose::Own),
         Phase::Closes if state == FlowState::Open => FlowState::Closing,
         _ if flow.idle_ns(now) >= Flow::TOUCH_NS => state,
-        _ => return FlowChange::Keep,
+        _ => return FlowChange::KEEP,
     };
-    FlowChange::Put(key, Flow::new(&key, state, flow.epochs, now))
+    FlowChange::put(Whose::Own, state, flow.epochs, now)
 }
 
 /// An entry of replies, seen from the connection's own direction.

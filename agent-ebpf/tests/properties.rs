@@ -249,7 +249,7 @@ fn judge(
         let generation = ledger.generation(packet.source, packet.destination);
         ledger.openings.push((*packet, world.now, generation));
     }
-    world.change(flow);
+    world.change(packet, flow);
     Ok(())
 }
 

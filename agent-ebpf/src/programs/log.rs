@@ -1,49 +1,62 @@
-//! Debug lines, compiled in with the feature `log` only.
-
-use sluice_ebpf::{Gate, Outcome, Tc};
-
-use crate::skb::Skb;
-
-/// A classifier's decision.
-#[inline(always)]
-pub(crate) fn tc(_skb: &Skb, _outcome: &Outcome<Tc>) {
-    #[cfg(feature = "log")]
-    aya_log_ebpf::debug!(
-        _skb,
-        "tc: {}, counter {}",
-        name_of_tc(_outcome.action),
-        _outcome.counter as u64
-    );
-}
-
-/// A gate program's decision.
-#[inline(always)]
-pub(crate) fn gate(_skb: &Skb, _outcome: &Outcome<Gate>) {
-    #[cfg(feature = "log")]
-    aya_log_ebpf::debug!(
-        _skb,
-        "gate: {}, counter {}",
-        name_of_gate(_outcome.action),
-        _outcome.counter as u64
-    );
-}
+//! Debug lines of what the programs decide. Without the feature `log` nothing of this is compiled in.
 
 #[cfg(feature = "log")]
-#[inline(always)]
-const fn name_of_tc(action: Tc) -> &'static str {
-    match action {
-        Tc::Pass => "pass",
-        Tc::Leave => "leave",
-        Tc::Drop => "drop",
+pub(crate) use lines::{gate, tc};
+#[cfg(not(feature = "log"))]
+pub(crate) use silence::{gate, tc};
+
+#[cfg(feature = "log")]
+mod lines {
+    use aya_log_ebpf::debug;
+    use sluice_ebpf::{Counter, Gate, Tc};
+
+    use crate::skb::Skb;
+
+    /// A classifier's decision.
+    #[inline(always)]
+    pub(crate) fn tc(skb: &Skb, action: Tc, counter: Counter) {
+        let action = match action {
+            Tc::Pass => "pass",
+            Tc::Leave => "leave",
+            Tc::Drop => "drop",
+        };
+        debug!(skb, "tc: {}, {}", action, name(counter));
+    }
+
+    /// A gate program's decision.
+    #[inline(always)]
+    pub(crate) fn gate(skb: &Skb, action: Gate, counter: Counter) {
+        let action = match action {
+            Gate::Pass => "pass",
+            Gate::Deny => "deny",
+            Gate::Queue => "queue",
+        };
+        debug!(skb, "gate: {}, {}", action, name(counter));
+    }
+
+    #[inline(always)]
+    const fn name(counter: Counter) -> &'static str {
+        match counter {
+            Counter::LeaseHits | Counter::GateLeaseHits => "lease",
+            Counter::FlowHits | Counter::GateFlowHits => "flow",
+            Counter::Unmatched | Counter::GateUnmatched => "unmatched",
+            Counter::Left | Counter::GateLeft => "nothing known",
+            Counter::Unsure => "unsure",
+            Counter::DenyLeaseHits => "deny lease",
+            Counter::ParseErrors => "unreadable",
+        }
     }
 }
 
-#[cfg(feature = "log")]
-#[inline(always)]
-const fn name_of_gate(action: Gate) -> &'static str {
-    match action {
-        Gate::Pass => "pass",
-        Gate::Deny => "deny",
-        Gate::Queue => "queue",
-    }
+#[cfg(not(feature = "log"))]
+mod silence {
+    use sluice_ebpf::{Counter, Gate, Tc};
+
+    use crate::skb::Skb;
+
+    #[inline(always)]
+    pub(crate) const fn tc(_: &Skb, _: Tc, _: Counter) {}
+
+    #[inline(always)]
+    pub(crate) const fn gate(_: &Skb, _: Gate, _: Counter) {}
 }

@@ -2,10 +2,18 @@
 //! themselves.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     clippy::inline_always,
     reason = "the verifier follows one program better than many, and calls cost"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes of headers, and words in 64-bit registers"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "programs take their context by value"
 )]
 
 mod log;
@@ -80,10 +88,11 @@ fn decide(skb: &Skb, bytes: &impl Bytes) -> Tc {
     let Some(family) = Family::of_ethertype(skb.ethertype()) else {
         return Tc::Leave;
     };
-    let outcome = tc(&parse(bytes, family), &Kernel);
+    let parsed = parse(bytes, family);
+    let outcome = tc(&parsed, &Kernel);
     maps::count(outcome.counter);
-    maps::change(outcome.flow);
-    log::tc(skb, &outcome);
+    maps::change(&parsed, outcome.flow);
+    log::tc(skb, outcome.action, outcome.counter);
     outcome.action
 }
 
@@ -94,10 +103,11 @@ fn gate_pass(context: SkBuffContext) -> i64 {
     let Some(family) = Family::of_ethertype(skb.ethertype()) else {
         return 0;
     };
-    let outcome = decide_pass(&parse(&skb.at_start(), family), &Kernel);
+    let parsed = parse(&skb.at_start(), family);
+    let outcome = decide_pass(&parsed, &Kernel);
     maps::count(outcome.counter);
-    maps::change(outcome.flow);
-    log::gate(&skb, &outcome);
+    maps::change(&parsed, outcome.flow);
+    log::gate(&skb, outcome.action, outcome.counter);
     i64::from(outcome.action == Gate::Pass)
 }
 

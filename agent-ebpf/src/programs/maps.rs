@@ -8,7 +8,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use sluice_ebpf::{
     Addr, Counter, Counters, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey,
-    MAX_FLOWS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE, PodEntry, Slot,
+    MAX_FLOWS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE, Parsed, PodEntry, Slot, Write,
 };
 
 #[map(name = "pods")]
@@ -108,15 +108,20 @@ pub(crate) fn count(counter: Counter) {
     }
 }
 
-/// Does what a decision says. A full map or a lost race costs a queued packet.
+/// Does what was decided for a packet. A full map or a lost race costs a queued packet.
 #[inline(always)]
-pub(crate) fn change(change: FlowChange) {
-    let done = match change {
-        FlowChange::Keep => return,
-        FlowChange::Put(key, flow) => FLOWS.insert(key, flow, 0),
-        FlowChange::End(key) => FLOWS.remove(key),
+pub(crate) fn change(parsed: &Parsed, change: FlowChange) {
+    let Parsed::Whole(packet) = parsed else {
+        return;
     };
-    drop(done);
+    if change.write == Write::Keep {
+        return;
+    }
+    let key = change.key(packet);
+    let _: Result<(), i32> = match change.write {
+        Write::Put => FLOWS.insert(key, change.flow(&key), 0),
+        Write::Keep | Write::End => FLOWS.remove(key),
+    };
 }
 
 /// # Safety

@@ -1,8 +1,10 @@
 //! The packet in the kernel's hands: three ways to read it, by what is known of where its network header is.
 
 use core::arch::asm;
+use core::ffi::c_void;
 use core::mem::{MaybeUninit, offset_of};
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off};
 use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
 use sluice_ebpf::Bytes;
@@ -78,6 +80,12 @@ impl Skb {
     #[inline(always)]
     pub(crate) const fn at_start(&self) -> AtStart<'_> {
         AtStart(self)
+    }
+}
+
+impl EbpfContext for Skb {
+    fn as_ptr(&self) -> *mut c_void {
+        self.raw.cast()
     }
 }
 

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sluice_ebpf::{
-    Addr, Bytes, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey, Maps, PodEntry,
-    Slot, Verdict,
+    Addr, Bytes, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey, Maps, Packet,
+    PodEntry, Slot, Verdict, Write,
 };
 
 /// A packet in memory.
@@ -107,15 +107,12 @@ impl World {
         }
     }
 
-    pub(crate) fn change(&mut self, change: FlowChange) {
-        match change {
-            FlowChange::Keep => {}
-            FlowChange::Put(key, flow) => {
-                self.flows.insert(key, flow);
-            }
-            FlowChange::End(key) => {
-                self.flows.remove(&key);
-            }
+    pub(crate) fn change(&mut self, packet: &Packet, change: FlowChange) {
+        let key = change.key(packet);
+        match change.write {
+            Write::Keep => {}
+            Write::Put => drop(self.flows.insert(key, change.flow(&key))),
+            Write::End => drop(self.flows.remove(&key)),
         }
     }
 

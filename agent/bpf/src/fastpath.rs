@@ -214,14 +214,6 @@ impl Fastpath {
     pub fn usage(&self) -> Result<Usage, MapError> {
         self.maps.usage()
     }
-
-    /// The programs' log, for a feature that is off by default.
-    #[cfg(feature = "log")]
-    pub fn logger(
-        &mut self,
-    ) -> Result<aya_log::EbpfLogger<aya::maps::RingBuf<aya::maps::MapData>>, LoadError> {
-        Ok(aya_log::EbpfLogger::init(&mut self.programs)?)
-    }
 }
 
 impl From<PodEntry> for PodIsolation {

@@ -7,6 +7,8 @@ mod bpffs;
 mod clock;
 mod fastpath;
 mod leases;
+#[cfg(feature = "log")]
+mod log;
 mod maps;
 mod object;
 mod pinned;
@@ -18,6 +20,8 @@ pub use attach::{Attach, AttachError};
 pub use clock::now_ns;
 pub use fastpath::{Config, Fastpath, LoadError, PodIsolation, Sizes};
 pub use leases::Leases;
+#[cfg(feature = "log")]
+pub use log::ProgramLog;
 pub use maps::{Fill, Usage};
 pub use pinned::{PinnedState, peek, remove_pins};
 pub use table::MapError;

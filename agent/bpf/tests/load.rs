@@ -314,6 +314,33 @@ fn addresses_of_one_slot_do_not_isolate_each_other() {
 }
 
 #[test]
+#[cfg(feature = "log")]
+fn the_programs_write_debug_lines() {
+    use std::os::fd::AsFd as _;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    let Some(ground) = Ground::new("the_programs_write_debug_lines") else {
+        return;
+    };
+    let mut fastpath = open(&ground.config());
+    let mut log = fastpath.log().unwrap();
+    let readable = |log: &sluice_bpf::ProgramLog| {
+        let now = rustix::time::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut [PollFd::new(&log.as_fd(), PollFlags::IN)], Some(&now)).unwrap() > 0
+    };
+    assert!(!readable(&log));
+    let packet = Frame::new("10.0.0.1", "10.0.0.2", TCP, (1, 2), SYN).bytes();
+    Programs::open(&ground.pins()).gate_pass(&packet, 1);
+    assert!(readable(&log));
+    log.flush();
+    assert!(!readable(&log));
+}
+
+#[test]
 fn the_clock_is_the_programs_clock() {
     let before = sluice_bpf::now_ns();
     let after = sluice_bpf::now_ns();

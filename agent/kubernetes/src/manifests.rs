@@ -27,12 +27,12 @@ pub struct Loaded {
 
 /// The paths themselves could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", path.display())]
+#[error("{}: {cause}", path.display())]
 pub struct LoadError {
     /// The path given, or what was found below it.
     pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
+    /// Why. Part of the message, and so not told again as its source.
+    pub cause: io::Error,
 }
 
 /// Reads files, directories (recursively, `.yaml`, `.yml` and `.json`, in name order, nothing hidden) and `-`.
@@ -123,7 +123,7 @@ impl Manifests {
                     }),
                     // It was there a moment ago: it is gone now.
                     Err(error) if error.kind() == io::ErrorKind::NotFound && file != *path => {}
-                    Err(source) => return Err(LoadError { path: file, source }),
+                    Err(cause) => return Err(LoadError { path: file, cause }),
                 }
             }
         }
@@ -241,9 +241,9 @@ fn standard_input() -> Result<Vec<u8>, LoadError> {
     let mut content = Vec::new();
     match io::stdin().read_to_end(&mut content) {
         Ok(_) => Ok(content),
-        Err(source) => Err(LoadError {
+        Err(cause) => Err(LoadError {
             path: "-".into(),
-            source,
+            cause,
         }),
     }
 }
@@ -251,9 +251,9 @@ fn standard_input() -> Result<Vec<u8>, LoadError> {
 /// The files that a path stands for.
 fn find(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let is_directory = fs::metadata(path)
-        .map_err(|source| LoadError {
+        .map_err(|cause| LoadError {
             path: path.to_owned(),
-            source,
+            cause,
         })?
         .is_dir();
     if !is_directory {
@@ -271,9 +271,9 @@ fn walk(
     above: &mut Vec<PathBuf>,
     files: &mut Vec<PathBuf>,
 ) -> Result<(), LoadError> {
-    let failed = |source| LoadError {
+    let failed = |cause| LoadError {
         path: directory.to_owned(),
-        source,
+        cause,
     };
     let canonical = directory.canonicalize().map_err(failed)?;
     if above.contains(&canonical) {

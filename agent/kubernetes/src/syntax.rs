@@ -232,6 +232,10 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_network_is_none() {
         for text in [
             "",
             "/",

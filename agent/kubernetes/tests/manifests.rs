@@ -1,9 +1,6 @@
-//! What files become: defaults, expansion, nodes, addresses, Services, and reading again.
+//! What manifests become: defaults, expansion, nodes, addresses and Services.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use sluice_kubernetes::{Loaded, Manifests, TargetPort, World, load, load_text};
+use sluice_kubernetes::{TargetPort, World, load_text};
 use sluice_policy::{Event, Namespaces, Peer, Peers, Pod, Port, Ports, Protocol};
 
 #[track_caller]
@@ -234,13 +231,12 @@ spec:
     assert_eq!(pod.created, 1_704_164_645);
 }
 
-#[test]
-fn services_have_addresses_and_endpoints() {
-    let pods = pod("a").replace("x}", "x, labels: {app: a}}")
-        + "spec: {containers: [{ports: [{name: web, containerPort: 8080}]}]}\n"
-        + &pod("b");
-    let world = world(&(pods
-        + "
+/// Five Services: with a named port, with an address of its own, headless, of one family, and of another namespace.
+const SERVICES: &str = "
+---
+{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x, labels: {app: a}}, spec: {containers: [{ports: [{name: web, containerPort: 8080}]}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: b, namespace: x}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: s, namespace: x}, spec: {selector: {app: a}, ports: [{name: http, port: 80, targetPort: web}, {port: 53, protocol: UDP}]}}
 ---
@@ -251,7 +247,11 @@ fn services_have_addresses_and_endpoints() {
 {apiVersion: v1, kind: Service, metadata: {name: four, namespace: x}, spec: {ipFamilies: [IPv4]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: last, namespace: y}, spec: {selector: {app: a}}}
-"));
+";
+
+#[test]
+fn services_have_addresses() {
+    let world = world(SERVICES);
     let addresses: Vec<_> = world
         .services
         .iter()
@@ -277,6 +277,11 @@ fn services_have_addresses_and_endpoints() {
             ("last", "10.96.0.4 fd00:10:96::2".to_owned()),
         ]
     );
+}
+
+#[test]
+fn services_have_endpoints() {
+    let world = world(SERVICES);
     let [service, given, headless, four, last] = world.services.as_slice() else {
         panic!("five services")
     };
@@ -390,140 +395,6 @@ fn policy_types_default_to_ingress_and_to_egress_where_there_are_egress_rules() 
             "{rest}"
         );
     }
-}
-
-/// A directory of manifests that is written, read, and written again.
-struct Directory(tempfile::TempDir);
-
-impl Directory {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a temporary directory"))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-        fs::write(path, text).expect("a written file");
-    }
-
-    fn remove(&self, name: &str) {
-        fs::remove_file(self.path().join(name)).expect("a file to remove");
-    }
-
-    fn manifests(&self) -> Manifests {
-        Manifests::new(&[self.path().to_owned()])
-    }
-}
-
-/// Problems without the directory they are in.
-fn problems(loaded: &Loaded, directory: &Directory) -> Vec<String> {
-    let prefix = format!("{}/", directory.path().display());
-    loaded
-        .problems
-        .iter()
-        .map(|problem| problem.to_string().replace(&prefix, ""))
-        .collect()
-}
-
-#[test]
-fn directories_are_read_recursively_in_name_order_without_hidden_and_other_files() {
-    let directory = Directory::new();
-    directory.write("b.yml", &pod("b"));
-    directory.write("a/z.yaml", &pod("z"));
-    directory.write(
-        "a.json",
-        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "x"}}"#,
-    );
-    directory.write(".hidden/b.yaml", &pod("b"));
-    directory.write("notes.txt", "not: [yaml");
-    std::os::unix::fs::symlink(directory.path(), directory.path().join("loop")).unwrap();
-    let loaded = load(&[directory.path().to_owned()]).unwrap();
-    assert_eq!(problems(&loaded, &directory), [""; 0]);
-    assert_eq!(pod_names(&loaded.world), ["x/z", "x/a", "x/b"]);
-}
-
-#[test]
-fn mounted_config_maps_are_read_once() {
-    let directory = Directory::new();
-    directory.write("..2024/a.yaml", &pod("a"));
-    std::os::unix::fs::symlink("..2024", directory.path().join("..data")).unwrap();
-    std::os::unix::fs::symlink("..data/a.yaml", directory.path().join("a.yaml")).unwrap();
-    let loaded = load(&[directory.path().to_owned()]).unwrap();
-    assert_eq!(problems(&loaded, &directory), [""; 0]);
-    assert_eq!(pod_names(&loaded.world), ["x/a"]);
-}
-
-#[test]
-fn a_path_that_is_not_there_is_an_error_that_names_it() {
-    let error = load(&[PathBuf::from("/nonexistent/sluice")]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "/nonexistent/sluice: No such file or directory (os error 2)"
-    );
-}
-
-#[test]
-fn a_file_that_breaks_keeps_its_objects_and_touches_no_other() {
-    let directory = Directory::new();
-    directory.write("a.yaml", &(pod("a") + &pod("b")));
-    directory.write("c.yaml", &pod("c"));
-    let mut manifests = directory.manifests();
-    let first = manifests.reload().unwrap();
-    assert_eq!(pod_names(&first.world), ["x/a", "x/b", "x/c"]);
-
-    directory.write("a.yaml", "kind: [");
-    directory.write("c.yaml", &(pod("c") + &pod("d")));
-    for _twice in 0..2 {
-        let broken = manifests.reload().unwrap();
-        assert_eq!(pod_names(&broken.world), ["x/a", "x/b", "x/c", "x/d"]);
-        let found = problems(&broken, &directory);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(
-            found[0].starts_with("a.yaml:1:7: not valid YAML: "),
-            "{found:?}"
-        );
-        assert!(
-            found[0].ends_with("; the file's former objects are kept"),
-            "{found:?}"
-        );
-    }
-
-    directory.write("a.yaml", &pod("a"));
-    let repaired = manifests.reload().unwrap();
-    assert_eq!(
-        (pod_names(&repaired.world), problems(&repaired, &directory)),
-        (vec!["x/a".into(), "x/c".into(), "x/d".into()], vec![])
-    );
-}
-
-#[test]
-fn a_file_that_goes_takes_its_objects_along() {
-    let directory = Directory::new();
-    directory.write("a.yaml", &pod("a"));
-    directory.write("b.yaml", &pod("b"));
-    let mut manifests = directory.manifests();
-    let earlier = manifests.reload().unwrap().world;
-    directory.remove("a.yaml");
-    let now = manifests.reload().unwrap().world;
-    assert_eq!(pod_names(&now), ["x/b"]);
-    let events = now.events_since(&earlier);
-    assert!(
-        events
-            .iter()
-            .any(|event| matches!(event, Event::PodGone(name) if name.to_string() == "x/a")),
-        "{events:?}"
-    );
-}
-
-#[test]
-fn a_file_that_never_was_yaml_still_gives_its_readable_documents() {
-    let loaded = load_text("f.yaml", &format!("{}---\na: [1\n{}", pod("a"), pod("b")));
-    assert_eq!(pod_names(&loaded.world), ["x/a", "x/b"]);
-    assert_eq!(loaded.problems.len(), 1, "{:?}", loaded.problems);
 }
 
 #[test]

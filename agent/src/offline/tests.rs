@@ -220,15 +220,13 @@ fn ports_default_to_those_declared_and_named() {
     );
 }
 
-/// What the command exits with, run in this process.
-#[track_caller]
-fn run(manifests: &Path, command: &[&str]) -> Result<ExitCode, String> {
-    let manifests = manifests.to_str().expect("text");
+/// What a command line comes to on some manifests, run in this process.
+fn run(manifests: &Path, command: &str) -> Result<ExitCode, String> {
+    let manifests = ["--manifests", manifests.to_str().expect("text")];
     let line = ["sluice"]
-        .iter()
-        .chain(command)
-        .copied()
-        .chain(["--manifests", manifests]);
+        .into_iter()
+        .chain(command.split_whitespace())
+        .chain(manifests);
     let outcome = match Cli::try_parse_from(line)
         .map_err(|error| error.to_string())?
         .command
@@ -240,74 +238,82 @@ fn run(manifests: &Path, command: &[&str]) -> Result<ExitCode, String> {
     outcome.map_err(|failure| failure.to_string())
 }
 
+fn small() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), SMALL).expect("a written file");
+    file
+}
+
 #[test]
 fn exit_codes_tell_what_came_out() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("small.yaml");
-    std::fs::write(&path, SMALL).unwrap();
-    let explain = ["explain", "--from", "x/a", "--to", "y/b", "--port", "80"];
-    let with = |more: &[&'static str]| run(&path, &[&explain[..], more].concat());
-    assert_eq!(with(&[]), Ok(ExitCode::SUCCESS));
-    assert_eq!(with(&["--expect", "deny"]), Ok(ExitCode::SUCCESS));
-    assert_eq!(with(&["--expect", "allow"]), Ok(ExitCode::from(1)));
-    assert_eq!(
-        with(&["--expect", "allow", "-o", "json"]),
-        Ok(ExitCode::from(1))
-    );
-    assert_eq!(
-        run(
-            &path,
-            &["matrix", "--from", "x/a", "--port", "80/TCP", "-o", "json"]
+    let manifests = small();
+    for (command, code) in [
+        ("explain --from x/a --to y/b --port 80", 0),
+        ("explain --from x/a --to y/b --port 80 --expect deny", 0),
+        ("explain --from x/a --to y/b --port 80 --expect allow", 1),
+        (
+            "explain --from x/a --to y/b --port 80 --expect allow -o json",
+            1,
         ),
-        Ok(ExitCode::SUCCESS)
-    );
-    assert_eq!(
-        run(&path, &["matrix", "--from", "x/q"]),
-        Err("no pod x/q in the manifests".to_owned())
-    );
-    let error = run(
-        &path,
-        &["explain", "--from", "x/q", "--to", "y/b", "--port", "80"],
-    );
-    assert_eq!(error, Err("no pod x/q is known".to_owned()));
-    let error = run(
-        &path,
-        &["explain", "--from", "y/done", "--to", "y/b", "--port", "80"],
-    );
-    assert_eq!(error, Err("pod y/done has no address".to_owned()));
-    let error = run(
-        &path,
-        &[
-            "explain",
-            "--from",
-            "192.0.2.1",
-            "--to",
-            "fd00:10:244::1",
-            "--port",
-            "80",
-        ],
-    );
-    assert_eq!(
-        error,
-        Err("192.0.2.1 and x/a have no addresses of one family".to_owned())
-    );
-    for bad in [
-        &["explain", "--from", "a", "--to", "y/b", "--port", "80"][..],
-        &["matrix", "--port", "0"],
-        &["matrix", "--to", "a"],
+        (
+            "explain --from y/b --to x/a --port 80 --protocol udp --expect allow",
+            0,
+        ),
+        ("matrix --from x/a --port 80/TCP -o json", 0),
     ] {
-        assert!(run(&path, bad).is_err(), "{bad:?}");
+        assert_eq!(
+            run(manifests.path(), command),
+            Ok(ExitCode::from(code)),
+            "{command}"
+        );
     }
-    let broken = directory.path().join("broken.yaml");
-    std::fs::write(&broken, "kind: [\n---\n{apiVersion: v1, kind: Pod}\n").unwrap();
-    assert_eq!(
-        run(&broken, &["matrix"]),
-        Err("2 problems in the manifests".to_owned())
-    );
-    let error = run(Path::new("/nonexistent"), &["matrix"]);
+}
+
+#[test]
+fn questions_that_cannot_be_answered_say_why() {
+    let manifests = small();
+    for (command, message) in [
+        ("matrix --from x/q", "no pod x/q in the manifests"),
+        (
+            "explain --from x/q --to y/b --port 80",
+            "no pod x/q is known",
+        ),
+        (
+            "explain --from y/done --to y/b --port 80",
+            "pod y/done has no address",
+        ),
+        (
+            "explain --from 192.0.2.1 --to fd00:10:244::1 --port 80",
+            "192.0.2.1 and x/a have no addresses of one family",
+        ),
+    ] {
+        assert_eq!(
+            run(manifests.path(), command),
+            Err(message.to_owned()),
+            "{command}"
+        );
+    }
+    for command in [
+        "explain --from a --to y/b --port 80",
+        "explain --from x/a --to y/b --port 0",
+        "matrix --to a",
+    ] {
+        assert!(run(manifests.path(), command).is_err(), "{command}");
+    }
+}
+
+#[test]
+fn manifests_that_cannot_be_read_say_why() {
+    let error = run(Path::new("/nonexistent"), "matrix");
     assert_eq!(
         error,
         Err("/nonexistent: No such file or directory (os error 2)".to_owned())
+    );
+    let broken = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(broken.path(), "kind: [\n---\n{apiVersion: v1, kind: Pod}\n").unwrap();
+    assert_eq!(
+        run(broken.path(), "matrix"),
+        Err("2 problems in the manifests".to_owned())
     );
 }
 

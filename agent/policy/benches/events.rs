@@ -21,6 +21,9 @@ fn other_policy(number: usize, turn: usize) -> Event {
     Event::NetworkPolicy(policy)
 }
 
+/// The event of a turn in a cluster of so many pods.
+type PodEvent = fn(usize, usize) -> Event;
+
 /// A pod of the node that moves to another app with every event, so that its rules and its peers' view change.
 fn relabelled(pods: usize, turn: usize) -> Event {
     let mut pod: Pod = world::pod(0, pods / world::PODS);
@@ -31,7 +34,7 @@ fn relabelled(pods: usize, turn: usize) -> Event {
 /// A pod of another node that goes and comes.
 fn coming_and_going(pods: usize, turn: usize) -> Event {
     let pod = world::pod(7, pods / world::PODS);
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         Event::Pod(pod)
     } else {
         Event::PodGone(pod.name)
@@ -71,8 +74,10 @@ fn policy_events(c: &mut Criterion) {
 fn pod_events(c: &mut Criterion) {
     for (scope, name) in [(world::one_node(), "node"), (Scope::Cluster, "cluster")] {
         for pods in [10_000, 100_000] {
-            let kinds: [(_, fn(usize, usize) -> Event); 2] =
-                [("relabel", relabelled), ("churn", coming_and_going)];
+            let kinds = [
+                ("relabel", relabelled as PodEvent),
+                ("churn", coming_and_going),
+            ];
             for (kind, event) in kinds {
                 let index = world::index(scope.clone(), pods, pods / 10);
                 let name = format!(

@@ -95,7 +95,6 @@ impl<V: Clone + Default + PartialEq> AddressMap<V> {
 
 /// The branch and leaf of a hash, from bits that the leaf's own table does not look at.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "ten bits are wanted")]
 const fn place(hash: u64) -> (usize, usize) {
     let bits = (hash >> 40) as usize;
     (bits / FAN % FAN, bits % FAN)
@@ -120,6 +119,12 @@ impl<T: Clone + Default> CowVec<T> {
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         let index = index as usize;
         Some(&self.chunks.get(index / CHUNK)?[index % CHUNK])
+    }
+
+    /// What the numbers up to the greatest ever set have.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
     /// Gives a number something else.

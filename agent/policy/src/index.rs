@@ -95,3 +95,96 @@ impl Index {
         Arc::clone(&self.published)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Labels, Namespaces, Operator, Peer, Peers, Ports, Requirement, Rule, Selector};
+
+    fn labelled(value: usize) -> Selector {
+        let operator = Operator::In(vec![value.to_string().into()]);
+        Selector {
+            requirements: vec![Requirement {
+                key: "n".into(),
+                operator,
+            }],
+        }
+    }
+
+    fn pod(number: usize) -> Pod {
+        Pod {
+            name: PodName {
+                namespace: format!("ns{}", number % 7).into(),
+                name: number.to_string().into(),
+            },
+            node: None,
+            labels: Labels::from([("n".into(), number.to_string().into())]),
+            addresses: vec![IpAddr::from([
+                10,
+                0,
+                u8::try_from(number / 256).unwrap(),
+                u8::try_from(number % 256).unwrap(),
+            ])],
+            ports: Vec::new(),
+            host_network: false,
+            created: 0,
+        }
+    }
+
+    fn policy(number: usize) -> NetworkPolicy {
+        let peers = Peers::Of(vec![
+            Peer::Pods {
+                namespaces: Namespaces::Matching(labelled(number)),
+                pods: labelled(number + 1),
+            },
+            Peer::Pods {
+                namespaces: Namespaces::Own,
+                pods: labelled(number + 2),
+            },
+        ]);
+        NetworkPolicy {
+            namespace: format!("ns{}", number % 7).into(),
+            name: number.to_string().into(),
+            pods: labelled(number),
+            ingress: Some(vec![Rule {
+                peers,
+                ports: Ports::Any,
+            }]),
+            egress: None,
+        }
+    }
+
+    #[test]
+    fn what_nobody_uses_is_freed() {
+        let mut index = Index::new(Scope::Cluster);
+        for number in 0..2000 {
+            let _changes = index.apply([
+                Event::Pod(pod(number)),
+                Event::NetworkPolicy(policy(number)),
+            ]);
+            assert!(index.objects.identities.len() <= 11 && index.objects.selections.len() <= 33);
+            if let Some(old) = number.checked_sub(10) {
+                let (pod, policy) = (pod(old), policy(old));
+                let _changes = index.apply([Event::PodGone(pod.name)]);
+                let _changes =
+                    index.apply([Event::NetworkPolicyGone(policy.namespace, policy.name)]);
+            }
+        }
+        for number in 1990..2000 {
+            let (pod, policy) = (pod(number), policy(number));
+            let _changes = index.apply([
+                Event::NetworkPolicyGone(policy.namespace, policy.name),
+                Event::PodGone(pod.name),
+            ]);
+        }
+        assert_eq!(
+            (
+                index.objects.identities.len(),
+                index.objects.selections.len()
+            ),
+            (0, 0)
+        );
+        assert!(index.objects.is_empty());
+        assert!(*index.snapshot() == *Index::new(Scope::Cluster).snapshot());
+    }
+}

@@ -90,6 +90,23 @@ impl Objects {
         }
     }
 
+    /// Whether nothing is left of what it knew.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let views = self
+            .views
+            .iter()
+            .all(|view| view.selections.is_empty() && view.tables.is_none());
+        let objects = self.pods.is_empty() && self.nodes.is_empty() && self.policies.len() == 0;
+        let found =
+            self.policy_numbers.is_empty() && self.namers.is_empty() && self.rivals.is_empty();
+        views
+            && objects
+            && found
+            && self.namespaces.is_empty()
+            && self.addresses.iter().next().is_none()
+    }
+
     /// What readers see of it, but for the counts of the scope.
     pub(crate) fn snapshot(&self, scope: Counts) -> Snapshot {
         let counts = Counts {
@@ -109,13 +126,13 @@ impl Objects {
         match event {
             Event::Pod(pod) => self.set_pod(pod, touched),
             Event::PodGone(name) => self.remove_pod(&name, touched),
-            Event::Namespace(namespace) => self.set_namespace(namespace, touched),
+            Event::Namespace(namespace) => self.set_namespace(&namespace, touched),
             Event::NamespaceGone(name) => self.remove_namespace(&name, touched),
             Event::Node(node) => self.set_node(node, touched),
             Event::NodeGone(name) => self.remove_node(&name, touched),
             Event::NetworkPolicy(policy) => self.set_policy(policy, touched),
             Event::NetworkPolicyGone(namespace, name) => {
-                self.remove_policy(&(namespace, name), touched)
+                self.remove_policy(&(namespace, name), touched);
             }
         }
     }
@@ -241,7 +258,7 @@ impl Objects {
         }
     }
 
-    fn set_namespace(&mut self, namespace: Namespace, touched: &mut Touched) {
+    fn set_namespace(&mut self, namespace: &Namespace, touched: &mut Touched) {
         let name = self.strings.string(&namespace.name);
         let labels = self.strings.labels(&namespace.labels);
         let state = self

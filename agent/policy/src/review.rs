@@ -32,13 +32,12 @@ pub(crate) fn review(
         listed: HashSet::default(),
         affected: HashMap::default(),
     };
-    touched
-        .addresses
-        .iter()
-        .for_each(|address| review.address(*address));
-    recompiled
-        .iter()
-        .for_each(|identity| review.recompiled(*identity));
+    for address in &touched.addresses {
+        review.address(*address);
+    }
+    for identity in recompiled {
+        review.recompiled(*identity);
+    }
     let counts = review.counts();
     let isolation = review.isolation.into_iter().collect();
     (

@@ -31,9 +31,11 @@ struct Rules<'s> {
     reasons: &'s [Reason],
     any: GroupPorts<'s>,
     peers: BTreeMap<&'s SelectionKey, GroupPorts<'s>>,
-    blocks: Vec<(Prefix, &'s [(u128, u128)], GroupPorts<'s>)>,
+    blocks: Vec<BlockPorts<'s>>,
 }
 
+/// A network, its exceptions and its ports.
+type BlockPorts<'s> = (Prefix, &'s [(u128, u128)], GroupPorts<'s>);
 type GroupPorts<'s> = (Order, &'s [Segment], &'s [Named]);
 
 impl PartialEq for Snapshot {

@@ -161,6 +161,7 @@ impl Selections {
     }
 
     /// How many are in use.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

@@ -13,7 +13,7 @@ use crate::identity::IdentityId;
 use crate::objects::{Objects, Touched};
 use crate::selection::{PolicySlot, SelectionId};
 use crate::snapshot::IdentityView;
-use crate::table::Tables;
+use crate::table::{Table, Tables};
 
 /// With more new selections than this, it is cheaper to ask every identity where it belongs than every selection
 /// who does.
@@ -43,15 +43,17 @@ impl Objects {
         }
         if fresh.len() > FEW {
             let all: Vec<IdentityId> = self.identities.iter().map(|(id, _)| id).collect();
-            all.into_iter().for_each(|id| {
+            for id in all {
                 self.rematch(id);
-            });
+            }
         } else {
-            fresh.iter().for_each(|selection| self.fill(*selection));
+            for selection in fresh {
+                self.fill(*selection);
+            }
             let new: Vec<IdentityId> = touched.new_identities.iter().copied().collect();
-            new.into_iter().for_each(|id| {
+            for id in new {
                 self.rematch(id);
-            });
+            }
         }
     }
 
@@ -170,7 +172,8 @@ impl Objects {
                     .or_insert_with_key(|slots| self.tables(slots))
                     .clone(),
             };
-            self.set_tables(*id, tables)
+            // The pods of the scope that such an identity has came with this batch, and are looked at one by one.
+            self.set_tables(*id, tables) && !touched.subject_identities.contains(id)
         });
         identities
     }
@@ -202,7 +205,9 @@ impl Objects {
             .iter()
             .filter_map(|slot| self.policies.get(*slot))
             .collect();
-        (!policies.is_empty()).then(|| Arc::new(compile::tables(&policies, &self.selections)))
+        let tables = compile::tables(&policies, &self.selections);
+        tables.iter().next()?;
+        Some(Arc::new(tables))
     }
 
     /// Gives an identity its tables; whether they are others than before.
@@ -232,12 +237,8 @@ impl Objects {
             };
             selection.users.insert(id);
         }
-        let names_ports = |tables: &Arc<Tables>| {
-            tables
-                .egress
-                .as_ref()
-                .is_some_and(|table| table.has_names())
-        };
+        let names_ports =
+            |tables: &Arc<Tables>| tables.egress.as_ref().is_some_and(Table::has_names);
         if tables.as_ref().is_some_and(names_ports) {
             self.namers.insert(id);
         } else {

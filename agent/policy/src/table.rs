@@ -169,7 +169,7 @@ impl Table {
         self.each_selected(peer, |group| first = first.min(self.order(group, service)));
         if !self.blocks.is_empty() {
             self.each_block(peer.address, |group| {
-                first = first.min(self.order(group, service))
+                first = first.min(self.order(group, service));
             });
         }
         self.reasons.get(first as usize)
@@ -264,19 +264,15 @@ impl Table {
     }
 
     fn named_order(&self, group: &Group, service: Service<'_>) -> Order {
-        let named = &self.named[range(group.named)];
-        let number = service.protocol.number();
-        let is_this =
-            |port: &&ContainerPort| port.port == service.port && port.protocol == service.protocol;
+        let entries = &self.named[range(group.named)];
         let declared = service.pod.map_or(&[][..], |view| &view.pod.ports);
-        let names = declared
-            .iter()
-            .filter(is_this)
-            .filter_map(|port| port.name.as_deref());
-        let orders = names.filter_map(|name| {
+        let is_it =
+            |port: &&ContainerPort| port.port == service.port && port.protocol == service.protocol;
+        let orders = declared.iter().filter(is_it).filter_map(|port| {
+            let wanted = (port.name.as_deref()?, service.protocol.number());
             let found =
-                named.binary_search_by(|entry| (&*entry.name, entry.protocol).cmp(&(name, number)));
-            Some(named[found.ok()?].order)
+                entries.binary_search_by(|entry| (&*entry.name, entry.protocol).cmp(&wanted));
+            Some(entries[found.ok()?].order)
         });
         orders.min().unwrap_or(NEVER)
     }

@@ -213,9 +213,11 @@ fn a_scope() -> impl Strategy<Value = Scope> {
 /// Every pair of ends with every service worth asking about.
 fn tuples() -> impl Iterator<Item = Tuple> {
     let services = [
+        (Protocol::Tcp, 1),
         (Protocol::Tcp, 80),
         (Protocol::Tcp, 81),
         (Protocol::Tcp, 90),
+        (Protocol::Udp, 1),
         (Protocol::Udp, 53),
         (Protocol::Other(1), 0),
     ];
@@ -379,6 +381,12 @@ fn check_precision(
         // A pod on another node is another pod.
         let node = |world: &World| world.pods.get(name).map(|pod| pod.node.clone());
         let differs = differs || node(worlds.0) != node(worlds.1);
+        // Whether a source is the pod's own node, which it cannot refuse, is not looked into.
+        let is_node = |world: &World| {
+            let mut addresses = world.nodes.values().flat_map(|node| &node.addresses);
+            addresses.any(|address| changes.addresses.contains(address))
+        };
+        let differs = differs || is_node(worlds.0) || is_node(worlds.1);
         // Of ports and addresses outside the universe, only an edited policy can speak.
         prop_assert!(
             differs || rules(worlds.0) != rules(worlds.1),

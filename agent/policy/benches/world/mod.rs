@@ -1,6 +1,6 @@
 //! The cluster that the benches measure: namespaces of a hundred pods, ten apps in each, and policies as people
 //! write them, spread evenly.
-#![allow(dead_code, reason = "each bench uses a part")]
+#![expect(dead_code, reason = "each bench uses a part")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use sluice_policy::{
 };
 
 /// Pods of a namespace, of a node, and the apps they are spread over.
-pub const PODS: usize = 100;
+pub(crate) const PODS: usize = 100;
 /// Apps of a namespace.
-pub const APPS: usize = 10;
+pub(crate) const APPS: usize = 10;
 
 /// The node whose pods are enforced.
-pub fn one_node() -> Scope {
+pub(crate) fn one_node() -> Scope {
     Scope::Node("node-0".into())
 }
 
 /// A cluster of `pods` pods and `policies` policies, as events that are made one at a time.
-pub fn events(pods: usize, policies: usize) -> impl Iterator<Item = Event> {
+pub(crate) fn events(pods: usize, policies: usize) -> impl Iterator<Item = Event> {
     let namespaces = pods / PODS;
     let nodes = (0..namespaces).map(|number| Event::Node(node(number)));
     let labelled = (0..namespaces).map(|number| Event::Namespace(namespace(number)));
@@ -34,14 +34,14 @@ pub fn events(pods: usize, policies: usize) -> impl Iterator<Item = Event> {
 }
 
 /// An index of it.
-pub fn index(scope: Scope, pods: usize, policies: usize) -> Index {
+pub(crate) fn index(scope: Scope, pods: usize, policies: usize) -> Index {
     let mut index = Index::new(scope);
     let _changes = index.apply(events(pods, policies));
     index
 }
 
 /// A pod: its namespace is its number's hundred, its node spreads the pods of a namespace over the cluster.
-pub fn pod(number: usize, nodes: usize) -> Pod {
+pub(crate) fn pod(number: usize, nodes: usize) -> Pod {
     let (namespace, within) = (number / PODS, number % PODS);
     let app = within % APPS;
     let labels = [
@@ -78,7 +78,7 @@ pub fn pod(number: usize, nodes: usize) -> Pod {
 }
 
 /// A pod's address.
-pub fn address(pod: usize) -> IpAddr {
+pub(crate) fn address(pod: usize) -> IpAddr {
     let offset = u32::try_from(pod).expect("fewer pods than addresses");
     IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + 256 + offset))
 }
@@ -108,7 +108,7 @@ fn node(number: usize) -> Node {
 
 /// A policy: an app of a namespace takes one app and one team's gateway on a port, and reaches one app and the
 /// outside.
-pub fn policy(number: usize, namespaces: usize) -> NetworkPolicy {
+pub(crate) fn policy(number: usize, namespaces: usize) -> NetworkPolicy {
     let (namespace, round) = (number % namespaces, number / namespaces);
     let app = |app: usize| labelled("app", &format!("a{}", app % APPS));
     let own = |pods| Peer::Pods {
@@ -148,7 +148,7 @@ pub fn policy(number: usize, namespaces: usize) -> NetworkPolicy {
 }
 
 /// A selector of one label.
-pub fn labelled(key: &str, value: &str) -> Selector {
+pub(crate) fn labelled(key: &str, value: &str) -> Selector {
     Selector {
         requirements: vec![Requirement {
             key: key.into(),
@@ -158,7 +158,7 @@ pub fn labelled(key: &str, value: &str) -> Selector {
 }
 
 /// A rule.
-pub fn rule(peers: Vec<Peer>, ports: Vec<PortMatch>) -> Rule {
+pub(crate) fn rule(peers: Vec<Peer>, ports: Vec<PortMatch>) -> Rule {
     Rule {
         peers: Peers::Of(peers),
         ports: Ports::Of(ports),
@@ -166,7 +166,7 @@ pub fn rule(peers: Vec<Peer>, ports: Vec<PortMatch>) -> Rule {
 }
 
 /// TCP ports.
-pub fn tcp(first: u16, last: u16) -> PortMatch {
+pub(crate) fn tcp(first: u16, last: u16) -> PortMatch {
     PortMatch {
         protocol: Protocol::Tcp,
         port: Port::Range(first, last),
@@ -181,7 +181,7 @@ fn named(name: &str) -> PortMatch {
 }
 
 /// A connection between two pods.
-pub fn tuple(source: usize, destination: usize, port: u16) -> Tuple {
+pub(crate) fn tuple(source: usize, destination: usize, port: u16) -> Tuple {
     Tuple {
         source: address(source),
         destination: address(destination),

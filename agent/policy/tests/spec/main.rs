@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use sluice_policy::{Action, Decision, Event, NetworkPolicy, Pod, Snapshot};
 use support::build::{pod, snapshot, tuple};
-use support::naive::World;
 
 /// x/a, x/b and y/c, each with its name as label `pod`, at 10.0.0.1, .2 and .3.
 fn three_pods() -> Vec<Event> {
@@ -76,10 +75,4 @@ fn text(decision: Decision<'_>) -> String {
         .map(|rule| format!(" {rule}"))
         .unwrap_or_default();
     format!("{action} {:?}{policy}{rule}", decision.tier)
-}
-
-#[test]
-fn the_transcription_knows_the_same_pods() {
-    let world = World::of(three_pods());
-    assert_eq!(world.pods.len(), snapshot(three_pods()).counts().pods);
 }

@@ -52,7 +52,7 @@ impl World {
                 ));
             }
             Event::NetworkPolicyGone(namespace, name) => {
-                drop(self.policies.remove(&(namespace, name)))
+                drop(self.policies.remove(&(namespace, name)));
             }
         }
     }

@@ -32,6 +32,7 @@ fn config() -> GateConfig {
         queue: 100,
         queues: 2,
         fail_open: false,
+        accept_for_good: false,
         matcher: Matcher::Sets,
         verb: QueueVerb::Xt,
     }

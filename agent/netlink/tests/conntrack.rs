@@ -28,6 +28,7 @@ fn tracking(pods: u8) -> (Node, Conntrack) {
         queue: 0,
         queues: 1,
         fail_open: false,
+        accept_for_good: false,
         matcher,
         verb,
     };

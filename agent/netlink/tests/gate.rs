@@ -33,6 +33,7 @@ fn config(matcher: Matcher) -> GateConfig {
         queue: 100,
         queues: 2,
         fail_open: true,
+        accept_for_good: false,
         matcher,
         verb: common::verb(),
     }

@@ -19,7 +19,8 @@ fn accepted_once_then_never_asked_again(ipv6: bool) {
     let message = world.queued();
     assert_eq!(
         (text(&message, ipv6), message.get_nfmark()),
-        (b"first".to_vec(), 0)
+        (b"first".to_vec(), MARKS.pass),
+        "the bit of PASS says here that the connection is new"
     );
     world.accept(message);
     let (got, from) = receive(&server);
@@ -117,6 +118,23 @@ fn a_reply_says_that_it_is_one() {
 }
 
 #[test]
+fn an_acceptance_against_the_direction_is_kept_as_one() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client
+        .send_to(b"first", server.local_addr().unwrap())
+        .unwrap();
+    let mut message = world.queued();
+    message.set_nfmark(MARKS.accepted | MARKS.reply);
+    world.let_pass(message);
+    receive(&server);
+    assert_eq!(world.connection().1.mark, MARKS.accepted | MARKS.reply);
+}
+
+#[test]
 fn nobody_elses_mark_bits_are_touched() {
     if !common::privileged() {
         return;
@@ -140,7 +158,7 @@ fn nobody_elses_mark_bits_are_touched() {
         .send_to(b"first", server.local_addr().unwrap())
         .unwrap();
     let message = world.queued();
-    assert_eq!(message.get_nfmark(), 0x4000);
+    assert_eq!(message.get_nfmark(), 0x4000 | MARKS.pass);
     world.let_pass(message);
     let (_, from) = receive(&server);
     assert_eq!(world.connection().1.mark, 0x8000);
@@ -150,12 +168,12 @@ fn nobody_elses_mark_bits_are_touched() {
     world.accept(message);
     assert_eq!(receive(&client).0, b"answer");
     assert_eq!(world.connection().1.mark, 0x8000 | MARKS.accepted);
-    // the accepted reply left with the others' bit alone; UDP is all that was forwarded
+    // the accepted reply left with the others' bit alone
     let behind = world
         .node
         .run("nft", &["list", "chain", "inet", "others", "behind"]);
     assert!(
-        behind.contains("meta mark 0x00004000 counter packets 2 "),
+        behind.contains("meta mark 0x00004000 counter packets 1 "),
         "{behind}"
     );
 }

@@ -246,6 +246,7 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
         queue: config.queue_num,
         queues: config.queues,
         fail_open: config.fail_open,
+        accept_for_good: !config.revoke_established,
         matcher,
         verb,
     })

@@ -25,6 +25,8 @@ pub(crate) enum Which<'a> {
 }
 
 /// Judges entries that were judged before, and writes what is different now into their marks.
+///
+/// One dump: the kernel walks its whole table for each, however few entries it hands out.
 pub(crate) fn rejudge(
     conntrack: &mut Conntrack,
     snapshot: &Snapshot,
@@ -34,36 +36,25 @@ pub(crate) fn rejudge(
     let mask = marks.conntrack();
     let mut changed: Vec<(Entry, Masked)> = Vec::new();
     let mut outcome = Rejudged::default();
-    for state in [marks.accepted, marks.revoked] {
-        let filter = Filter {
-            mark: Some(Masked { value: state, mask }),
-            ..Filter::default()
-        };
-        conntrack.dump(&filter, |entry| {
-            let tuple = judged(&entry, marks);
-            if !which.covers(&tuple) {
-                return;
+    let judged_before = Masked { value: marks.accepted, mask: marks.accepted };
+    conntrack.dump(&Filter { mark: Some(judged_before), ..Filter::default() }, |entry| {
+        let tuple = judged(&entry, marks);
+        if !which.covers(&tuple) {
+            return;
+        }
+        let was_revoked = entry.mark & marks.revoked != 0;
+        match (was_revoked, snapshot.evaluate(&tuple).action()) {
+            (false, Action::Deny) => {
+                outcome.revoked += 1;
+                changed.push((entry, Masked { value: mask, mask }));
             }
-            let wanted = match snapshot.evaluate(&tuple).action() {
-                Action::Allow => marks.accepted,
-                Action::Deny => marks.revoked,
-            };
-            if wanted != state {
-                *(if wanted == marks.revoked {
-                    &mut outcome.revoked
-                } else {
-                    &mut outcome.restored
-                }) += 1;
-                changed.push((
-                    entry,
-                    Masked {
-                        value: wanted,
-                        mask,
-                    },
-                ));
+            (true, Action::Allow) => {
+                outcome.restored += 1;
+                changed.push((entry, Masked { value: marks.accepted, mask }));
             }
-        })?;
-    }
+            (true, Action::Deny) | (false, Action::Allow) => {}
+        }
+    })?;
     conntrack.set_marks(&changed)?;
     Ok(outcome)
 }

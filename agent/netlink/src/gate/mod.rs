@@ -33,6 +33,8 @@ pub struct GateConfig {
     pub queues: u16,
     /// Whether what needs a verdict is accepted while nobody listens to its queue.
     pub fail_open: bool,
+    /// Whether a connection that passed once goes on whatever becomes of its lease and of its pods' policies.
+    pub accept_for_good: bool,
     /// How the kernel knows what needs a verdict.
     pub matcher: Matcher,
     /// How packets get into the queue.

@@ -38,7 +38,7 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
         priority,
         rules,
     };
-    let keep = |name, hook, priority| filter(name, hook, priority, vec![keep(marks)]);
+    let keep = |name, hook, priority| filter(name, hook, priority, keep(marks));
     Ok(Ruleset {
         table: TABLE,
         sets: if config.matcher == Matcher::Sets {
@@ -63,11 +63,11 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
 /// What the node forwards, and what it sends to pods.
 fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     let own = Rule::named("own").equals(Field::InputIndex, &0u32.to_ne_bytes());
-    let mut rules = remembered(config.marks);
+    let mut rules = remembered(config);
     rules.push(own.equals(Field::SourceType, &LOCAL.to_ne_bytes()).accept());
     rules.extend(unjudged());
     rules.extend_from_slice(matcher);
-    rules.push(reply(Rule::named("reply")).mark(0, config.marks.reply));
+    rules.extend(hints(config.marks));
     rules.push(queue(config));
     rules
 }
@@ -81,27 +81,44 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
             .equals(Field::InputName, &loopback)
             .accept(),
     ];
-    rules.extend(remembered(config.marks));
+    rules.extend(remembered(config));
     rules.extend(unjudged());
     rules.push(reply(Rule::named("answer")).accept());
     rules.extend_from_slice(matcher);
+    rules.extend(hints(config.marks));
     rules.push(queue(config));
     rules
 }
 
 /// What marks say already.
-fn remembered(marks: Marks) -> Vec<Rule> {
+fn remembered(config: &GateConfig) -> Vec<Rule> {
+    let marks = config.marks;
     let pass = Rule::named("pass").any_bits(Field::Mark, marks.pass);
+    let pass = pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
     vec![
-        pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED)
-            .accept(),
-        Rule::named("accepted")
-            .any_bits(Field::ConntrackMark, marks.accepted)
-            .accept(),
+        settled(pass, config),
         Rule::named("revoked")
             .any_bits(Field::ConntrackMark, marks.revoked)
             .drop(),
+        Rule::named("accepted")
+            .any_bits(Field::ConntrackMark, marks.accepted)
+            .accept(),
     ]
+}
+
+/// Lets the packet pass, and where accepted once is accepted for good, its connection.
+fn settled(rule: Rule, config: &GateConfig) -> Rule {
+    if config.accept_for_good {
+        let marks = config.marks;
+        rule.conntrack_mark(kept(marks), marks.accepted).accept()
+    } else {
+        rule.accept()
+    }
+}
+
+/// The conntrack mark bits that an acceptance writes.
+const fn kept(marks: Marks) -> u32 {
+    marks.conntrack() | marks.reply
 }
 
 /// What no policy speaks about. `ICMPv6` is what it is in IPv6 alone: in IPv4 its number is one like any other.
@@ -127,16 +144,17 @@ fn unjudged() -> Vec<Rule> {
 fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     match &config.matcher {
         Matcher::Bpf { pass, deny } => Ok(vec![
-            Rule::named("gate-pass").then(compat::bpf(pass)?).accept(),
+            settled(Rule::named("gate-pass").then(compat::bpf(pass)?), config),
             Rule::named("gate-deny").then(compat::bpf(deny)?).drop(),
         ]),
         Matcher::Sets => {
             let unisolated =
                 |family, source, egress: crate::nft::Set, destination, ingress: crate::nft::Set| {
                     let rule = Rule::named("unisolated").equals(Field::NetworkProtocol, family);
-                    rule.outside(source, egress.name)
-                        .outside(destination, ingress.name)
-                        .accept()
+                    let rule = rule
+                        .outside(source, egress.name)
+                        .outside(destination, ingress.name);
+                    settled(rule, config)
                 };
             Ok(vec![
                 unisolated(
@@ -158,6 +176,17 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     }
 }
 
+/// What conntrack knows about the packet, for the agent: whether it is a reply, and whether the connection is new. The
+/// bit of the latter is the one that TC passed packets with; here it is spent.
+fn hints(marks: Marks) -> [Rule; 3] {
+    let fresh = Rule::named("fresh").any_bits(Field::ConntrackState, ct_state::NEW);
+    [
+        Rule::named("hints").mark(marks.packet(), 0),
+        reply(Rule::named("reply")).mark(0, marks.reply),
+        fresh.mark(0, marks.pass),
+    ]
+}
+
 fn reply(rule: Rule) -> Rule {
     rule.equals(Field::ConntrackDirection, &[REPLY])
 }
@@ -167,12 +196,20 @@ fn queue(config: &GateConfig) -> Rule {
     Rule::named("queue").counted().then(queue)
 }
 
-/// Moves the agent's acceptance from the packet to the connection.
-fn keep(marks: Marks) -> Rule {
-    let rule = Rule::named("keep").any_bits(Field::Mark, marks.accepted);
-    rule.conntrack_mark(marks.conntrack(), marks.accepted)
-        .mark(marks.packet(), 0)
-        .counted()
+/// Moves the agent's acceptance from the packet to the connection, and with it that the connection runs against the
+/// direction in which conntrack has it.
+fn keep(marks: Marks) -> Vec<Rule> {
+    let keep = |rule: Rule, bits| {
+        rule.conntrack_mark(kept(marks), bits)
+            .mark(marks.packet(), 0)
+            .counted()
+    };
+    let accepted = |name| Rule::named(name).any_bits(Field::Mark, marks.accepted);
+    let reversed = accepted("keep-reversed").any_bits(Field::Mark, marks.reply);
+    vec![
+        keep(reversed, marks.accepted | marks.reply),
+        keep(accepted("keep"), marks.accepted),
+    ]
 }
 
 #[cfg(test)]
@@ -187,6 +224,7 @@ mod tests {
             queue: 100,
             queues: 2,
             fail_open: false,
+            accept_for_good: false,
             matcher,
             verb: QueueVerb::Xt,
         }
@@ -207,10 +245,17 @@ mod tests {
     #[test]
     fn the_rules_are_in_the_order_of_the_architecture() {
         let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting =
-            "pass accepted revoked own discovery related related unisolated unisolated reply queue";
-        let input = "loopback pass accepted revoked discovery related related answer unisolated unisolated queue";
-        assert_eq!(names(&ruleset), [postrouting, "keep", input, "keep"]);
+        let postrouting = "pass revoked accepted own discovery related related unisolated unisolated hints reply fresh queue";
+        let input = "loopback pass revoked accepted discovery related related answer unisolated unisolated hints reply fresh queue";
+        assert_eq!(
+            names(&ruleset),
+            [
+                postrouting,
+                "keep-reversed keep",
+                input,
+                "keep-reversed keep"
+            ]
+        );
         let priorities: Vec<i32> = ruleset.chains.iter().map(|chain| chain.priority).collect();
         assert_eq!(priorities, [95, 96, 101, 102]);
     }
@@ -220,8 +265,10 @@ mod tests {
         let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
         let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
         assert!(ruleset.sets.is_empty());
-        assert!(names(&ruleset)[0].ends_with("related gate-pass gate-deny reply queue"));
-        assert!(names(&ruleset)[2].ends_with("answer gate-pass gate-deny queue"));
+        assert!(
+            names(&ruleset)[0].ends_with("related gate-pass gate-deny hints reply fresh queue")
+        );
+        assert!(names(&ruleset)[2].ends_with("answer gate-pass gate-deny hints reply fresh queue"));
     }
 
     #[test]

@@ -135,6 +135,8 @@ pub(crate) struct Nat {
 pub(crate) mod ct_state {
     /// An error message about a known connection, or the first packet of one that was expected.
     pub(crate) const RELATED: u32 = 4;
+    /// The first packet of a connection.
+    pub(crate) const NEW: u32 = 8;
 }
 
 impl Rule {

@@ -38,6 +38,7 @@ pub fn config(matcher: Matcher) -> GateConfig {
         queue: 100,
         queues: 1,
         fail_open: false,
+        accept_for_good: false,
         matcher,
         verb: verb(),
     }

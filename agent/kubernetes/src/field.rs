@@ -260,8 +260,8 @@ fn unknown(key: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known key that a key is probably a misspelling of.
-fn near<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The known word that a word is probably a misspelling of.
+pub(crate) fn near<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let allowed = match key.len() {
         0..=3 => 0,
         4..=6 => 1,

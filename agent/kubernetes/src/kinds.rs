@@ -1,13 +1,13 @@
 //! Which kinds are used, and how each is called and read.
 
+use crate::field::near;
 use crate::syntax;
 
 /// A kind that is used.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) group: &'static str,
-    /// None where every version is as good, as nothing of it is read.
-    pub(crate) version: Option<&'static str>,
+    pub(crate) version: &'static str,
     pub(crate) namespaced: bool,
     /// What its names must look like.
     pub(crate) is_name: fn(&str) -> bool,
@@ -38,17 +38,17 @@ pub(crate) const KINDS: &[Kind] = {
         Kind {
             name,
             group,
-            version: Some(version),
+            version,
             namespaced: true,
             is_name: syntax::is_dns_subdomain,
             read,
         }
     }
-    const fn unsupported(name: &'static str) -> Kind {
+    const fn unsupported(name: &'static str, version: &'static str) -> Kind {
+        let group = "policy.networking.k8s.io";
         Kind {
-            version: None,
             namespaced: false,
-            ..kind(name, "policy.networking.k8s.io", "", Read::Unsupported)
+            ..kind(name, group, version, Read::Unsupported)
         }
     }
     &[
@@ -73,15 +73,42 @@ pub(crate) const KINDS: &[Kind] = {
         kind("Job", "batch", "v1", Read::Workload),
         kind("CronJob", "batch", "v1", Read::Workload),
         kind("NetworkPolicy", "networking.k8s.io", "v1", Read::Policy),
-        unsupported("AdminNetworkPolicy"),
-        unsupported("BaselineAdminNetworkPolicy"),
-        unsupported("ClusterNetworkPolicy"),
+        unsupported("AdminNetworkPolicy", "v1alpha1"),
+        unsupported("BaselineAdminNetworkPolicy", "v1alpha1"),
+        unsupported("ClusterNetworkPolicy", "v1alpha2"),
     ]
 };
 
-/// Whether an object of that group is ours to judge. Former groups of a kind are, as passing over a policy would open
-/// what it closes.
-pub(crate) fn serves(kind: &Kind, group: &str) -> bool {
-    kind.group == group
-        || (group == "extensions" && matches!(kind.group, "apps" | "networking.k8s.io"))
+/// What an object is, by its kind and group.
+pub(crate) enum Found {
+    /// Of a used kind; its version is yet to be checked.
+    Used(&'static Kind),
+    /// Of a kind that does not exist, but for a slip of the keyboard.
+    Misspelled(&'static Kind),
+    /// Of another kind.
+    Other,
+}
+
+/// Recognizes an object. What looks like ours and is not is ours to judge, as passing over a policy would open what it
+/// closes; namesakes in the groups of others are not.
+pub(crate) fn find(name: &str, group: &str) -> Found {
+    let of_others = group.contains('.') && !group.ends_with(".k8s.io");
+    if of_others {
+        return Found::Other;
+    }
+    if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+        return Found::Used(kind);
+    }
+    let names: Vec<&str> = KINDS
+        .iter()
+        .filter(|kind| kind.group == group)
+        .map(|kind| kind.name)
+        .collect();
+    match near(name, &names) {
+        Some(meant) => KINDS
+            .iter()
+            .find(|kind| kind.name == meant)
+            .map_or(Found::Other, Found::Misspelled),
+        None => Found::Other,
+    }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1 as api;
 use sluice_policy::{Labels, Namespace, NetworkPolicy, Node as PolicyNode};
 
 use crate::field::{Checked, Field, Report};
-use crate::kinds::{KINDS, Kind, Read, serves};
+use crate::kinds::{Found, KINDS, Kind, Read, find};
 use crate::labels::labels;
 use crate::metadata::{Names, check_metadata, title};
 use crate::node::{Node, Value, quote};
@@ -137,37 +137,49 @@ fn headless(node: &Node, heading: Heading<'_>, file: &Arc<Path>) -> Vec<Problem>
     report.into_problems()
 }
 
+fn misspelled(node: &Node, heading: Heading<'_>, meant: &Kind, file: &Arc<Path>) -> Vec<Problem> {
+    let report = Report::new(Arc::clone(file), heading.kind.to_owned());
+    let root = Field::root(node, &report);
+    let field = root.get("kind").unwrap_or(root.clone());
+    field.wrong(format!("unknown kind, did you mean {}?", meant.name));
+    report.into_problems()
+}
+
 fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decoded) {
     let (group, version) = heading
         .api_version
         .rsplit_once('/')
         .unwrap_or(("", heading.api_version));
-    let Some(kind) = KINDS
-        .iter()
-        .find(|kind| kind.name == heading.kind && serves(kind, group))
-    else {
-        let is_namesake = KINDS.iter().any(|kind| kind.name == heading.kind);
-        decoded.ignored.push(if is_namesake {
-            format!("{}.{group}", heading.kind)
-        } else {
-            heading.kind.to_owned()
-        });
-        return;
+    let kind = match find(heading.kind, group) {
+        Found::Used(kind) => kind,
+        Found::Misspelled(meant) => {
+            decoded
+                .problems
+                .extend(misspelled(node, heading, meant, file));
+            return;
+        }
+        Found::Other => {
+            let is_namesake = KINDS.iter().any(|kind| kind.name == heading.kind);
+            let suffix = if is_namesake {
+                format!(".{group}")
+            } else {
+                String::new()
+            };
+            decoded.ignored.push(format!("{}{suffix}", heading.kind));
+            return;
+        }
     };
     let names = Names::of(node, kind);
     let report = Report::new(Arc::clone(file), names.title(kind));
     let root = Field::root(node, &report);
-    if group != kind.group || kind.version.is_some_and(|served| served != version) {
-        let served = kind.version.unwrap_or_default();
+    if (group, version) != (kind.group, kind.version) {
         let separator = if kind.group.is_empty() { "" } else { "/" };
-        let message = format!(
-            "must be {}{separator}{served}, got {}",
-            kind.group,
+        let wanted = format!("{}{separator}{}", kind.group, kind.version);
+        let field = root.get("apiVersion").unwrap_or(root.clone());
+        field.wrong(format!(
+            "must be {wanted}, got {}",
             quote(heading.api_version)
-        );
-        root.get("apiVersion")
-            .unwrap_or(root.clone())
-            .wrong(message);
+        ));
     }
     let content = read(&root, kind, &names);
     if let Some(content) = content.filter(|_| names.are_usable(kind)) {

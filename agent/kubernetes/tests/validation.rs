@@ -378,6 +378,14 @@ const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "{apiVersion: v1, kind: NetworkPolicy, metadata: {name: a}, spec: {}}",
+        &["NetworkPolicy default/a: apiVersion: must be networking.k8s.io/v1, got \"v1\""],
+    ),
+    (
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolcy, metadata: {name: a}, spec: {}}",
+        &["NetworkPolcy: kind: unknown kind, did you mean NetworkPolicy?"],
+    ),
+    (
         "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: a}, spec: {}}",
         &[
             "AdminNetworkPolicy a: AdminNetworkPolicy is not supported yet, what it allows or denies is not known",

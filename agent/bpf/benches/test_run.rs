@@ -31,7 +31,12 @@ fn main() {
     let Some(ground) = Ground::new("test_run") else {
         return;
     };
+    let started = std::time::Instant::now();
     let mut fastpath = Fastpath::open(&ground.config()).expect("the fast path");
+    println!(
+        "loading all programs into new maps: {} ms",
+        started.elapsed().as_millis()
+    );
     let mut cases = cases(&mut fastpath);
     let programs = Programs::open(&ground.pins());
     for _ in 0..ROUNDS {

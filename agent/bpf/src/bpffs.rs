@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, mount};
 
@@ -45,13 +45,18 @@ pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
 
 /// Pins an object at `path`; who opens it finds the old one or the new one.
 pub(crate) fn pin_over(object: impl AsFd, path: &Path) -> io::Result<()> {
-    // Dots are reserved on a bpffs.
-    let mut next = path.as_os_str().to_owned();
-    next.push("_next");
-    let next = Path::new(&next);
+    let next = &next_to(path);
     remove(next)?;
     sys::pin(object.as_fd(), next)?;
     fs::rename(next, path)
+}
+
+/// Where a new pin waits until it takes the place of the old one.
+pub(crate) fn next_to(path: &Path) -> PathBuf {
+    // Dots are reserved on a bpffs.
+    let mut next = path.as_os_str().to_owned();
+    next.push("_next");
+    next.into()
 }
 
 /// Unpins; whether there was something.

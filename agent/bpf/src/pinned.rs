@@ -65,7 +65,9 @@ pub fn remove_pins(pins: &Path) -> Result<Vec<String>, LoadError> {
     ];
     for (what, name) in programs.into_iter().chain(maps.map(|name| ("map", name))) {
         let path = pins.join(name);
-        match bpffs::remove(&path) {
+        // What a process that was killed between pinning and renaming left.
+        let unfinished = bpffs::next_to(&path);
+        match bpffs::remove(&unfinished).and_then(|_| bpffs::remove(&path)) {
             Ok(true) => removed.push(format!("{what} {}", path.display())),
             Ok(false) => {}
             Err(source) => return Err(LoadError::Pin { path, source }),
@@ -84,7 +86,12 @@ fn remove_directories(pins: &Path, removed: &mut Vec<String>) -> Result<(), Load
         match fs::remove_dir(&path) {
             Ok(()) if path == pins => removed.push(format!("directory {}", path.display())),
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // What somebody else pinned there is theirs.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) => {}
             Err(source) => return Err(LoadError::Pin { path, source }),
         }
     }

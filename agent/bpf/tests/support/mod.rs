@@ -1,6 +1,9 @@
 //! Ground to test on: a thread with mounts and interfaces of its own, packets made by hand, and single runs of the
 //! loaded programs.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+pub(crate) mod bed;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_kubernetes::{Problem, World};
 use sluice_netlink::Netns;
 use sluice_policy::PodName;
@@ -25,8 +26,10 @@ use crate::topology::Topology;
 use crate::warden::Warden;
 use crate::{Cell, Family, Outcome, Reply, Target};
 
-/// How many probes are under way at once: each costs up to three descriptors of this process.
-const AT_ONCE: usize = 512;
+/// At most so many probes are under way at once.
+const AT_ONCE: usize = 1024;
+/// A probe's descriptors in this process: the client's, and the server's for the connection.
+const DESCRIPTORS: usize = 2;
 
 /// Why a lab is not up.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +87,7 @@ pub struct Lab {
 impl Lab {
     /// Builds the world of `manifests`, without agents: everybody reaches everybody.
     pub fn up(manifests: &Manifests, options: &Options) -> Result<Self, UpError> {
+        raise_descriptors()?;
         let run = RunDir::create(options.runs.as_deref().unwrap_or(Path::new(run_dir::ROOT)))?;
         let staged =
             Staged::new(manifests, &run.subdirectory("manifests")?).map_err(UpError::Paths)?;
@@ -91,8 +95,8 @@ impl Lab {
         if !loaded.problems.is_empty() {
             return Err(UpError::Manifests(loaded.problems));
         }
-        let world = loaded.world;
-        let plan = Plan::new(&world, &families(options, &world));
+        let plan = Plan::new(&loaded.world, &families(options, &loaded.world));
+        let world = as_built(loaded.world, &plan);
         if plan.pods.is_empty() {
             return Err(UpError::Empty);
         }
@@ -123,7 +127,7 @@ impl Lab {
         &self.plan
     }
 
-    /// What the manifests said when they were last read.
+    /// What the manifests said when they were last read; nodes that declare no address have those that they were given.
     pub fn world(&self) -> &World {
         &self.world
     }
@@ -145,7 +149,7 @@ impl Lab {
         if !loaded.problems.is_empty() {
             return Err(UpError::Manifests(loaded.problems));
         }
-        self.world = loaded.world;
+        self.world = as_built(loaded.world, &self.plan);
         Ok(())
     }
 
@@ -232,7 +236,7 @@ impl Lab {
     /// Sends all probes, many at once, and says what came back to each, in the same order.
     pub fn ask(&self, cells: &[Cell]) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(cells.len());
-        for batch in cells.chunks(AT_ONCE) {
+        for batch in cells.chunks(room()) {
             let clients = self.clients(batch)?;
             let destinations = batch
                 .iter()
@@ -386,6 +390,40 @@ fn families(options: &Options, world: &World) -> Vec<Family> {
     } else {
         Family::Ipv6
     }]
+}
+
+/// The node is the source of what a pod on its network sends, so the pod's own node is known by the address it has.
+fn as_built(mut world: World, plan: &Plan) -> World {
+    for node in world
+        .nodes
+        .iter_mut()
+        .filter(|node| node.addresses.is_empty())
+    {
+        if let Some(built) = plan.nodes.iter().find(|plan| plan.name == node.name) {
+            node.addresses.clone_from(&built.addresses);
+        }
+    }
+    world
+}
+
+/// Servers and probes take many descriptors: all that this process may have are allowed to it.
+fn raise_descriptors() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).context("raise the number of descriptors")
+}
+
+/// How many probes at once there are descriptors for; half of what is free is left for whatever else.
+fn room() -> usize {
+    let limit = getrlimit(Resource::Nofile)
+        .current
+        .and_then(|limit| usize::try_from(limit).ok());
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let free = limit.unwrap_or(usize::MAX).saturating_sub(open);
+    (free / (2 * DESCRIPTORS)).clamp(1, AT_ONCE)
 }
 
 fn runtime() -> Result<Runtime> {

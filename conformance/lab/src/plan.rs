@@ -111,7 +111,8 @@ impl Plan {
     }
 
     /// Every ordered pair of pods, the diagonal included, on every port of every family, where both have an address
-    /// and the destination listens; then every pod to every port of every Service.
+    /// and the destination listens; then every pod to every port of every Service that it is not itself behind. (A pod
+    /// that is translated to itself hears nothing, unless its node masquerades, which a lab's nodes do not.)
     pub fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for (family, port) in self
@@ -145,14 +146,23 @@ impl Plan {
             let family = Family::of(address);
             self.pods
                 .iter()
-                .filter(move |pod| pod.address(family).is_some())
-                .map(move |from| Cell {
+                .enumerate()
+                .filter(move |(index, pod)| {
+                    pod.address(family).is_some() && !port.is_backed_by(*index)
+                })
+                .map(move |(_, from)| Cell {
                     from: from.name.clone(),
                     to: Target::Service(service.name.clone()),
                     port: port.port,
                     family,
                 })
         })
+    }
+}
+
+impl ServicePortPlan {
+    fn is_backed_by(&self, pod: usize) -> bool {
+        self.backends.iter().any(|(backend, _)| *backend == pod)
     }
 }
 
@@ -360,7 +370,8 @@ mod tests {
         let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\n\
                        spec: {selector: {app: web}, ports: [{port: 8, targetPort: web}, {port: 9, name: n}]}\n";
         let service = service.replace("{port: 8,", "{name: m, port: 8,");
-        let plan = plan(&(pod("a", "") + &pod("bb", "") + &service), &BOTH);
+        let client = pod("ccc", "").replace("app: web", "app: client");
+        let plan = plan(&(pod("a", "") + &pod("bb", "") + &client + &service), &BOTH);
         let planned = &plan.services[0];
         let ports: Vec<_> = planned
             .ports
@@ -375,7 +386,11 @@ mod tests {
             plan.pods[0].listens.iter().any(|port| port.number == 9),
             "the target is listened on"
         );
-        assert_eq!(plan.service_cells().count(), 4);
+        assert_eq!(
+            plan.service_cells().count(),
+            2,
+            "from the pod that is not behind it"
+        );
     }
 
     #[test]

@@ -113,38 +113,19 @@ impl Topology {
             netlink.add_address("lo", *address, host_prefix(*address))?;
         }
         netlink.add_address("lo", GATEWAY_V4, host_prefix(GATEWAY_V4))?;
-        for (number, pod) in plan
-            .pods
-            .iter()
-            .enumerate()
-            .filter(|(_, pod)| pod.node == index)
-        {
+        let own = || {
+            plan.pods
+                .iter()
+                .enumerate()
+                .filter(|(_, pod)| pod.node == index)
+        };
+        for (number, pod) in own() {
             if let Some(netns) = &self.pods[number] {
-                let link = node_end(number);
-                let far = VethEnd {
-                    name: POD_LINK,
-                    netns: Some(netns.as_fd()),
-                };
-                netlink.create_veth(
-                    VethEnd {
-                        name: &link,
-                        netns: None,
-                    },
-                    far,
-                )?;
-                netlink.add_address(&link, GATEWAY_V6, 64)?;
-                netlink.set_up(&link)?;
-                let device = netlink.index(&link)?;
-                route_to_pod(
-                    &mut netlink,
-                    node,
-                    pod,
-                    Hop {
-                        device,
-                        gateway: None,
-                    },
-                )?;
+                connect_pod(&mut netlink, node, &node_end(number), pod, netns)?;
             }
+        }
+        if own().any(|(_, pod)| pod.host_network) {
+            route_services(&mut netlink, node, plan)?;
         }
         if plan.nodes.len() > 1 {
             route_to_others(&mut netlink, plan, index)?;
@@ -205,18 +186,45 @@ fn host_prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
+/// In the node's namespace: the link `name` to a pod, and the pod's addresses behind it.
+fn connect_pod(
+    netlink: &mut Rtnetlink,
+    node: &NodePlan,
+    name: &str,
+    pod: &PodPlan,
+    netns: &Netns,
+) -> Result<()> {
+    let far = VethEnd {
+        name: POD_LINK,
+        netns: Some(netns.as_fd()),
+    };
+    netlink.create_veth(VethEnd { name, netns: None }, far)?;
+    netlink.add_address(name, GATEWAY_V6, 64)?;
+    netlink.set_up(name)?;
+    let hop = Hop {
+        device: netlink.index(name)?,
+        gateway: None,
+    };
+    pod.addresses
+        .iter()
+        .try_for_each(|address| route(netlink, node, *address, hop))
+}
+
+/// The node's own packets to a Service need some route before they are translated.
+fn route_services(netlink: &mut Rtnetlink, node: &NodePlan, plan: &Plan) -> Result<()> {
+    let hop = Hop {
+        device: netlink.index("lo")?,
+        gateway: None,
+    };
+    let mut addresses = plan.services.iter().flat_map(|service| &service.addresses);
+    addresses.try_for_each(|address| route(netlink, node, *address, hop))
+}
+
 /// Where a route leads.
 #[derive(Clone, Copy)]
 struct Hop {
     device: u32,
     gateway: Option<IpAddr>,
-}
-
-fn route_to_pod(netlink: &mut Rtnetlink, node: &NodePlan, pod: &PodPlan, hop: Hop) -> Result<()> {
-    for address in &pod.addresses {
-        route(netlink, node, *address, hop)?;
-    }
-    Ok(())
 }
 
 /// A host route, on which the node's own packets carry the node's own address.

@@ -207,10 +207,12 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 fn from_pins(pins: &Path) -> Option<Status> {
-    let (maps, counters) = crate::agent::kernel::peek(pins)?;
+    let pinned = crate::agent::kernel::peek(pins)?;
     Some(Status {
-        maps,
-        counters,
+        tc: pinned.tc,
+        pods: pinned.pods,
+        maps: pinned.maps,
+        counters: pinned.counters,
         ..Status::default()
     })
 }

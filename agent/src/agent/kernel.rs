@@ -1,21 +1,21 @@
 //! The kernel half as the writer sees it: one thing that a change is enforced in, with or without eBPF.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
 use sluice_bpf::{Attach, Fastpath, PodIsolation};
-use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb};
+use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, links};
 use sluice_policy::{Changes, Isolation, Snapshot};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::epochs::Epochs;
 use super::leases::LeaseWriter;
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::status::{CounterStates, KernelState, MapState, MapStates, TcState};
+use crate::status::{CounterStates, KernelState, MapState, MapStates, PodCounts, TcState};
 
 /// The maps and programs, if there are any, and the gate.
 pub(crate) struct Kernel {
@@ -34,7 +34,10 @@ impl Foundation {
     /// Loads the programs, adopting what is pinned; nothing in pure NFQUEUE mode.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
         let fastpath = match config.mode {
-            Mode::Nfqueue => None,
+            Mode::Nfqueue => {
+                retire(config)?;
+                None
+            }
             Mode::Hybrid => {
                 let settings = sluice_bpf::Config::new(&config.bpffs, config.marks);
                 Some(Fastpath::open(&settings).map_err(|error| Failure::Unable(error.into()))?)
@@ -154,14 +157,12 @@ impl Kernel {
         }
     }
 
-    /// An interface is gone, or is not to have the program any more.
-    pub(crate) fn detach(&mut self, index: u32) {
+    /// An interface is gone, or is not to have the program, which an earlier agent may have put there.
+    pub(crate) fn detach(&mut self, index: u32, name: &str) {
         let Some(fastpath) = &mut self.fastpath else {
             return;
         };
-        let Some((name, _)) = self.attached.remove(&index) else {
-            return;
-        };
+        self.attached.remove(&index);
         if let Err(error) = fastpath.detach(index) {
             warn!(interface = name, %error, "tc program not taken off");
         }
@@ -169,14 +170,6 @@ impl Kernel {
 
     /// For status.
     pub(crate) fn state(&self) -> KernelState {
-        let attach = self
-            .attached
-            .values()
-            .next()
-            .map_or("none", |(_, attach)| match attach {
-                Attach::Tcx => "tcx",
-                Attach::Clsact => "clsact",
-            });
         KernelState {
             queue_verb: Some(match self.gate_config.verb {
                 QueueVerb::Nft => "nft",
@@ -186,42 +179,95 @@ impl Kernel {
                 Matcher::Bpf { .. } => "bpf",
                 Matcher::Sets => "set",
             }),
-            tc: TcState {
-                attach: attach.into(),
-                interfaces: self
-                    .attached
-                    .values()
-                    .map(|(name, _)| name.clone())
-                    .collect(),
-            },
+            tc: tc_state(self.attached.values().cloned()),
         }
     }
 }
 
 /// What the pins tell without an agent.
-pub(crate) fn peek(pins: &Path) -> Option<(MapStates, CounterStates)> {
+#[derive(Debug, Default)]
+pub(crate) struct Pinned {
+    pub(crate) tc: TcState,
+    pub(crate) pods: PodCounts,
+    pub(crate) maps: MapStates,
+    pub(crate) counters: CounterStates,
+}
+
+/// Reads the pins; none where there are none.
+pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
     let sluice_bpf::PinnedState {
-        counters: c, usage, ..
+        counters: c,
+        usage,
+        attached,
+        pods,
     } = sluice_bpf::peek(pins)?;
-    let maps = MapStates {
-        leases: MapState {
-            entries: usage.leases.entries,
-            max: usage.leases.max,
-        },
-        flows: MapState {
-            entries: usage.flows.entries,
-            max: usage.flows.max,
-        },
+    let fill = |fill: sluice_bpf::Fill| MapState {
+        entries: fill.entries,
+        max: fill.max,
     };
-    let counters = CounterStates {
-        lease_hits: c.lease_hits,
-        flow_hits: c.flow_hits + c.gate_flow_hits,
-        unmatched: c.unmatched + c.gate_unmatched,
-        gate_lease_hits: c.gate_lease_hits,
-        deny_lease_hits: c.deny_lease_hits,
-        ..CounterStates::default()
+    let names: HashMap<u32, String> = links::list()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|link| (link.index, link.name))
+        .collect();
+    let name = |index: u32| {
+        names
+            .get(&index)
+            .cloned()
+            .unwrap_or_else(|| index.to_string())
     };
-    Some((maps, counters))
+    Some(Pinned {
+        tc: tc_state(
+            attached
+                .iter()
+                .map(|&(index, attach)| (name(index), attach)),
+        ),
+        pods: PodCounts {
+            local: pods.0,
+            isolated: pods.1,
+        },
+        maps: MapStates {
+            leases: fill(usage.leases),
+            flows: fill(usage.flows),
+        },
+        counters: CounterStates {
+            lease_hits: c.lease_hits,
+            flow_hits: c.flow_hits + c.gate_flow_hits,
+            unmatched: c.unmatched + c.gate_unmatched,
+            gate_lease_hits: c.gate_lease_hits,
+            deny_lease_hits: c.deny_lease_hits,
+            ..CounterStates::default()
+        },
+    })
+}
+
+/// How and where the program is attached: by the older means if anywhere by that.
+fn tc_state(attached: impl Iterator<Item = (String, Attach)>) -> TcState {
+    let mut state = TcState::default();
+    for (name, attach) in attached {
+        match attach {
+            Attach::Clsact => state.attach = "clsact".into(),
+            Attach::Tcx if state.interfaces.is_empty() => state.attach = "tcx".into(),
+            Attach::Tcx => {}
+        }
+        state.interfaces.push(name);
+    }
+    state.interfaces.sort_unstable();
+    state
+}
+
+/// Takes away what a hybrid agent left: nobody would end its leases any more.
+fn retire(config: &Config) -> Result<(), Failure> {
+    let removed = sluice_bpf::remove_pins(&config.bpffs)
+        .context("pins")
+        .map_err(Failure::Unable)?;
+    if !removed.is_empty() {
+        info!(
+            removed = removed.join(", "),
+            "an earlier agent's eBPF half is not wanted"
+        );
+    }
+    Ok(())
 }
 
 fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfig, Failure> {

@@ -92,7 +92,11 @@ fn maps_and_counters(shared: &Shared) -> (MapStates, CounterStates) {
         Mode::Hybrid => kernel::peek(&shared.config.bpffs),
         Mode::Nfqueue => None,
     };
-    let (maps, kernel) = pinned.unwrap_or_default();
+    let kernel::Pinned {
+        maps,
+        counters: kernel,
+        ..
+    } = pinned.unwrap_or_default();
     let tally = &shared.metrics.tally;
     let counters = CounterStates {
         queued: tally.queued.load(Ordering::Relaxed),

@@ -36,25 +36,40 @@ pub(crate) fn rejudge(
     let mask = marks.conntrack();
     let mut changed: Vec<(Entry, Masked)> = Vec::new();
     let mut outcome = Rejudged::default();
-    let judged_before = Masked { value: marks.accepted, mask: marks.accepted };
-    conntrack.dump(&Filter { mark: Some(judged_before), ..Filter::default() }, |entry| {
-        let tuple = judged(&entry, marks);
-        if !which.covers(&tuple) {
-            return;
-        }
-        let was_revoked = entry.mark & marks.revoked != 0;
-        match (was_revoked, snapshot.evaluate(&tuple).action()) {
-            (false, Action::Deny) => {
-                outcome.revoked += 1;
-                changed.push((entry, Masked { value: mask, mask }));
+    let judged_before = Masked {
+        value: marks.accepted,
+        mask: marks.accepted,
+    };
+    conntrack.dump(
+        &Filter {
+            mark: Some(judged_before),
+            ..Filter::default()
+        },
+        |entry| {
+            let tuple = judged(&entry, marks);
+            if !which.covers(&tuple) {
+                return;
             }
-            (true, Action::Allow) => {
-                outcome.restored += 1;
-                changed.push((entry, Masked { value: marks.accepted, mask }));
+            let was_revoked = entry.mark & marks.revoked != 0;
+            match (was_revoked, snapshot.evaluate(&tuple).action()) {
+                (false, Action::Deny) => {
+                    outcome.revoked += 1;
+                    changed.push((entry, Masked { value: mask, mask }));
+                }
+                (true, Action::Allow) => {
+                    outcome.restored += 1;
+                    changed.push((
+                        entry,
+                        Masked {
+                            value: marks.accepted,
+                            mask,
+                        },
+                    ));
+                }
+                (true, Action::Deny) | (false, Action::Allow) => {}
             }
-            (true, Action::Deny) | (false, Action::Allow) => {}
-        }
-    })?;
+        },
+    )?;
     conntrack.set_marks(&changed)?;
     Ok(outcome)
 }

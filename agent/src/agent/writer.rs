@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use sluice_kubernetes::{Loaded, Manifests, Problem};
-use sluice_netlink::{Conntrack, Link, LinkEvent};
+use sluice_netlink::{Conntrack, LinkEvent};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
@@ -107,21 +107,17 @@ impl Writer {
 
     /// Follows an interface: the TC program is on it as long as its name says so.
     pub(crate) fn link(&mut self, event: &LinkEvent) {
-        match event {
-            LinkEvent::Appeared(link) | LinkEvent::Changed(link) if self.wants(link) => {
-                self.enforcer.kernel.attach(link.index, &link.name);
-            }
-            LinkEvent::Appeared(_) => return,
-            LinkEvent::Changed(link) | LinkEvent::Vanished(link) => {
-                self.enforcer.kernel.detach(link.index);
-            }
+        let (LinkEvent::Appeared(link) | LinkEvent::Changed(link) | LinkEvent::Vanished(link)) =
+            event;
+        let wants = !link.loopback && self.shared.config.interfaces.admits(&link.name);
+        let kernel = &mut self.enforcer.kernel;
+        if wants && !matches!(event, LinkEvent::Vanished(_)) {
+            kernel.attach(link.index, &link.name);
+        } else {
+            kernel.detach(link.index, &link.name);
         }
         let state = self.enforcer.kernel.state();
         self.shared.update_facts(|facts| facts.kernel = state);
-    }
-
-    fn wants(&self, link: &Link) -> bool {
-        !link.loopback && self.shared.config.interfaces.admits(&link.name)
     }
 }
 

@@ -2,12 +2,13 @@
 //! known here.
 
 use sluice_kubernetes::World;
-use sluice_policy::{NetworkPolicy, Operator, Pod, Requirement, Selector};
+use sluice_policy::{Operator, Pod, Requirement, Selector};
 
 use crate::{Cell, Lab, Reply};
 
-/// How many of `cells` were answered by another pod, and join two pods of which the source is isolated for egress or
-/// the destination for ingress. Pods on the host's network are left out: some of their packets are the node's own.
+/// How many of `cells` were answered by another pod, and have an end that a policy isolates: either what opens the
+/// connection or its first reply needs a verdict then. Pods on the host's network are left out: some of their packets
+/// are the node's own.
 pub(crate) fn judged_connections(lab: &Lab, cells: &[Cell], replies: &[Reply]) -> u64 {
     let world = lab.world();
     let pod = |name: &str| {
@@ -25,8 +26,7 @@ pub(crate) fn judged_connections(lab: &Lab, cells: &[Cell], replies: &[Reply]) -
             return false;
         };
         let both_routed = from.name != to.name && !from.host_network && !to.host_network;
-        both_routed
-            && (is_isolated(world, from, Way::Egress) || is_isolated(world, to, Way::Ingress))
+        both_routed && [from, to].into_iter().any(|end| is_isolated(world, end))
     };
     let judged = cells
         .iter()
@@ -36,20 +36,10 @@ pub(crate) fn judged_connections(lab: &Lab, cells: &[Cell], replies: &[Reply]) -
     u64::try_from(judged).unwrap_or(u64::MAX)
 }
 
-#[derive(Clone, Copy)]
-enum Way {
-    Ingress,
-    Egress,
-}
-
-fn is_isolated(world: &World, pod: &Pod, way: Way) -> bool {
-    let isolates = |policy: &NetworkPolicy| match way {
-        Way::Ingress => policy.ingress.is_some(),
-        Way::Egress => policy.egress.is_some(),
-    };
-    world.policies.iter().any(|policy| {
-        policy.namespace == pod.name.namespace && isolates(policy) && selects(&policy.pods, pod)
-    })
+/// In some direction: every policy has one.
+fn is_isolated(world: &World, pod: &Pod) -> bool {
+    let mut policies = world.policies.iter();
+    policies.any(|policy| policy.namespace == pod.name.namespace && selects(&policy.pods, pod))
 }
 
 fn selects(selector: &Selector, pod: &Pod) -> bool {

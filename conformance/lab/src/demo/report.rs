@@ -50,8 +50,8 @@ pub(crate) struct SecondRound {
     pub(crate) correct: usize,
     /// Packets that the queues still accepted.
     pub(crate) queued_allowed: u64,
-    /// How many connections between pods must be seen by the queue in pure NFQUEUE mode: those that end allowed and
-    /// have an isolated end.
+    /// How many connections must have been seen by the queue in pure NFQUEUE mode: those between two pods that end
+    /// allowed and have an isolated end.
     pub(crate) judged_connections: u64,
 }
 

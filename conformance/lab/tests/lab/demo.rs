@@ -1,6 +1,6 @@
 //! `sluice-lab demo` as it is called: exit codes, documents, and that nothing is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,7 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{agent_binary, eventually, skipped};
+use sluice_lab::{Family, Mode, Outcome, Target};
+
+use crate::common::{agent_binary, eventually, example, skipped, under_agents};
 
 /// Calls of the demo that see only each other's runs.
 struct Demo {
@@ -283,4 +285,42 @@ fn a_kept_run_can_be_entered_until_it_is_taken_down() {
         processes_of(demo.runs.path()).is_empty()
     });
     assert_eq!(text(&demo.run(&["--down"]).stdout), "nothing is up\n");
+}
+
+#[test]
+fn what_is_observed_is_what_the_matrix_says() {
+    let Some(demo) = Demo::new() else { return };
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
+    for world in ["default", "two-nodes"] {
+        let path = format!("{manifests}/{world}");
+        let arguments = ["matrix", "-o", "json", "--manifests", &path];
+        let matrix = document(&Command::new(&demo.agent).args(arguments).output().unwrap());
+        let lab =
+            under_agents(&example(world), &[Family::Ipv4, Family::Ipv6], Mode::Hybrid).unwrap();
+        let cells: Vec<_> = lab.plan().cells();
+        let outcomes = lab.probe(&cells).unwrap();
+        let text = |cell: &Value, field: &str| cell[field].as_str().unwrap().to_owned();
+        let said: BTreeMap<_, _> = matrix["cells"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cell| {
+                let port = format!("{}/{}", cell["port"], text(cell, "protocol"));
+                let key = format!(
+                    "{} > {} {port} {}",
+                    text(cell, "from"),
+                    text(cell, "to"),
+                    text(cell, "family")
+                );
+                (key, cell["allowed"].as_bool().unwrap())
+            })
+            .collect();
+        let observed: BTreeMap<_, _> = cells
+            .iter()
+            .zip(&outcomes)
+            .filter(|(cell, _)| matches!(cell.to, Target::Pod(_)))
+            .map(|(cell, outcome)| (cell.to_string(), *outcome == Outcome::Allowed))
+            .collect();
+        assert_eq!(said, observed, "{world}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Real packets without an agent: everybody reaches everybody, and what is broken on purpose is seen to be broken.
 
 use crate::common::{self, cell, pod, skipped};
+use sluice_lab::expect::expectations;
+use sluice_lab::judge::judge;
 use sluice_lab::{
     Cell, Family, Lab, Manifests, Options, Outcome, Port, ServiceName, Target, builtin,
 };
@@ -211,4 +213,22 @@ fn labs_are_apart_from_each_other() {
         labs[1].probe(std::slice::from_ref(&ask)).unwrap(),
         [Outcome::Allowed]
     );
+}
+
+#[test]
+fn a_world_without_an_agent_is_judged_wrong_exactly_where_policy_denies() {
+    if skipped() {
+        return;
+    }
+    let lab = up(&builtin::default_world(), &[Family::Ipv4]);
+    let cells = lab.plan().cells();
+    let expected = expectations(lab.plan(), lab.world(), &cells);
+    let judged = judge(&lab, &cells, &expected).unwrap();
+    let denied: Vec<_> = expected
+        .iter()
+        .map(|expectation| expectation.name() == "deny")
+        .collect();
+    let wrong: Vec<_> = judged.right.iter().map(|right| !right).collect();
+    assert_eq!(wrong, denied);
+    assert!(denied.contains(&true) && denied.contains(&false));
 }

@@ -23,7 +23,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     manifests: Vec<PathBuf>,
 
-    /// Who connects: a pod or an address
+    /// Who connects: a pod (by its IPv4 address, if both have one) or an address
     #[arg(long, value_name = "NS/POD|ADDRESS")]
     from: Who,
 

@@ -38,7 +38,8 @@ pub struct Counts {
 
 /// An immutable state of the index. Reading never waits and never allocates, but for [`Snapshot::trace`].
 ///
-/// Snapshots are equal where every tuple has the same verdict in both, however each of them came about.
+/// Snapshots are equal that hold the same addressed pods, node addresses and rules, in whatever order those became
+/// known.
 pub struct Snapshot {
     pub(crate) addresses: AddressMap<Entry>,
     pub(crate) identities: CowVec<IdentityView>,

@@ -39,7 +39,7 @@ use leases::LeaseWriter;
 use lock::Lock;
 use published::Reader;
 use shared::Shared;
-use source::{Known, Watcher};
+use source::Watcher;
 use writer::{Work, Writer};
 
 /// Runs until SIGTERM or SIGINT. Rules and pins stay behind: the data path outlives the agent.
@@ -84,8 +84,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     let loaded = manifests
         .reload()
         .map_err(|error| Failure::BadInput(error.into()))?;
-    let mut known = Known::default();
-    let (groundwork, readers) = Groundwork::lay(&config, known.advance(&loaded.world))?;
+    let (groundwork, readers) = Groundwork::lay(&config, loaded.world.events())?;
     let workers = start_workers(&config, &metrics, readers, groundwork.leases().as_ref())?;
     let shared = Arc::new(Shared::new(
         config,
@@ -99,14 +98,14 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     let conntrack = Conntrack::open()
         .context("conntrack")
         .map_err(Failure::Unable)?;
+    announce(&shared, &loaded);
     let mut writer = Writer {
         enforcer,
-        known,
+        world: loaded.world,
         manifests,
         conntrack,
         shared: Arc::clone(&shared),
     };
-    announce(&shared, &loaded);
     let links = attach_links(&mut writer)?;
     writer.adopt_connections();
     shared.set_ready();

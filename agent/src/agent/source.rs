@@ -1,76 +1,10 @@
-//! Manifests as a source of events: read, watched, and read again when they change.
+//! Manifests as a source: when they are to be read again.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use sluice_kubernetes::World;
-use sluice_policy::{Event, PodName};
-
-/// What was there at the last reading, so that what is missing at the next is known to be gone.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    pods: BTreeSet<PodName>,
-    namespaces: BTreeSet<Arc<str>>,
-    nodes: BTreeSet<Arc<str>>,
-    policies: BTreeSet<(Arc<str>, Arc<str>)>,
-}
-
-impl Known {
-    /// The events that lead from the last reading to this one.
-    pub(crate) fn advance(&mut self, world: &World) -> Vec<Event> {
-        let now = Self {
-            pods: world
-                .pods
-                .iter()
-                .map(|facts| facts.pod.name.clone())
-                .collect(),
-            namespaces: world
-                .namespaces
-                .iter()
-                .map(|namespace| Arc::clone(&namespace.name))
-                .collect(),
-            nodes: world
-                .nodes
-                .iter()
-                .map(|node| Arc::clone(&node.name))
-                .collect(),
-            policies: world
-                .policies
-                .iter()
-                .map(|policy| (Arc::clone(&policy.namespace), Arc::clone(&policy.name)))
-                .collect(),
-        };
-        let gone = |event: fn(Arc<str>) -> Event,
-                    before: &BTreeSet<Arc<str>>,
-                    now: &BTreeSet<Arc<str>>| {
-            before
-                .difference(now)
-                .map(|name| event(Arc::clone(name)))
-                .collect::<Vec<_>>()
-        };
-        let mut events: Vec<Event> = world.events().collect();
-        events.extend(self.pods.difference(&now.pods).cloned().map(Event::PodGone));
-        events.extend(gone(
-            Event::NamespaceGone,
-            &self.namespaces,
-            &now.namespaces,
-        ));
-        events.extend(gone(Event::NodeGone, &self.nodes, &now.nodes));
-        events.extend(
-            self.policies
-                .difference(&now.policies)
-                .map(|(namespace, name)| {
-                    Event::NetworkPolicyGone(Arc::clone(namespace), Arc::clone(name))
-                }),
-        );
-        *self = now;
-        events
-    }
-}
 
 /// Tells when something under the paths may be different.
 ///
@@ -192,28 +126,5 @@ mod tests {
         wait();
         fs::remove_file(root.path().join("sub/policy.yaml")).unwrap();
         wait();
-    }
-
-    #[test]
-    fn what_is_missing_at_the_next_reading_is_gone() {
-        let mut known = Known::default();
-        let world = World {
-            namespaces: vec![sluice_policy::Namespace {
-                name: "x".into(),
-                labels: sluice_policy::Labels::default(),
-            }],
-            ..World::default()
-        };
-        assert!(
-            !known
-                .advance(&world)
-                .iter()
-                .any(|event| matches!(event, Event::NamespaceGone(_)))
-        );
-        let events = known.advance(&World::default());
-        assert!(
-            matches!(&events[..], [Event::NamespaceGone(name)] if &**name == "x"),
-            "{events:?}"
-        );
     }
 }

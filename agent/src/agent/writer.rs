@@ -5,14 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use sluice_kubernetes::{Loaded, Manifests, Problem};
+use sluice_kubernetes::{Loaded, Manifests, Problem, World};
 use sluice_netlink::{Conntrack, LinkEvent};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
-use super::source::Known;
 use crate::status::Invalid;
 
 /// Something for the writer to do.
@@ -26,7 +25,8 @@ pub(crate) enum Work {
 /// Everything that only the writer touches.
 pub(crate) struct Writer {
     pub(crate) enforcer: Enforcer,
-    pub(crate) known: Known,
+    /// As it was last read.
+    pub(crate) world: World,
     pub(crate) manifests: Manifests,
     pub(crate) conntrack: Conntrack,
     pub(crate) shared: Arc<Shared>,
@@ -51,14 +51,16 @@ impl Writer {
     fn reload(&mut self) {
         let started = Instant::now();
         match self.manifests.reload() {
-            Ok(loaded) => self.absorb(&loaded, started),
+            Ok(loaded) => self.absorb(loaded, started),
             Err(error) => warn!(%error, "manifests not read: the last ones stay in force"),
         }
     }
 
-    fn absorb(&mut self, loaded: &Loaded, started: Instant) {
+    fn absorb(&mut self, loaded: Loaded, started: Instant) {
         report(&self.shared, &loaded.problems);
-        let changes = self.enforcer.apply(self.known.advance(&loaded.world));
+        let events = loaded.world.events_since(&self.world);
+        self.world = loaded.world;
+        let changes = self.enforcer.apply(events);
         self.shared
             .metrics
             .sync_errors

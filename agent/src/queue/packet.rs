@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::{Buf as _, TryGetError};
 use etherparse::{IpNumber, LaxIpSlice};
 use sluice_policy::{Protocol, Tuple};
 
@@ -32,6 +33,12 @@ pub(crate) enum PacketError {
     Transport,
 }
 
+impl From<TryGetError> for PacketError {
+    fn from(_cut: TryGetError) -> Self {
+        Self::Transport
+    }
+}
+
 const TCP_FLAGS_OFFSET: usize = 13;
 const TCP_SYN: u8 = 0x02;
 
@@ -56,15 +63,13 @@ impl Packet {
             destination_port: 0,
             midstream: false,
         };
+        let mut transport = payload.payload;
         if matches!(
             payload.ip_number,
             IpNumber::TCP | IpNumber::UDP | IpNumber::SCTP
         ) {
-            let &[s0, s1, d0, d1, ..] = payload.payload else {
-                return Err(PacketError::Transport);
-            };
-            packet.source_port = u16::from_be_bytes([s0, s1]);
-            packet.destination_port = u16::from_be_bytes([d0, d1]);
+            packet.source_port = transport.try_get_u16()?;
+            packet.destination_port = transport.try_get_u16()?;
         }
         if protocol == Protocol::Tcp {
             let flags = payload

@@ -21,6 +21,9 @@ use crate::{process, repo};
 /// How long output may be silent before it is asked whether the test has ended at all.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The package with the binary that privileged tests of other packages run.
+const AGENT: &str = "sluice";
+
 /// The tests of the chosen packages.
 #[derive(Debug)]
 pub(super) struct Suite {
@@ -69,14 +72,9 @@ impl Suite {
     /// Where the tests do not compile, or Ctrl-C was pressed.
     pub(super) fn run(&self, level: Level) -> anyhow::Result<Tally> {
         let mut sum = Tally::default();
-        let built = self.built()?;
-        if level == Level::Lab {
-            self.build_agent(built)?;
-        }
-        for test in built
-            .iter()
-            .filter(|it| it.is_test && Level::of(&it.target) == level)
-        {
+        let chosen = |test: &&Executable| self.targets.contains(&test.target);
+        let tests = self.built()?.iter().filter(|it| it.is_test).filter(chosen);
+        for test in tests.filter(|it| Level::of(&it.target) == level) {
             sum.add(&self.run_binary(test)?);
         }
         if level == Level::Unit {
@@ -85,25 +83,27 @@ impl Suite {
         Ok(sum)
     }
 
-    /// Builds every test, of whichever level: one set of features, one build.
+    /// Builds every test, of whichever level, and every binary: one set of features, one build.
+    ///
+    /// The lab's tests run the agent's binary, beside their own: one of yesterday must not be there.
     fn built(&self) -> anyhow::Result<&[Executable]> {
         if let Some(built) = self.built.get() {
             return Ok(built);
         }
-        let mut build = cargo::command(&self.root, "test");
-        build.args(["--no-run", "--tests"]);
-        self.select(&mut build, self.packages.iter());
+        let mut build = cargo::command(&self.root, "build");
+        build.args(["--bins", "--tests"]);
+        let agent = AGENT.to_owned();
+        let is_run = self
+            .targets
+            .iter()
+            .any(|target| Level::of(target) == Level::Lab);
+        self.select(
+            &mut build,
+            self.packages.iter().chain(is_run.then_some(&agent)),
+        );
         let mut executables = cargo::executables(&mut build)?;
         executables.sort_by(|a, b| a.target.cmp(&b.target));
         Ok(self.built.get_or_init(|| executables))
-    }
-
-    /// The lab's tests run the agent's binary, beside their own: without this it could be one of yesterday.
-    fn build_agent(&self, built: &[Executable]) -> anyhow::Result<()> {
-        if cargo::binary(built, "sluice").is_err() {
-            cargo::executables(cargo::command(&self.root, "build").args(["-p", "sluice"]))?;
-        }
-        Ok(())
     }
 
     /// As cargo would run it: in the directory of its package.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::client::{Client, Conversation, SourcePorts};
+use crate::complete::complete;
 use crate::patience::Patience;
 use crate::plan::Plan;
 use crate::run_dir::{self, RunDir};
@@ -95,8 +96,8 @@ impl Lab {
         if !loaded.problems.is_empty() {
             return Err(UpError::Manifests(loaded.problems));
         }
-        let plan = Plan::new(&loaded.world, &families(options, &loaded.world));
-        let world = as_built(loaded.world, &plan);
+        let world = complete(loaded.world);
+        let plan = Plan::new(&world, &families(options, &world));
         if plan.pods.is_empty() {
             return Err(UpError::Empty);
         }
@@ -149,7 +150,7 @@ impl Lab {
         if !loaded.problems.is_empty() {
             return Err(UpError::Manifests(loaded.problems));
         }
-        self.world = as_built(loaded.world, &self.plan);
+        self.world = complete(loaded.world);
         Ok(())
     }
 
@@ -181,7 +182,7 @@ impl Lab {
             let directory = self.run.path().join(index.to_string());
             let paths = Paths {
                 manifests: self.staged.paths(),
-                bpffs: directory.join("bpf"),
+                bpffs: directory.join("bpf/sluice"),
                 socket: directory.join("agent.sock"),
                 log: directory.join("agent.log"),
             };
@@ -384,26 +385,15 @@ fn families(options: &Options, world: &World) -> Vec<Family> {
     if !options.families.is_empty() {
         return options.families.clone();
     }
-    let mut addresses = world.pods.iter().flat_map(|facts| &facts.pod.addresses);
-    vec![if addresses.any(IpAddr::is_ipv4) {
-        Family::Ipv4
-    } else {
-        Family::Ipv6
-    }]
-}
-
-/// The node is the source of what a pod on its network sends, so the pod's own node is known by the address it has.
-fn as_built(mut world: World, plan: &Plan) -> World {
-    for node in world
-        .nodes
-        .iter_mut()
-        .filter(|node| node.addresses.is_empty())
-    {
-        if let Some(built) = plan.nodes.iter().find(|plan| plan.name == node.name) {
-            node.addresses.clone_from(&built.addresses);
-        }
-    }
-    world
+    let mut routed = world
+        .pods
+        .iter()
+        .map(|facts| &facts.pod)
+        .filter(|pod| !pod.host_network)
+        .peekable();
+    let is_ipv4 =
+        routed.peek().is_none() || routed.flat_map(|pod| &pod.addresses).any(IpAddr::is_ipv4);
+    vec![if is_ipv4 { Family::Ipv4 } else { Family::Ipv6 }]
 }
 
 /// Servers and probes take many descriptors: all that this process may have are allowed to it.

@@ -8,6 +8,7 @@ mod agent;
 pub mod builtin;
 mod cell;
 mod client;
+mod complete;
 mod counters;
 pub mod demo;
 mod dnat;

@@ -2,7 +2,7 @@
 //! for. Pure; the kernel and policies (but for the ports they name) are not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_kubernetes::{Service, ServicePort, World};
@@ -71,14 +71,9 @@ pub struct ServicePortPlan {
 }
 
 impl Plan {
-    /// Plans `world` with the addresses of `families` only.
+    /// Plans a world that [`crate::complete`] has completed, with the addresses of `families` only.
     pub fn new(world: &World, families: &[Family]) -> Self {
-        let nodes: Vec<_> = world
-            .nodes
-            .iter()
-            .enumerate()
-            .map(|(index, node)| plan_node(index, node, world))
-            .collect();
+        let nodes: Vec<_> = world.nodes.iter().map(NodePlan::of).collect();
         let mut pods: Vec<_> = world
             .pods
             .iter()
@@ -167,6 +162,13 @@ impl ServicePortPlan {
 }
 
 impl NodePlan {
+    fn of(node: &Node) -> Self {
+        Self {
+            name: Arc::clone(&node.name),
+            addresses: node.addresses.clone(),
+        }
+    }
+
     /// Its address of a family, if it has one.
     pub fn address(&self, family: Family) -> Option<IpAddr> {
         address_of(&self.addresses, family)
@@ -208,31 +210,6 @@ fn of_families(addresses: &[IpAddr], families: &[Family]) -> Vec<IpAddr> {
         .copied()
         .filter(|address| families.contains(&Family::of(*address)))
         .collect()
-}
-
-/// A node has the addresses that it declares and those of its `hostNetwork` pods, and for its own packets in any case
-/// one of each family, from 172.30.0.0/16 and `fd00:172:30::/64`.
-fn plan_node(index: usize, node: &Node, world: &World) -> NodePlan {
-    let lives_here = |pod: &&Pod| pod.host_network && pod.node.as_ref() == Some(&node.name);
-    let pods = world.pods.iter().map(|facts| &facts.pod).filter(lives_here);
-    let mut addresses = node.addresses.clone();
-    addresses.extend(pods.flat_map(|pod| &pod.addresses).copied());
-    let number = u16::try_from(index + 1).unwrap_or(u16::MAX);
-    let [high, low] = number.to_be_bytes();
-    for spare in [
-        IpAddr::from(Ipv4Addr::new(172, 30, high, low)),
-        IpAddr::from(Ipv6Addr::new(0xfd00, 0x172, 0x30, 0, 0, 0, 0, number)),
-    ] {
-        if address_of(&addresses, Family::of(spare)).is_none() {
-            addresses.push(spare);
-        }
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
-    NodePlan {
-        name: Arc::clone(&node.name),
-        addresses,
-    }
 }
 
 fn plan_pod(pod: &Pod, nodes: &[NodePlan], families: &[Family]) -> Option<PodPlan> {
@@ -324,7 +301,7 @@ mod tests {
     fn plan(text: &str, families: &[Family]) -> Plan {
         let loaded = sluice_kubernetes::load_text("world.yaml", text);
         assert_eq!(loaded.problems, []);
-        Plan::new(&loaded.world, families)
+        Plan::new(&crate::complete::complete(loaded.world), families)
     }
 
     fn pod(name: &str, spec: &str) -> String {
@@ -391,13 +368,5 @@ mod tests {
             2,
             "from the pod that is not behind it"
         );
-    }
-
-    #[test]
-    fn a_node_has_an_address_of_each_family_in_any_case() {
-        let plan = plan(&pod("a", ""), &BOTH);
-        for family in BOTH {
-            assert!(plan.nodes[0].address(family).is_some());
-        }
     }
 }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let pins = own_namespaces()?;
     println!(
-        "{:<8} {:>8} {:>8} {:<14} {:>9} {:>9} {:>9}",
+        "{:<8} {:>8} {:>8} {:<15} {:>9} {:>9} {:>9}",
         "mode", "policies", "pods", "event", "p50 µs", "p90 µs", "p99 µs"
     );
     for mode in ["hybrid", "nfqueue"] {
@@ -60,29 +60,29 @@ fn run() -> Result<()> {
                 let at =
                     |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e6;
                 println!(
-                    "{mode:<8} {policies:>8} {pods:>8} {event:<14} {:>9.1} {:>9.1} {:>9.1}",
+                    "{mode:<8} {policies:>8} {pods:>8} {event:<15} {:>9.1} {:>9.1} {:>9.1}",
                     at(50),
                     at(90),
                     at(99)
                 );
             };
             print("policy edited", &mut |round| {
-                policy(
-                    round % policies,
-                    81 + u16::try_from(round / policies).unwrap_or(0),
-                )
+                policy(round % LOCAL_PODS, port(round))
             });
-            print("policy gone", &mut |round| {
-                Event::NetworkPolicyGone(namespace(round % policies), name("app", round % policies))
+            print("policy gone/new", &mut |round| {
+                let number = round / 2 % LOCAL_PODS;
+                if round % 2 == 0 {
+                    Event::NetworkPolicyGone(namespace(number), name("app", number))
+                } else {
+                    policy(number, port(round))
+                }
             });
-            print("remote pod", &mut |round| {
-                relabelled(LOCAL_PODS + round, round)
-            });
+            print("remote pod", &mut |round| relabelled(peer(round), round));
             print("local pod", &mut |round| {
                 relabelled(round % LOCAL_PODS, round)
             });
-            print("pod gone", &mut |round| {
-                Event::PodGone(pod_name(LOCAL_PODS + round))
+            print("remote gone", &mut |round| {
+                Event::PodGone(pod_name(peer(round) + pods / 2))
             });
         }
     }
@@ -140,9 +140,19 @@ fn pod(number: u32) -> Event {
     Event::Pod(facts(number, [("app", number % APPS)]))
 }
 
+/// A port that no round has twice, so that each edit is one.
+fn port(round: u32) -> u16 {
+    81 + u16::try_from(round).unwrap_or_default()
+}
+
+/// A remote pod that rules of a local one speak of: of the same namespace.
+fn peer(round: u32) -> u32 {
+    round % LOCAL_PODS + APPS * (1 + round / LOCAL_PODS)
+}
+
+/// Another app: the selectors that match it are other ones now.
 fn relabelled(number: u32, round: u32) -> Event {
-    let round = round + 1;
-    Event::Pod(facts(number, [("app", number % APPS), ("version", round)]))
+    Event::Pod(facts(number, [("app", (number + round + 1) % APPS)]))
 }
 
 fn facts<const N: usize>(number: u32, labels: [(&str, u32); N]) -> Pod {

@@ -1,0 +1,153 @@
+//! The agent as a process: how it starts, what it reports, what it leaves behind. What it does to packets is the
+//! laboratory's to show.
+
+use std::time::Duration;
+
+use sluice_netlink::{Rtnetlink, VethEnd};
+use support::{Node, privileged};
+
+mod support;
+
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\n\
+                   spec: {nodeName: node-1, containers: [{name: c, image: i}]}\nstatus: {podIP: 10.0.0.1}\n";
+const DENY: &str = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: x}\n\
+                    spec: {podSelector: {}, policyTypes: [Ingress]}\n";
+
+#[test]
+fn a_second_agent_is_refused_and_the_first_goes_on() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    let first = node.agent(&[]);
+    assert_eq!(
+        node.spawn(&["--metrics-bind-address", "127.0.0.1:9081"])
+            .ended(),
+        Some(3)
+    );
+    assert!(
+        node.log().contains("another agent runs on this node"),
+        "{}",
+        node.log()
+    );
+    assert_eq!(node.status()["agent"]["ready"], true);
+    assert_eq!(first.stop().0, Some(0));
+}
+
+#[test]
+fn a_clean_stop_leaves_rules_and_pins_and_cleanup_removes_them() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.write("pod.yaml", POD);
+    node.write("deny.yaml", DENY);
+    let agent = node.agent(&[]);
+    let (code, took) = agent.stop();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "SIGTERM took {took:?}");
+    let status = node.status();
+    assert!(status["agent"].is_null(), "the pins speak: {status}");
+    assert_eq!(
+        (&status["pods"]["local"], &status["pods"]["isolated"]),
+        (&1.into(), &1.into())
+    );
+    assert!(node.gate());
+    let removed = String::from_utf8(node.run("cleanup", &[]).stdout).unwrap();
+    assert!(
+        removed.contains("removed table inet sluice") && removed.contains("gate_pass"),
+        "{removed}"
+    );
+    assert!(!node.gate() && !node.pinned());
+    assert_eq!(node.run("cleanup", &[]).stdout, b"nothing to remove\n");
+    assert_eq!(
+        node.run("status", &[]).status.code(),
+        Some(3),
+        "nothing is left to speak of"
+    );
+}
+
+#[test]
+fn what_is_broken_is_reported_and_what_was_valid_stays() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.write("pod.yaml", POD);
+    node.write("deny.yaml", DENY);
+    let _agent = node.agent(&["--mode", "nfqueue"]);
+    node.write("deny.yaml", "kind: [NetworkPolicy");
+    let status = node.eventually("a problem", |status| status["policies"]["invalid"] == 1);
+    assert_eq!(status["policies"]["NetworkPolicy"], 1);
+    assert_eq!(
+        status["pods"]["isolated"], 1,
+        "the file's former policy is in force"
+    );
+    let origin = status["invalid"][0]["origin"].as_str().unwrap();
+    assert!(origin.contains("deny.yaml:1"), "{origin}");
+    node.write(
+        "deny.yaml",
+        &DENY.replace(
+            "podSelector: {}",
+            "podSelector: {matchExpressions: [{key: k, operator: Is}]}",
+        ),
+    );
+    let status = node.eventually("another problem", |status| {
+        status["invalid"][0]["object"] == "NetworkPolicy x/deny"
+    });
+    assert_eq!(
+        status["invalid"][0]["field"],
+        "spec.podSelector.matchExpressions[0].operator"
+    );
+    assert_eq!(
+        status["pods"]["isolated"], 1,
+        "what it selects is unknown, so it fails closed"
+    );
+    node.write("deny.yaml", "");
+    node.eventually("release", |status| {
+        status["pods"]["isolated"] == 0 && status["policies"]["invalid"] == 0
+    });
+}
+
+#[test]
+fn pure_nfqueue_mode_takes_away_what_a_hybrid_agent_left() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.write("pod.yaml", POD);
+    assert_eq!(node.agent(&[]).stop().0, Some(0));
+    assert!(node.pinned());
+    let _agent = node.agent(&["--mode", "nfqueue"]);
+    assert!(!node.pinned(), "nobody would end its leases");
+    assert_eq!(node.status()["gate"]["matcher"], "set");
+}
+
+#[test]
+fn interfaces_get_the_program_as_they_come_unless_excluded() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    let _agent = node.agent(&["--exclude-interfaces", "not*"]);
+    let netns = node.netns();
+    let create = |a: &str, b: &str| {
+        let end = |name| VethEnd { name, netns: None };
+        netns
+            .enter(|| Rtnetlink::open()?.create_veth(end(a), end(b)))
+            .unwrap()
+            .unwrap();
+    };
+    create("veth0", "not0");
+    let status = node.eventually("the interface", |status| {
+        status["tc"]["interfaces"] == serde_json::json!(["veth0"])
+    });
+    assert_ne!(status["tc"]["attach"], "none");
+    netns
+        .enter(|| Rtnetlink::open()?.delete("veth0"))
+        .unwrap()
+        .unwrap();
+    node.eventually("its end", |status| {
+        status["tc"]["interfaces"] == serde_json::json!([])
+    });
+}

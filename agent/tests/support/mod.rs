@@ -1,0 +1,219 @@
+//! A node for one test: network and mount namespaces of its own, with a bpffs, that go when the test does.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use serde_json::Value;
+use sluice_netlink::Netns;
+
+/// How long a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether the test can run; says why not.
+pub fn privileged() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: needs root for network namespaces, netfilter and eBPF");
+    }
+    root
+}
+
+/// Namespaces, held by a process that does nothing, and a directory of manifests.
+pub struct Node {
+    holder: Child,
+    dir: tempfile::TempDir,
+}
+
+/// A running agent; killed if the test forgets it.
+pub struct Agent {
+    child: Child,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("manifests")).unwrap();
+        fs::create_dir(dir.path().join("bpf")).unwrap();
+        let bpffs = dir.path().join("bpf");
+        let mut holder = Command::new("sleep");
+        holder.arg("infinity").stdout(Stdio::piped());
+        // SAFETY: system calls alone, between fork and exec.
+        unsafe { holder.pre_exec(move || own_namespaces(&bpffs)) };
+        let node = Self {
+            holder: holder.spawn().unwrap(),
+            dir,
+        };
+        node.netns().set_sysctl("ipv4/ip_forward", "1").unwrap();
+        node
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a manifest as a person's editor does.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path("manifests").join(name), text).unwrap();
+    }
+
+    pub fn netns(&self) -> Netns {
+        Netns::open(Path::new(&format!("/proc/{}/ns/net", self.holder.id()))).unwrap()
+    }
+
+    /// The agent, not waited for.
+    pub fn spawn(&self, arguments: &[&str]) -> Agent {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let mut command = self.sluice("agent");
+        command.env("SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:9080");
+        command.args(["--node-name", "node-1", "--manifests"]);
+        command
+            .arg(self.path("manifests"))
+            .args(arguments)
+            .stderr(log)
+            .stdout(Stdio::null());
+        Agent {
+            child: command.spawn().unwrap(),
+        }
+    }
+
+    /// The agent, ready.
+    pub fn agent(&self, arguments: &[&str]) -> Agent {
+        let agent = self.spawn(arguments);
+        self.eventually("the agent is ready", |status| {
+            status["agent"]["ready"] == true
+        });
+        agent
+    }
+
+    /// A command of the binary in this node.
+    pub fn run(&self, command: &str, arguments: &[&str]) -> Output {
+        self.sluice(command).args(arguments).output().unwrap()
+    }
+
+    /// What the agent says of itself, or the pins; null if there is neither.
+    pub fn status(&self) -> Value {
+        serde_json::from_slice(&self.run("status", &["-o", "json"]).stdout).unwrap_or_default()
+    }
+
+    /// Waits until status shows what is wanted.
+    pub fn eventually(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not seen in {status:#}\n{}",
+                self.log()
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Whether anything is pinned, as seen by this node's processes.
+    pub fn pinned(&self) -> bool {
+        let pins = self.path("bpf/sluice");
+        let seen = format!("/proc/{}/root{}", self.holder.id(), pins.display());
+        Path::new(&seen).exists()
+    }
+
+    /// Whether the gate's table is there.
+    pub fn gate(&self) -> bool {
+        self.netns()
+            .enter(sluice_netlink::Gate::is_installed)
+            .unwrap()
+            .unwrap()
+    }
+
+    fn sluice(&self, verb: &str) -> Command {
+        let open = |kind: &str| {
+            OwnedFd::from(fs::File::open(format!("/proc/{}/ns/{kind}", self.holder.id())).unwrap())
+        };
+        let namespaces = [
+            (open("net"), LinkNameSpaceType::Network),
+            (open("mnt"), LinkNameSpaceType::Mount),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.arg(verb).env_remove("NODE_NAME");
+        command
+            .env("SLUICE_SOCKET", self.path("agent.sock"))
+            .env("SLUICE_BPFFS", self.path("bpf/sluice"));
+        // SAFETY: system calls alone, between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                for (namespace, kind) in &namespaces {
+                    move_into_link_name_space(namespace.as_fd(), Some(*kind))?;
+                }
+                Ok(())
+            });
+        }
+        command
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.holder
+            .kill()
+            .and_then(|()| self.holder.wait())
+            .unwrap();
+    }
+}
+
+impl Agent {
+    /// Asks it to stop; its exit code and how long that took.
+    pub fn stop(mut self) -> (Option<i32>, Duration) {
+        let started = Instant::now();
+        let id = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .unwrap();
+        kill_process(id, Signal::TERM).unwrap();
+        (self.child.wait().unwrap().code(), started.elapsed())
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended already.
+        if self.child.kill().is_ok() {
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+fn own_namespaces(bpffs: &Path) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // SAFETY: the process has this thread alone, and shares no descriptors that it would lose.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }?;
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )?;
+    mount("bpf", bpffs, "bpf", MountFlags::empty(), None)?;
+    Ok(())
+}

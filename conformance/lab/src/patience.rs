@@ -20,10 +20,38 @@ const FACTOR: u32 = 4;
 /// this process did not run, and its servers could not answer.
 const SLICE: Duration = Duration::from_millis(25);
 
-/// The round trips seen so far.
+/// The round trips seen so far, and what follows from them.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    round_trips: Mutex<Vec<Duration>>,
+    round_trips: Mutex<RoundTrips>,
+}
+
+#[derive(Debug)]
+struct RoundTrips {
+    seen: Vec<Duration>,
+    limit: Duration,
+    /// Once so many are seen, the limit is worked out again: every waiting probe asks for it all the time.
+    next: usize,
+}
+
+impl Default for RoundTrips {
+    fn default() -> Self {
+        Self {
+            seen: Vec::new(),
+            limit: UNKNOWN,
+            next: 1,
+        }
+    }
+}
+
+impl RoundTrips {
+    fn push(&mut self, round_trip: Duration) {
+        self.seen.push(round_trip);
+        if self.seen.len() >= self.next {
+            self.limit = limit(&mut self.seen);
+            self.next = self.seen.len() + self.seen.len() / 8 + 1;
+        }
+    }
 }
 
 impl Patience {
@@ -49,14 +77,14 @@ impl Patience {
 
     /// The time that an answer has at present.
     pub(crate) fn limit(&self) -> Duration {
-        limit(&mut self.lock())
+        self.lock().limit
     }
 
     fn saw(&self, round_trip: Duration) {
         self.lock().push(round_trip);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Duration>> {
+    fn lock(&self) -> MutexGuard<'_, RoundTrips> {
         self.round_trips
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -98,6 +126,20 @@ mod tests {
     fn one_straggler_in_a_hundred_does_not_count() {
         let times = (0..200).map(|n| if n == 7 { 600 } else { 50 });
         assert_eq!(limit(&mut milliseconds(times)), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn the_limit_follows_what_is_seen() {
+        let patience = Patience::default();
+        assert_eq!(patience.limit(), UNKNOWN);
+        for milliseconds in 1..=100 {
+            patience.saw(Duration::from_millis(milliseconds));
+        }
+        assert!(
+            patience.limit() > Duration::from_millis(4 * 85),
+            "{:?}",
+            patience.limit()
+        );
     }
 
     #[tokio::test]

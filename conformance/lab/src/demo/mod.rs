@@ -7,6 +7,7 @@ mod keep;
 mod report;
 mod table;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -150,17 +151,28 @@ fn show(args: &Args) -> Result<u8, Failure> {
 
     let report = probe_twice(&lab, &agent, Seconds::of(setup, ready))?;
     match args.output {
-        Output::Table => print!("{}", table::render(&lab, &report)),
-        Output::Json => println!(
-            "{}",
-            serde_json::to_string(&report).context("write the report")?
-        ),
+        Output::Table => say(&table::render(&lab, &report))?,
+        Output::Json => say(
+            &(serde_json::to_string(&report).context("write the report")?
+                + "
+"),
+        )?,
     }
     let code = u8::from(!report.ok);
     if let Some(starter) = starter {
         keep::hold(&lab, starter, code)?;
     }
     Ok(code)
+}
+
+/// Writes to standard output; a reader who has seen enough is no error.
+fn say(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell_what_is_up(lab: &Lab, setup: Duration) {

@@ -1,5 +1,8 @@
 //! Real packets under the real agent, against the oracle.
 
+use std::fs;
+use std::path::Path;
+
 use sluice_lab::{Counters, Family, Lab, Mode, Outcome, builtin};
 use sluice_policy::Protocol;
 
@@ -172,4 +175,48 @@ fn leased_and_open_connections_outlive_the_agent() {
     assert!(lab.is_alive(&mut open));
     assert_all_right(&lab);
     lab.agent("node-1").unwrap().stop().unwrap();
+}
+
+/// Whether a process or one of this process's descriptors is in, or holds, the network namespace of that inode.
+fn is_held(inode: u64) -> bool {
+    let name = format!("net:[{inode}]");
+    let is_it =
+        |link: &Path| fs::read_link(link).is_ok_and(|target| target.to_string_lossy() == name);
+    let entries = |path: &str| {
+        fs::read_dir(path)
+            .unwrap()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+    };
+    entries("/proc").any(|process| is_it(&process.join("ns/net")))
+        || entries("/proc/self/fd").any(|fd| is_it(&fd))
+}
+
+#[test]
+fn nothing_is_left_of_a_lab_that_is_dropped() {
+    let Some(lab) = under_agents(&example("two-nodes"), &BOTH, Mode::Hybrid) else {
+        return;
+    };
+    let inodes: Vec<_> = ["north", "south"]
+        .map(|node| {
+            rustix::fs::fstat(lab.node_netns(node).unwrap())
+                .unwrap()
+                .st_ino
+        })
+        .to_vec();
+    let agents: Vec<_> = lab
+        .agents()
+        .iter()
+        .map(|agent| format!("/proc/{}", agent.pid()))
+        .collect();
+    let files = lab.manifests().paths();
+    assert!(inodes.iter().all(|inode| is_held(*inode)));
+    assert!(agents.iter().all(|process| Path::new(process).exists()));
+    assert!(files.iter().all(|path| path.exists()));
+    drop(lab);
+    assert!(!inodes.iter().any(|inode| is_held(*inode)), "a namespace");
+    assert!(
+        !agents.iter().any(|process| Path::new(process).exists()),
+        "an agent"
+    );
+    assert!(!files.iter().any(|path| path.exists()), "a file");
 }

@@ -77,7 +77,9 @@ fn run() -> Result<()> {
                     policy(number, port(round))
                 }
             });
-            print("remote pod", &mut |round| relabelled(peer(round), round));
+            print("remote pod", &mut |round| {
+                relabelled(peer(round / 2), round)
+            });
             print("local pod", &mut |round| {
                 relabelled(round % LOCAL_PODS, round)
             });
@@ -150,9 +152,14 @@ fn peer(round: u32) -> u32 {
     round % LOCAL_PODS + APPS * (1 + round / LOCAL_PODS)
 }
 
-/// Another app: the selectors that match it are other ones now.
+/// Of another app, and of its own again: either way other selectors match it.
 fn relabelled(number: u32, round: u32) -> Event {
-    Event::Pod(facts(number, [("app", (number + round + 1) % APPS)]))
+    let app = if round % 2 == 0 {
+        (number + 1) % APPS
+    } else {
+        number % APPS
+    };
+    Event::Pod(facts(number, [("app", app)]))
 }
 
 fn facts<const N: usize>(number: u32, labels: [(&str, u32); N]) -> Pod {

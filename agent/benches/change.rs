@@ -81,7 +81,7 @@ fn run() -> Result<()> {
                 relabelled(peer(round / 2), round)
             });
             print("local pod", &mut |round| {
-                relabelled(round % LOCAL_PODS, round)
+                relabelled(round / 2 % LOCAL_PODS, round)
             });
             print("remote gone", &mut |round| {
                 Event::PodGone(pod_name(peer(round) + pods / 2))

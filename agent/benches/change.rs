@@ -71,7 +71,7 @@ fn run() -> Result<()> {
             });
             print("policy gone/new", &mut |round| {
                 let number = round / 2 % LOCAL_PODS;
-                if round % 2 == 0 {
+                if round.is_multiple_of(2) {
                     Event::NetworkPolicyGone(namespace(number), name("app", number))
                 } else {
                     policy(number, port(round))
@@ -154,7 +154,7 @@ fn peer(round: u32) -> u32 {
 
 /// Of another app, and of its own again: either way other selectors match it.
 fn relabelled(number: u32, round: u32) -> Event {
-    let app = if round % 2 == 0 {
+    let app = if round.is_multiple_of(2) {
         (number + 1) % APPS
     } else {
         number % APPS

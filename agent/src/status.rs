@@ -220,73 +220,90 @@ fn from_pins(pins: &Path) -> Option<Status> {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.agent {
-            Some(agent) => writeln!(
-                f,
-                "agent     {} on {}, {} mode, version {}, up {:.0} s",
-                if agent.ready { "ready" } else { "not ready" },
-                agent.node,
-                agent.mode,
-                agent.version,
-                agent.uptime_seconds
-            )?,
+            Some(agent) => writeln!(f, "agent     {agent}")?,
             None => writeln!(f, "agent     none answers; this is what is pinned")?,
         }
-        let unknown = || "-".to_owned();
-        let queue_verb = self.gate.queue_verb.clone().unwrap_or_else(unknown);
-        let matcher = self.gate.matcher.clone().unwrap_or_else(unknown);
-        writeln!(f, "gate      queue by {queue_verb}, isolation by {matcher}")?;
-        for queue in &self.gate.queues {
-            let QueueState {
-                num,
-                waiting,
-                dropped,
-                user_dropped,
-            } = queue;
-            writeln!(
-                f,
-                "queue     {num}: {waiting} waiting, {dropped} dropped, {user_dropped} dropped by the socket"
-            )?;
-        }
-        writeln!(
-            f,
-            "tc        {} on {}",
-            self.tc.attach,
-            join(&self.tc.interfaces)
-        )?;
+        write!(f, "{}", self.gate)?;
+        let (tc, pods, policies) = (&self.tc, self.pods, self.policies);
+        writeln!(f, "tc        {} on {}", tc.attach, join(&tc.interfaces))?;
         writeln!(
             f,
             "pods      {} local, {} isolated",
-            self.pods.local, self.pods.isolated
+            pods.local, pods.isolated
         )?;
-        let PolicyCounts {
-            network_policy,
-            invalid,
-            ..
-        } = self.policies;
+        let (valid, invalid) = (policies.network_policy, policies.invalid);
         writeln!(
             f,
-            "policies  {network_policy} NetworkPolicy, {invalid} invalid"
+            "policies  {valid} NetworkPolicy; {invalid} objects invalid"
         )?;
         let MapStates { leases, flows } = self.maps;
-        writeln!(
-            f,
-            "maps      leases {}/{}, flows {}/{}",
-            leases.entries, leases.max, flows.entries, flows.max
-        )?;
-        let c = &self.counters;
-        writeln!(
-            f,
-            "kernel    {} by lease at TC, {} by lease at the gate, {} by flow, {} unmatched, {} denied by lease",
-            c.lease_hits, c.gate_lease_hits, c.flow_hits, c.unmatched, c.deny_lease_hits
-        )?;
-        write!(
-            f,
-            "queued    {}: {} allowed, {} denied, {} unreadable; {} connections revoked",
-            c.queued, c.allowed, c.denied, c.parse_errors, c.revoked
-        )?;
+        writeln!(f, "maps      leases {leases}, flows {flows}")?;
+        write!(f, "{}", self.counters)?;
         self.invalid
             .iter()
             .try_for_each(|invalid| write!(f, "\ninvalid   {invalid}"))
+    }
+}
+
+impl fmt::Display for AgentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready = if self.ready { "ready" } else { "not ready" };
+        let Self {
+            node,
+            mode,
+            version,
+            uptime_seconds,
+            ..
+        } = self;
+        write!(
+            f,
+            "{ready} on {node}, {mode} mode, version {version}, up {uptime_seconds:.0} s"
+        )
+    }
+}
+
+impl fmt::Display for GateState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".into());
+        let (verb, matcher) = (known(&self.queue_verb), known(&self.matcher));
+        writeln!(f, "gate      queue by {verb}, isolation by {matcher}")?;
+        for QueueState {
+            num,
+            waiting,
+            dropped,
+            user_dropped,
+        } in &self.queues
+        {
+            write!(f, "queue     {num}: {waiting} waiting, {dropped} dropped, ")?;
+            writeln!(f, "{user_dropped} dropped by the socket")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for MapState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.entries, self.max)
+    }
+}
+
+impl fmt::Display for CounterStates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel    {} by lease at TC, ", self.lease_hits)?;
+        write!(f, "{} by lease at the gate, ", self.gate_lease_hits)?;
+        write!(
+            f,
+            "{} by flow, {} unmatched, ",
+            self.flow_hits, self.unmatched
+        )?;
+        writeln!(f, "{} denied by lease", self.deny_lease_hits)?;
+        write!(f, "queued    {}: {} allowed, ", self.queued, self.allowed)?;
+        write!(
+            f,
+            "{} denied, {} unreadable; ",
+            self.denied, self.parse_errors
+        )?;
+        write!(f, "{} connections revoked", self.revoked)
     }
 }
 

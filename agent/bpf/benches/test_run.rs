@@ -92,11 +92,22 @@ fn cases(fastpath: &mut Fastpath) -> Vec<Case> {
         .collect()
 }
 
-fn family_cases(fastpath: &mut Fastpath, family: &str, [a, b, c, other]: Addresses) -> Vec<Case> {
-    let tc: Run = |programs, frame| programs.tc(frame, 0, REPEAT);
-    let any: Run = |programs, frame| programs.tc_any(frame, 0, REPEAT);
-    let gate: Run = |programs, frame| programs.gate_pass(frame, REPEAT);
-    let deny: Run = |programs, frame| programs.gate_deny(frame, REPEAT);
+fn family_cases(fastpath: &mut Fastpath, family: &str, addresses: Addresses) -> Vec<Case> {
+    fill(fastpath, addresses);
+    runs(addresses)
+        .into_iter()
+        .map(|(name, run, frame, expected)| Case {
+            name: format!("{family} {name}"),
+            run,
+            frame: frame.bytes(),
+            expected,
+            nanoseconds: Vec::new(),
+        })
+        .collect()
+}
+
+/// What the maps hold: `a` and `b` isolated, `c` not, and a lease for what the runs say has one.
+fn fill(fastpath: &mut Fastpath, [a, b, c, _]: Addresses) {
     let isolated = PodIsolation {
         ingress: true,
         egress: true,
@@ -106,56 +117,61 @@ fn family_cases(fastpath: &mut Fastpath, family: &str, [a, b, c, other]: Address
             .set_pod(address.parse().expect("an address"), isolation)
             .expect("a pod");
     }
+    lease(
+        fastpath,
+        &Frame::new(a, b, TCP, (40_000, 80), ACK),
+        Verdict::Allow,
+    );
+    lease(
+        fastpath,
+        &Frame::new(a, b, UDP, (40_000, 53), 0),
+        Verdict::Allow,
+    );
+    lease(
+        fastpath,
+        &Frame::new(b, a, TCP, (40_000, 443), SYN),
+        Verdict::Deny,
+    );
+}
+
+/// Name, program, packet, and what the program returns and marks.
+fn runs([a, b, c, other]: Addresses) -> Vec<(&'static str, Run, Frame, (i32, u32))> {
+    let tc: Run = |programs, frame| programs.tc(frame, 0, REPEAT);
+    let any: Run = |programs, frame| programs.tc_any(frame, 0, REPEAT);
+    let gate: Run = |programs, frame| programs.gate_pass(frame, REPEAT);
+    let deny: Run = |programs, frame| programs.gate_deny(frame, REPEAT);
     let tcp = Frame::new(a, b, TCP, (40_000, 80), ACK);
-    let syn = Frame {
+    let opening = |frame: &Frame| Frame {
         flags: SYN,
+        ..frame.clone()
+    };
+    let foreign = Frame {
+        foreign: true,
         ..tcp.clone()
     };
-    let udp = Frame::new(a, b, UDP, (40_000, 53), 0);
     let free = Frame::new(other, c, TCP, (40_000, 80), ACK);
+    let udp = Frame::new(a, b, UDP, (40_000, 53), 0);
     let cold = Frame::new(a, b, TCP, (40_000, 81), SYN);
     let denied = Frame::new(b, a, TCP, (40_000, 443), SYN);
-    lease(fastpath, &tcp, Verdict::Allow);
-    lease(fastpath, &udp, Verdict::Allow);
-    lease(fastpath, &denied, Verdict::Deny);
-    let runs = [
+    vec![
+        ("tc: no IP", tc, foreign, (-1, 0)),
+        ("tc: lease, TCP", tc, tcp.clone(), (-1, PASS)),
+        ("tc: lease, TCP, not Ethernet", any, tcp.clone(), (-1, PASS)),
         (
-            "tc: no IP",
+            "tc: lease, TCP SYN (new flow)",
             tc,
-            &Frame {
-                foreign: true,
-                ..tcp.clone()
-            },
-            (-1, 0),
-        ),
-        ("tc: lease, TCP", tc, &tcp, (-1, PASS)),
-        ("tc: lease, TCP, not Ethernet", any, &tcp, (-1, PASS)),
-        ("tc: lease, TCP SYN (new flow)", tc, &syn, (-1, PASS)),
-        ("tc: lease, UDP", tc, &udp, (-1, PASS)),
-        ("tc: flow, TCP", tc, &tcp.reply(ACK), (-1, PASS)),
-        ("tc: unmatched, TCP", tc, &free, (-1, PASS)),
-        (
-            "tc: unmatched, TCP SYN",
-            tc,
-            &Frame {
-                flags: SYN,
-                ..free.clone()
-            },
+            opening(&tcp),
             (-1, PASS),
         ),
-        ("tc: nothing known, TCP SYN", tc, &cold, (-1, 0)),
-        ("gate: lease, TCP", gate, &tcp, (1, 0)),
-        ("gate: flow, TCP", gate, &tcp.reply(ACK), (1, 0)),
-        ("gate: unmatched, TCP", gate, &free, (1, 0)),
-        ("gate: nothing known, TCP SYN", gate, &cold, (0, 0)),
-        ("gate_deny: denied, TCP SYN", deny, &denied, (1, 0)),
-    ];
-    runs.map(|(name, run, frame, expected)| Case {
-        name: format!("{family} {name}"),
-        run,
-        frame: frame.bytes(),
-        expected,
-        nanoseconds: Vec::new(),
-    })
-    .into()
+        ("tc: lease, UDP", tc, udp, (-1, PASS)),
+        ("tc: flow, TCP", tc, tcp.reply(ACK), (-1, PASS)),
+        ("tc: unmatched, TCP", tc, free.clone(), (-1, PASS)),
+        ("tc: unmatched, TCP SYN", tc, opening(&free), (-1, PASS)),
+        ("tc: nothing known, TCP SYN", tc, cold.clone(), (-1, 0)),
+        ("gate: lease, TCP", gate, tcp.clone(), (1, 0)),
+        ("gate: flow, TCP", gate, tcp.reply(ACK), (1, 0)),
+        ("gate: unmatched, TCP", gate, free, (1, 0)),
+        ("gate: nothing known, TCP SYN", gate, cold, (0, 0)),
+        ("gate_deny: denied, TCP SYN", deny, denied, (1, 0)),
+    ]
 }

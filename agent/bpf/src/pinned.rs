@@ -86,11 +86,13 @@ fn remove_directories(pins: &Path, removed: &mut Vec<String>) -> Result<(), Load
         match fs::remove_dir(&path) {
             Ok(()) if path == pins => removed.push(format!("directory {}", path.display())),
             Ok(()) => {}
-            // What somebody else pinned there is theirs.
+            // What somebody else pinned there is theirs, and so is a bpffs that is mounted right there.
             Err(error)
                 if matches!(
                     error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::DirectoryNotEmpty
+                        | io::ErrorKind::ResourceBusy
                 ) => {}
             Err(source) => return Err(LoadError::Pin { path, source }),
         }

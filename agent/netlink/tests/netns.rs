@@ -106,6 +106,23 @@ fn a_veth_pair_carries_both_families() {
     reaches(&right, &left, "fd09::1").unwrap();
 }
 
+/// The router's end of a pod's link: gateway addresses that every pod has in common, and a route to each of the pod's.
+fn host_routes(rtnetlink: &mut Rtnetlink, link: &str, pod: [&str; 2]) -> Result<(), Error> {
+    rtnetlink.set_up(link)?;
+    rtnetlink.add_address(link, "169.254.1.1".parse().unwrap(), 32)?;
+    rtnetlink.add_address(link, "fd09::ffff".parse().unwrap(), 128)?;
+    let device = Some(rtnetlink.index(link)?);
+    for address in pod {
+        let (address, length) = address.split_once('/').unwrap();
+        rtnetlink.add_route(&Route {
+            destination: Some((address.parse().unwrap(), length.parse().unwrap())),
+            device,
+            ..Route::default()
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn host_routes_onlink_gateways_and_forwarding_make_a_router() {
     if !common::privileged() {
@@ -130,24 +147,8 @@ fn host_routes_onlink_gateways_and_forwarding_make_a_router() {
             far,
         )?;
         rtnetlink.rename("temporary", "l1")?;
-        for (link, pod4, pod6) in [("r0", "10.9.0.1", "fd09::1"), ("l1", "10.9.0.2", "fd09::2")] {
-            rtnetlink.set_up(link)?;
-            rtnetlink.add_address(link, "169.254.1.1".parse().unwrap(), 32)?;
-            rtnetlink.add_address(link, "fd09::ffff".parse().unwrap(), 128)?;
-            let device = Some(rtnetlink.index(link)?);
-            let host4 = Some((pod4.parse().unwrap(), 32));
-            let host6 = Some((pod6.parse().unwrap(), 128));
-            rtnetlink.add_route(&Route {
-                destination: host4,
-                device,
-                ..Route::default()
-            })?;
-            rtnetlink.add_route(&Route {
-                destination: host6,
-                device,
-                ..Route::default()
-            })?;
-        }
+        host_routes(&mut rtnetlink, "r0", ["10.9.0.1/32", "fd09::1/128"])?;
+        host_routes(&mut rtnetlink, "l1", ["10.9.0.2/32", "fd09::2/128"])?;
         Ok(())
     };
     router.enter(work).unwrap().unwrap();

@@ -40,7 +40,15 @@ impl Foundation {
             }
             Mode::Hybrid => {
                 let settings = sluice_bpf::Config::new(&config.bpffs, config.marks);
-                Some(Fastpath::open(&settings).map_err(|error| Failure::Unable(error.into()))?)
+                let unable = |error: sluice_bpf::LoadError| Failure::Unable(error.into());
+                #[cfg_attr(
+                    not(feature = "ebpf-log"),
+                    expect(unused_mut, reason = "the log is taken out")
+                )]
+                let mut fastpath = Fastpath::open(&settings).map_err(unable)?;
+                #[cfg(feature = "ebpf-log")]
+                super::program_log::follow(fastpath.log().map_err(unable)?)?;
+                Some(fastpath)
             }
         };
         Ok(Self { fastpath })

@@ -6,6 +6,8 @@ mod http;
 pub(crate) mod kernel;
 pub(crate) mod leases;
 mod lock;
+#[cfg(feature = "ebpf-log")]
+mod program_log;
 pub(crate) mod published;
 pub(crate) mod report;
 mod revoke;

@@ -7,6 +7,7 @@ mod summary;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -87,78 +88,27 @@ impl Metrics {
     /// All metrics, registered.
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let register =
-            |collector: Box<dyn prometheus::core::Collector>| registry.register(collector);
-        let time = HistogramOpts::new(
-            format!("{PREFIX}_packet_process_time"),
-            "Time it has taken to process each packet (microseconds)",
-        );
-        let packet_process_time =
-            HistogramVec::new(time.buckets(TIME_BUCKETS.to_vec()), &["protocol", "family"])?;
-        let packet_process_duration = Summary::new(
-            &format!("{PREFIX}_packet_process_duration_microseconds"),
-            "Packet processing durations in microseconds",
-        )?;
-        let packet_count = IntCounterVec::new(
-            Opts::new(format!("{PREFIX}_packet_count"), "Number of packets"),
-            &["protocol", "family", "verdict"],
-        )?;
-        let per_queue = |(name, help): (&str, &str)| {
-            IntGaugeVec::new(Opts::new(format!("{PREFIX}_{name}"), help), &["queue"])
-        };
-        let nfqueue = [
-            per_queue(NFQUEUE[0])?,
-            per_queue(NFQUEUE[1])?,
-            per_queue(NFQUEUE[2])?,
-            per_queue(NFQUEUE[3])?,
-        ];
-        let counters = IntGaugeVec::new(
-            Opts::new(
-                "sluice_packets",
-                "Packets since the maps were made, by what became of them",
-            ),
-            &["outcome"],
-        )?;
-        let map_entries = GaugeVec::new(
-            Opts::new("sluice_map_entries", "Entries of the BPF maps"),
-            &["map"],
-        )?;
-        let sync_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "sluice_sync_duration_seconds",
-                "From a change being read to its being enforced",
-            )
-            .buckets(SYNC_BUCKETS.to_vec()),
-        )?;
-        let invalid_objects =
-            IntGauge::new("sluice_invalid_objects", "Invalid objects in the source")?;
-        let sync_errors = IntGauge::new(
-            "sluice_sync_failing",
-            "1 while the kernel refuses the latest state",
-        )?;
-        register(Box::new(packet_process_time.clone()))?;
-        register(Box::new(packet_process_duration.clone()))?;
-        register(Box::new(packet_count.clone()))?;
-        for gauge in &nfqueue {
-            register(Box::new(gauge.clone()))?;
-        }
-        register(Box::new(counters.clone()))?;
-        register(Box::new(map_entries.clone()))?;
-        register(Box::new(sync_seconds.clone()))?;
-        register(Box::new(invalid_objects.clone()))?;
-        register(Box::new(sync_errors.clone()))?;
+        let r = &registry;
+        let [total, dropped, user_dropped, id] = NFQUEUE.map(|(name, help)| {
+            let opts = Opts::new(format!("{PREFIX}_{name}"), help);
+            register(r, IntGaugeVec::new(opts, &["queue"]))
+        });
+        let gauge = |name: &str, help: &str| register(r, IntGauge::new(name, help));
         Ok(Self {
-            registry,
-            packet_process_time,
-            packet_process_duration,
-            packet_count,
-            nfqueue,
-            counters,
-            map_entries,
-            sync_seconds,
-            invalid_objects,
-            sync_errors,
+            packet_process_time: register(r, packet_process_time())?,
+            packet_process_duration: register(r, packet_process_duration())?,
+            packet_count: register(r, packet_count())?,
+            nfqueue: [total?, dropped?, user_dropped?, id?],
+            counters: register(r, packets())?,
+            map_entries: register(r, map_entries())?,
+            sync_seconds: register(r, sync_seconds())?,
+            invalid_objects: gauge("sluice_invalid_objects", "Invalid objects in the source")?,
+            sync_errors: gauge(
+                "sluice_sync_failing",
+                "1 while the kernel refuses the state",
+            )?,
             tally: Tally::default(),
+            registry,
         })
     }
 
@@ -218,6 +168,50 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Registers what was made, and hands it on.
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> prometheus::Result<C> {
+    let collector = made?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn packet_process_time() -> prometheus::Result<HistogramVec> {
+    let help = "Time it has taken to process each packet (microseconds)";
+    let opts = HistogramOpts::new(format!("{PREFIX}_packet_process_time"), help);
+    HistogramVec::new(opts.buckets(TIME_BUCKETS.to_vec()), &["protocol", "family"])
+}
+
+fn packet_process_duration() -> prometheus::Result<Summary> {
+    let name = format!("{PREFIX}_packet_process_duration_microseconds");
+    Summary::new(&name, "Packet processing durations in microseconds")
+}
+
+fn packet_count() -> prometheus::Result<IntCounterVec> {
+    let opts = Opts::new(format!("{PREFIX}_packet_count"), "Number of packets");
+    IntCounterVec::new(opts, &["protocol", "family", "verdict"])
+}
+
+fn packets() -> prometheus::Result<IntGaugeVec> {
+    let help = "Packets since the maps were made, by what became of them";
+    IntGaugeVec::new(Opts::new("sluice_packets", help), &["outcome"])
+}
+
+fn map_entries() -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(
+        Opts::new("sluice_map_entries", "Entries of the BPF maps"),
+        &["map"],
+    )
+}
+
+fn sync_seconds() -> prometheus::Result<Histogram> {
+    let help = "From a change being read to its being enforced";
+    let opts = HistogramOpts::new("sluice_sync_duration_seconds", help);
+    Histogram::with_opts(opts.buckets(SYNC_BUCKETS.to_vec()))
 }
 
 const fn protocol_label(protocol: Protocol) -> &'static str {

@@ -1,4 +1,9 @@
 //! A node for one test: network and mount namespaces of its own, with a bpffs, that go when the test does.
+#![expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a module of a test: what it offers is for that, and a panic is how a test says no"
+)]
 
 use std::fs;
 use std::io;
@@ -15,7 +20,7 @@ use serde_json::Value;
 use sluice_netlink::Netns;
 
 /// How long a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether the test can run; says why not.
 pub fn privileged() -> bool {

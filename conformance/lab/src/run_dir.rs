@@ -81,13 +81,12 @@ impl Drop for RunDir {
     }
 }
 
-/// Removes the directories of this process, which is about to end: a signal leaves no time for `Drop`.
+/// Removes the directories of this process, whose labs have ended.
 pub(crate) fn remove_own(root: &Path) {
     let prefix = format!("{}-", std::process::id());
     for path in directories(root).unwrap_or_default() {
-        // Another thread may be writing: what is left then is removed by the next run.
-        let is_own = name_of(&path).starts_with(&prefix);
-        let _gone = is_own && remove(&path).is_ok();
+        // What cannot be removed now is removed by the next run.
+        let _gone = name_of(&path).starts_with(&prefix) && remove(&path).is_ok();
     }
 }
 

@@ -6,8 +6,18 @@ use clap::ValueEnum;
 
 use crate::{Family, Manifests, Mode, Options, run_dir};
 
+const EXAMPLES: &str = "\
+Examples:
+  sluice-lab demo                               the x/y/z × a/b/c world under a stack of policies
+  sluice-lab demo --manifests my-policies/      your own pods and policies
+  sluice-lab demo --mode nfqueue --family dual  without eBPF, over both address families
+  sluice-lab demo -o json | jq .second_round    one JSON document, nothing else on stdout
+  sluice-lab demo --keep                        leave it up and say how to enter it
+  sluice-lab demo --down                        end what --keep left up";
+
 /// Probes a world of manifests with real packets, under the real agent
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Kubernetes YAML or JSON: a file, a directory, or `-` for stdin (repeatable) [default: a world that is built in]
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -33,6 +43,9 @@ pub struct Args {
     /// Where the directories of runs are
     #[arg(long, value_name = "PATH", default_value = run_dir::ROOT, hide = true)]
     pub(crate) runs: PathBuf,
+    /// Take over from a process that a signal has ended: remove what it left
+    #[arg(long, hide = true)]
+    pub(crate) sweep: bool,
     /// The descriptor on which a kept run tells its starter that it is up
     #[arg(long, hide = true)]
     pub(crate) holder: Option<i32>,

@@ -5,17 +5,20 @@ use std::fs::File;
 use std::io::{PipeReader, Read as _, Write as _, pipe};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
 
 use anyhow::{Context as _, Result};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Signal, set_parent_process_death_signal, setsid};
+use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Lab, run_dir};
+
+/// The exit code after SIGINT and SIGTERM.
+const INTERRUPTED: u8 = 130;
 
 /// Starts this command again as the process that holds the run, and returns its exit code once it is up or has failed.
 pub(crate) fn supervise() -> Result<u8> {
@@ -136,10 +139,24 @@ fn how_to_enter(lab: &Lab) -> String {
     text
 }
 
-/// From now on SIGINT and SIGTERM remove this process's directories and end it with 130. Everything else that a lab has
-/// made ends with the process.
+/// From now on SIGINT and SIGTERM end this process with 130, after its directories were removed. Everything else that a
+/// lab has made ends with it by itself.
+///
+/// The process is replaced by a [`sweep`] first: agents are killed by that, and can no longer write what is being
+/// removed.
 pub(crate) fn remove_and_exit_on_signal(runs: PathBuf) -> Result<()> {
-    exit_on_signal(move || run_dir::remove_own(&runs))
+    exit_on_signal(move || {
+        let mut sweeper = Command::new("/proc/self/exe");
+        let error = sweeper.args(["demo", "--sweep", "--runs"]).arg(runs).exec();
+        eprintln!("error: remove the directory of this run: {error}");
+    })
+}
+
+/// Waits for the end of all children, which were killed, and removes what the process had made until then.
+pub(crate) fn sweep(runs: &Path) -> u8 {
+    while rustix::process::wait(WaitOptions::empty()).is_ok() {}
+    run_dir::remove_own(runs);
+    INTERRUPTED
 }
 
 fn exit_on_signal(last: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -162,7 +179,7 @@ fn exit_on_signal(last: impl FnOnce() + Send + 'static) -> Result<()> {
             }
         });
         last();
-        std::process::exit(130);
+        std::process::exit(INTERRUPTED.into());
     };
     thread::Builder::new()
         .name("signals".into())

@@ -76,7 +76,9 @@ impl From<anyhow::Error> for Failure {
 /// Runs the demo and returns the exit code: 0 all right, 1 something is not right, 2 bad input, 3 the machine cannot
 /// do this, 130 interrupted.
 pub fn run(args: &Args) -> u8 {
-    let done = if args.down {
+    let done = if args.sweep {
+        Ok(keep::sweep(&args.runs))
+    } else if args.down {
         take_down(args)
     } else if args.keep && args.holder.is_none() {
         keep::supervise().map_err(Failure::from)

@@ -257,11 +257,12 @@ fn side_by_side(grids: &[Grid]) -> String {
 }
 
 /// Counters for people.
-const MEANINGS: [(&str, &str); 7] = [
+const MEANINGS: [(&str, &str); 8] = [
     ("lease_hits", "TC: a lease, straight on"),
-    ("flow_hits", "TC: a reply, straight on"),
-    ("unmatched", "TC: nothing known, to the gate"),
+    ("flow_hits", "a reply of a lease, straight on"),
+    ("unmatched", "no end isolated, straight on"),
     ("gate_lease_hits", "gate: a lease, straight on"),
+    ("deny_lease_hits", "a denial remembered: dropped"),
     ("queued", "to the agent's queue"),
     ("allowed", "  of these allowed"),
     ("denied", "  of these denied"),

@@ -33,6 +33,7 @@ fn config() -> GateConfig {
         queues: 2,
         fail_open: false,
         accept_for_good: false,
+        honour_pass: false,
         matcher: Matcher::Sets,
         verb: QueueVerb::Xt,
     }

@@ -29,6 +29,7 @@ fn tracking(pods: u8) -> (Node, Conntrack) {
         queues: 1,
         fail_open: false,
         accept_for_good: false,
+        honour_pass: false,
         matcher,
         verb,
     };

@@ -34,6 +34,7 @@ fn config(matcher: Matcher) -> GateConfig {
         queues: 2,
         fail_open: true,
         accept_for_good: false,
+        honour_pass: matcher != Matcher::Sets,
         matcher,
         verb: common::verb(),
     }
@@ -206,7 +207,7 @@ fn installing_replaces_what_was_there_and_removing_leaves_nothing() {
     install(200, &[(ip("10.0.0.2"), BOTH)]);
     assert!(installed());
     assert_eq!(elements(&node, "ingress4"), ["10.0.0.2"]);
-    assert_eq!(list(&node).matches("comment \"pass\"").count(), 2);
+    assert_eq!(list(&node).matches("comment \"accepted\"").count(), 2);
     assert!(remove());
     assert!(!remove());
     assert!(!installed());

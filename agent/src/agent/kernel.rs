@@ -301,6 +301,7 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
         queues: config.queues,
         fail_open: config.fail_open,
         accept_for_good: !config.revoke_established,
+        honour_pass: fastpath.is_some(),
         matcher,
         verb,
     })

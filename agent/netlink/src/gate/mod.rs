@@ -35,6 +35,9 @@ pub struct GateConfig {
     pub fail_open: bool,
     /// Whether a connection that passed once goes on whatever becomes of its lease and of its pods' policies.
     pub accept_for_good: bool,
+    /// Whether a TC program marks what may pass. Where none does, nobody clears the mark either, and whatever bit is
+    /// there is another's.
+    pub honour_pass: bool,
     /// How the kernel knows what needs a verdict.
     pub matcher: Matcher,
     /// How packets get into the queue.

@@ -8,17 +8,24 @@ use crate::nft::{Chain, ChainKind, Field, Hook, IPV4, IPV6, Rule, Ruleset, ct_st
 
 /// Behind destination translation, before source translation (`NF_IP_PRI_NAT_SRC`, 100).
 const POSTROUTING: i32 = 95;
+/// Behind destination translation, which may route once more.
+const OUTPUT: i32 = 95;
 /// Behind source translation (`NF_IP_PRI_NAT_SRC`, 100), which INPUT has for the node's own addresses.
 const INPUT: i32 = 101;
 /// `IPS_DST_NAT` of `enum ip_conntrack_status`.
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
 /// `RTN_LOCAL`.
 const LOCAL: u32 = 2;
-/// `IP_CT_DIR_REPLY`.
+/// `IP_CT_DIR_ORIGINAL` and `IP_CT_DIR_REPLY`.
+const ORIGINAL: u8 = 0;
 const REPLY: u8 = 1;
 /// IP protocol numbers.
 const ICMP: u8 = 1;
+const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
+/// TCP flags.
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 /// Router solicitation to redirect.
 const DISCOVERY: (u8, u8) = (133, 137);
 /// The first byte of an `ICMPv6` message.
@@ -47,6 +54,7 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
             Vec::new()
         },
         chains: vec![
+            filter(c"output", Hook::Output, OUTPUT, vec![local(marks)]),
             filter(
                 c"postrouting",
                 Hook::Postrouting,
@@ -62,14 +70,34 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
 
 /// What the node forwards, and what it sends to pods.
 fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
-    let own = Rule::named("own").equals(Field::InputIndex, &0u32.to_ne_bytes());
     let mut rules = remembered(config);
-    rules.push(own.equals(Field::SourceType, &LOCAL.to_ne_bytes()).accept());
+    rules.push(own(config.marks));
     rules.extend(unjudged());
     rules.extend_from_slice(matcher);
     rules.extend(hints(config.marks));
     rules.push(queue(config));
     rules
+}
+
+/// Marks what the node sends, with two bits that nobody else sets together before the gate. That a packet has no input
+/// interface would not tell: a bridge that hands its packets to netfilter forgets where they came in.
+fn local(marks: Marks) -> Rule {
+    Rule::named("local").mark(0, from_here(marks))
+}
+
+/// The node's own traffic: what it sends, and with a source address of its own. A packet that it sends on for somebody,
+/// as IPVS does, has another.
+fn own(marks: Marks) -> Rule {
+    let both = from_here(marks).to_ne_bytes();
+    let own = Rule::named("own").masked(Field::Mark, &both, &both);
+    own.equals(Field::SourceType, &LOCAL.to_ne_bytes())
+        .mark(marks.packet(), 0)
+        .accept()
+}
+
+/// The packet mark bits of what the node sends.
+const fn from_here(marks: Marks) -> u32 {
+    marks.pass | marks.reply
 }
 
 /// What reaches the node itself. A reply here answers the node, so no pod opened the connection.
@@ -93,17 +121,32 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
 /// What marks say already.
 fn remembered(config: &GateConfig) -> Vec<Rule> {
     let marks = config.marks;
-    let pass = Rule::named("pass").any_bits(Field::Mark, marks.pass);
-    let pass = pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
-    vec![
-        settled(pass, config),
-        Rule::named("revoked")
-            .any_bits(Field::ConntrackMark, marks.revoked)
-            .drop(),
-        Rule::named("accepted")
-            .any_bits(Field::ConntrackMark, marks.accepted)
-            .accept(),
-    ]
+    let mut rules = Vec::new();
+    if config.honour_pass {
+        let pass = Rule::named("pass").masked(
+            Field::Mark,
+            &from_here(marks).to_ne_bytes(),
+            &marks.pass.to_ne_bytes(),
+        );
+        let pass = pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
+        rules.push(settled(pass, config));
+    }
+    let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
+    rules.push(of_connection("revoked", marks.revoked).drop());
+    rules.push(reopened(marks));
+    rules.push(of_connection("accepted", marks.accepted).accept());
+    rules
+}
+
+/// Takes back what was accepted against conntrack's direction, once a packet opens a connection in that direction: from
+/// the middle of one, conntrack cannot tell who opened it, and a sender that is denied may have pretended to answer.
+fn reopened(marks: Marks) -> Rule {
+    let rule = Rule::named("reopened").any_bits(Field::ConntrackMark, marks.reply);
+    rule.equals(Field::ConntrackDirection, &[ORIGINAL])
+        .equals(Field::TransportProtocol, &[TCP])
+        .masked(Field::TCP_FLAGS, &[SYN | ACK], &[SYN])
+        .conntrack_mark(marks.accepted | marks.reply, 0)
+        .counted()
 }
 
 /// Lets the packet pass, and where accepted once is accepted for good, its connection.
@@ -225,6 +268,7 @@ mod tests {
             queues: 2,
             fail_open: false,
             accept_for_good: false,
+            honour_pass: true,
             matcher,
             verb: QueueVerb::Xt,
         }
@@ -245,11 +289,12 @@ mod tests {
     #[test]
     fn the_rules_are_in_the_order_of_the_architecture() {
         let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting = "pass revoked accepted own discovery related related unisolated unisolated hints reply fresh queue";
-        let input = "loopback pass revoked accepted discovery related related answer unisolated unisolated hints reply fresh queue";
+        let postrouting = "pass revoked reopened accepted own discovery related related unisolated unisolated hints reply fresh queue";
+        let input = "loopback pass revoked reopened accepted discovery related related answer unisolated unisolated hints reply fresh queue";
         assert_eq!(
             names(&ruleset),
             [
+                "local",
                 postrouting,
                 "keep-reversed keep",
                 input,
@@ -257,7 +302,7 @@ mod tests {
             ]
         );
         let priorities: Vec<i32> = ruleset.chains.iter().map(|chain| chain.priority).collect();
-        assert_eq!(priorities, [95, 96, 101, 102]);
+        assert_eq!(priorities, [95, 95, 96, 101, 102]);
     }
 
     #[test]
@@ -266,9 +311,20 @@ mod tests {
         let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
         assert!(ruleset.sets.is_empty());
         assert!(
-            names(&ruleset)[0].ends_with("related gate-pass gate-deny hints reply fresh queue")
+            names(&ruleset)[1].ends_with("related gate-pass gate-deny hints reply fresh queue")
         );
-        assert!(names(&ruleset)[2].ends_with("answer gate-pass gate-deny hints reply fresh queue"));
+        assert!(names(&ruleset)[3].ends_with("answer gate-pass gate-deny hints reply fresh queue"));
+    }
+
+    #[test]
+    fn without_a_program_that_sets_it_pass_means_nothing() {
+        let config = GateConfig {
+            honour_pass: false,
+            ..config(Matcher::Sets)
+        };
+        let ruleset = ruleset(&config).unwrap();
+        assert!(names(&ruleset)[1].starts_with("revoked reopened accepted own "));
+        assert!(names(&ruleset)[3].starts_with("loopback revoked reopened accepted "));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn expressions<P: Pusher>(
 fn one<L: Pusher>(elem: PushExprAttrs<L>, expression: &Expression) -> L {
     match expression {
         Expression::Load(field) => load(elem, *field),
-        Expression::Bitwise { mask, xor } => bitwise(elem, *mask, *xor),
+        Expression::Bitwise { mask, xor } => bitwise(elem, mask, xor),
         Expression::Compare(comparison, value) => compare(elem, *comparison, value),
         Expression::Lookup { set, inverted } => lookup(elem, set, *inverted),
         Expression::StoreMark => elem
@@ -105,7 +105,6 @@ fn one<L: Pusher>(elem: PushExprAttrs<L>, expression: &Expression) -> L {
 fn load<L: Pusher>(elem: PushExprAttrs<L>, field: Field) -> L {
     match field {
         Field::Mark => meta(elem, MetaKeys::Mark),
-        Field::InputIndex => meta(elem, MetaKeys::Iif),
         Field::InputName => meta(elem, MetaKeys::Iifname),
         Field::NetworkProtocol => meta(elem, MetaKeys::Nfproto),
         Field::TransportProtocol => meta(elem, MetaKeys::L4Proto),
@@ -170,19 +169,17 @@ fn payload<L: Pusher>(elem: PushExprAttrs<L>, base: PayloadBase, offset: u32, le
         .end_nested()
 }
 
-fn bitwise<L: Pusher>(elem: PushExprAttrs<L>, mask: u32, xor: u32) -> L {
+fn bitwise<L: Pusher>(elem: PushExprAttrs<L>, mask: &[u8], xor: &[u8]) -> L {
+    let length = u32::try_from(mask.len()).expect("a register is short");
     let bitwise = elem
         .nested_data_bitwise()
         .push_sreg(REGISTER)
         .push_dreg(REGISTER)
-        .push_len(4);
-    let bitwise = bitwise
-        .nested_mask()
-        .push_value(&mask.to_ne_bytes())
-        .end_nested();
+        .push_len(length);
+    let bitwise = bitwise.nested_mask().push_value(mask).end_nested();
     bitwise
         .nested_xor()
-        .push_value(&xor.to_ne_bytes())
+        .push_value(xor)
         .end_nested()
         .end_nested()
         .end_nested()

@@ -17,8 +17,8 @@ pub(crate) struct Rule {
 pub(crate) enum Expression {
     /// A field of the packet, into the register.
     Load(Field),
-    /// The register becomes (register & mask) ^ xor; both of the register's length.
-    Bitwise { mask: u32, xor: u32 },
+    /// The register becomes (register & mask) ^ xor; both of the length of what is in it.
+    Bitwise { mask: Vec<u8>, xor: Vec<u8> },
     /// Goes on if the register compares so.
     Compare(Comparison, Vec<u8>),
     /// Goes on if the register is an element of the set, or, `inverted`, is not.
@@ -46,8 +46,6 @@ pub(crate) enum Expression {
 pub(crate) enum Field {
     /// The packet's mark.
     Mark,
-    /// Index of the interface it came in by; 0 for what the host sends.
-    InputIndex,
     /// Name of the interface it came in by, padded to 16 bytes.
     InputName,
     /// `NFPROTO_IPV4` or `NFPROTO_IPV6`, one byte.
@@ -88,6 +86,11 @@ impl Field {
     pub(crate) const IPV6_DESTINATION: Self = Self::Network {
         offset: 24,
         length: 16,
+    };
+    /// The byte of TCP's flags from FIN to CWR.
+    pub(crate) const TCP_FLAGS: Self = Self::Transport {
+        offset: 13,
+        length: 1,
     };
     /// Of TCP, UDP and SCTP alike.
     pub(crate) const DESTINATION_PORT: Self = Self::Transport {
@@ -147,14 +150,19 @@ impl Rule {
         }
     }
 
+    /// Only if `field` is `value` in the bits of `mask`; both have the field's length.
+    pub(crate) fn masked(self, field: Field, mask: &[u8], value: &[u8]) -> Self {
+        self.bits(field, mask, Comparison::Equal, value)
+    }
+
     /// Only if `field` has one of `bits` set.
     pub(crate) fn any_bits(self, field: Field, bits: u32) -> Self {
-        self.bits(field, bits, Comparison::NotEqual)
+        self.bits(field, &bits.to_ne_bytes(), Comparison::NotEqual, &[0; 4])
     }
 
     /// Only if `field` has none of `bits` set.
     pub(crate) fn no_bits(self, field: Field, bits: u32) -> Self {
-        self.bits(field, bits, Comparison::Equal)
+        self.masked(field, &bits.to_ne_bytes(), &[0; 4])
     }
 
     /// Only if `field` is `value`, which has the field's length.
@@ -181,20 +189,14 @@ impl Rule {
     /// Replaces the bits `clear` of the packet's mark by `set`; nobody else's bits are touched.
     pub(crate) fn mark(self, clear: u32, set: u32) -> Self {
         self.then(Expression::Load(Field::Mark))
-            .then(Expression::Bitwise {
-                mask: !(clear | set),
-                xor: set,
-            })
+            .then(replace(clear, set))
             .then(Expression::StoreMark)
     }
 
     /// Replaces the bits `clear` of the connection's mark by `set`; nobody else's bits are touched.
     pub(crate) fn conntrack_mark(self, clear: u32, set: u32) -> Self {
         self.then(Expression::Load(Field::ConntrackMark))
-            .then(Expression::Bitwise {
-                mask: !(clear | set),
-                xor: set,
-            })
+            .then(replace(clear, set))
             .then(Expression::StoreConntrackMark)
     }
 
@@ -215,9 +217,19 @@ impl Rule {
         self
     }
 
-    fn bits(self, field: Field, bits: u32, comparison: Comparison) -> Self {
+    fn bits(self, field: Field, mask: &[u8], comparison: Comparison, value: &[u8]) -> Self {
         self.then(Expression::Load(field))
-            .then(Expression::Bitwise { mask: bits, xor: 0 })
-            .then(Expression::Compare(comparison, 0u32.to_ne_bytes().to_vec()))
+            .then(Expression::Bitwise {
+                mask: mask.to_vec(),
+                xor: vec![0; mask.len()],
+            })
+            .then(Expression::Compare(comparison, value.to_vec()))
+    }
+}
+
+fn replace(clear: u32, set: u32) -> Expression {
+    Expression::Bitwise {
+        mask: (!(clear | set)).to_ne_bytes().to_vec(),
+        xor: set.to_ne_bytes().to_vec(),
     }
 }

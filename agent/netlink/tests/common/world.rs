@@ -39,6 +39,7 @@ pub fn config(matcher: Matcher) -> GateConfig {
         queues: 1,
         fail_open: false,
         accept_for_good: false,
+        honour_pass: true,
         matcher,
         verb: verb(),
     }

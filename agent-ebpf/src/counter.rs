@@ -10,7 +10,7 @@ pub struct Counters {
     pub flow_hits: u64,
     /// TC: neither end isolated, PASS set.
     pub unmatched: u64,
-    /// TC: readable, and nothing that covers it: left to the gate.
+    /// TC: readable, and nothing that lets it pass or drops it: left to the gate.
     pub left: u64,
     /// TC: an address pair, but no ports that can be trusted (options, fragments, other protocols): left to the gate.
     pub unsure: u64,

@@ -1,6 +1,6 @@
 //! What both programs decide, from a packet and what the maps say. Reads, and says what is to be written.
 
-use crate::isolation::{Openness, Where, open};
+use crate::isolation::{Openness, Where, local, open};
 use crate::{
     Addr, Counter, Epochs, Flow, FlowKey, FlowState, Lease, LeaseKey, Packet, Parsed, Phase,
     PodEntry, Slot, Transport, Verdict,
@@ -104,10 +104,10 @@ struct Finding {
 enum What {
     /// Covered by a live lease.
     Allowed,
-    /// Covered by a live deny lease.
-    Denied,
     /// Covered by a live flow entry.
     Reply,
+    /// Covered by a live deny lease.
+    Denied,
     /// Neither end is isolated.
     Open,
     /// Nothing.
@@ -127,9 +127,7 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
         What::Allowed => (Tc::Pass, Counter::LeaseHits),
         What::Reply => (Tc::Pass, Counter::FlowHits),
         What::Open => (Tc::Pass, Counter::Unmatched),
-        What::Denied if packet.transport == Transport::Tcp && packet.phase == Phase::Opens => {
-            (Tc::Drop, Counter::DenyLeaseHits)
-        }
+        What::Denied if droppable(packet, maps) => (Tc::Drop, Counter::DenyLeaseHits),
         What::Denied | What::Unknown => (Tc::Leave, Counter::Left),
     };
     Outcome {
@@ -166,16 +164,15 @@ pub fn gate_pass(parsed: &Parsed, maps: &impl Maps) -> Outcome<Gate> {
     }
 }
 
-/// The second gate program's decision: [`Gate::Deny`] for a live deny lease, else [`Gate::Queue`]. Counts denials
-/// only, as it is asked after the first.
+/// The second gate program's decision: [`Gate::Deny`] where a live deny lease covers the packet and no live flow entry
+/// does, else [`Gate::Queue`]. Counts denials only, as it is asked after the first.
 #[inline(always)]
 pub fn gate_deny(parsed: &Parsed, maps: &impl Maps) -> Gate {
     let Parsed::Whole(packet) = parsed else {
         return Gate::Queue;
     };
-    let key = packet.lease_key();
-    match live_lease(packet, &key, maps) {
-        Some((Verdict::Deny, _)) => Gate::Deny,
+    match live_lease(packet, &packet.lease_key(), maps) {
+        Some((Verdict::Deny, _)) if !matches!(reply(packet, maps).what, What::Reply) => Gate::Deny,
         _ => Gate::Queue,
     }
 }
@@ -259,7 +256,8 @@ impl Finding {
 }
 
 /// Asks what costs least first. Where neither end is isolated, leases and flows have nothing to add: both would
-/// say the same, or be stale.
+/// say the same, or be stale. A denial comes after the flows: it is about connections that the source opens, and a
+/// reply may happen to go to a port that its sender may not connect to.
 #[inline(always)]
 fn find(packet: &Packet, place: Where, maps: &impl Maps) -> Finding {
     match Openness::glance(&packet.source, &packet.destination, place, maps) {
@@ -267,19 +265,33 @@ fn find(packet: &Packet, place: Where, maps: &impl Maps) -> Finding {
         Openness::OneWay => return Finding::of(What::Open, opened(packet, maps)),
         Openness::Unsure => {}
     }
-    match live_lease(packet, &packet.lease_key(), maps) {
+    let denied = match live_lease(packet, &packet.lease_key(), maps) {
         Some((Verdict::Allow, epochs)) => {
             return Finding::of(What::Allowed, replies(packet, epochs.swapped(), maps));
         }
-        Some((Verdict::Deny, _)) => return Finding::of(What::Denied, FlowChange::KEEP),
-        None => {}
-    }
+        Some((Verdict::Deny, _)) => true,
+        None => false,
+    };
     let found = reply(packet, maps);
-    if matches!(found.what, What::Unknown) && open(&packet.source, &packet.destination, place, maps)
-    {
+    if matches!(found.what, What::Reply) {
+        return found;
+    }
+    if denied {
+        return Finding::of(What::Denied, FlowChange::KEEP);
+    }
+    if open(&packet.source, &packet.destination, place, maps) {
         return Finding::of(What::Open, opened(packet, maps));
     }
-    found
+    Finding::UNKNOWN
+}
+
+/// Whether TC may drop a denied packet: an opening that goes where it says it goes. What is addressed to no local pod
+/// may yet be translated to where it is allowed, and a lease is about what a packet has become by then.
+#[inline(always)]
+fn droppable(packet: &Packet, maps: &impl Maps) -> bool {
+    packet.transport == Transport::Tcp
+        && packet.phase == Phase::Opens
+        && local(&packet.destination, maps)
 }
 
 /// What an unmatched packet does to the entry of its replies, which may need one: an end may be isolated in the

@@ -1,4 +1,4 @@
-//! Whether both ends of a packet are free of policies in its direction.
+//! Whether both ends of a packet are free of policies in its direction, and whether an address is a local pod's.
 //!
 //! The `slots` array answers for most packets without a hash; where it cannot, the `pods` map does.
 
@@ -66,4 +66,13 @@ pub(crate) fn open(source: &Addr, destination: &Addr, place: Where, maps: &impl 
         }
     }
     from.lacks(EGRESS) || !maps.pod(source).is_some_and(PodEntry::egress)
+}
+
+/// Whether the address is surely a local pod's, so that nothing translates it.
+#[inline(always)]
+pub(crate) fn local(address: &Addr, maps: &impl Maps) -> bool {
+    let Some(slot) = maps.slot(address.slot()) else {
+        return false;
+    };
+    slot.is_of(address) || (!slot.lacks(LOCAL) && maps.pod(address).is_some())
 }

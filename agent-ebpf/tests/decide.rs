@@ -1,74 +1,13 @@
 //! What TC and the gate decide, for every state of the maps that matters.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
 use sluice_ebpf::{
-    Addr, Counter, EGRESS, FlowChange, FlowState, Gate, INGRESS, Marks, Packet, Parsed, Phase, Tc,
+    Counter, EGRESS, FlowChange, FlowState, Gate, INGRESS, Marks, Packet, Parsed, Phase, Tc,
     Transport, Verdict, Write, gate_deny, gate_pass, marked, tc,
 };
 use support::World;
-
-const SECOND: u64 = 1_000_000_000;
-
-fn address(text: &str) -> Addr {
-    text.parse::<std::net::IpAddr>().unwrap().into()
-}
-
-fn packet(transport: Transport, phase: Phase) -> Packet {
-    let (source, destination) = (address("10.244.0.1"), address("10.244.0.2"));
-    Packet {
-        source,
-        destination,
-        transport,
-        source_port: 40_000,
-        destination_port: 80,
-        phase,
-    }
-}
-
-fn reply(to: &Packet, phase: Phase) -> Packet {
-    Packet {
-        source: to.destination,
-        destination: to.source,
-        source_port: to.destination_port,
-        destination_port: to.source_port,
-        phase,
-        ..*to
-    }
-}
-
-/// Both ends isolated in both directions, at some time.
-fn isolated() -> World {
-    let mut world = World {
-        now: 1000 * SECOND,
-        ..World::default()
-    };
-    world.pod(address("10.244.0.1"), INGRESS | EGRESS);
-    world.pod(address("10.244.0.2"), INGRESS | EGRESS);
-    world
-}
-
-/// Runs a packet through TC and does what it says.
-fn run(world: &mut World, packet: &Packet) -> (Tc, Counter) {
-    let outcome = tc(&Parsed::Whole(*packet), world);
-    world.change(packet, outcome.flow);
-    (outcome.action, outcome.counter)
-}
-
-/// The same for the gate, whose second program is asked where the first does not match.
-fn gate(world: &mut World, packet: &Packet) -> (Gate, Counter) {
-    let parsed = Parsed::Whole(*packet);
-    let outcome = gate_pass(&parsed, world);
-    world.change(packet, outcome.flow);
-    let action = if outcome.action == Gate::Pass {
-        Gate::Pass
-    } else {
-        gate_deny(&parsed, world)
-    };
-    assert_eq!(action, outcome.action, "both programs see one lease");
-    (action, outcome.counter)
-}
+use support::pair::{SECOND, address, gate, isolated, packet, reply, run};
 
 #[test]
 fn a_live_lease_passes_and_makes_the_flow_of_its_replies() {
@@ -179,42 +118,6 @@ fn a_lease_ends_when_it_expires() {
     assert_eq!(run(&mut world.clone(), &opening).0, Tc::Pass);
     world.now += 1;
     assert_eq!(run(&mut world, &opening).0, Tc::Leave);
-}
-
-#[test]
-fn a_deny_lease_drops_openings_at_tc_and_all_at_the_gate() {
-    let mut world = isolated();
-    for transport in [Transport::Tcp, Transport::Udp, Transport::Sctp] {
-        world.lease(
-            packet(transport, Phase::Opens).lease_key(),
-            Verdict::Deny,
-            0,
-        );
-    }
-    assert_eq!(
-        run(&mut world, &packet(Transport::Tcp, Phase::Opens)),
-        (Tc::Drop, Counter::DenyLeaseHits)
-    );
-    for (transport, phase) in [
-        (Transport::Tcp, Phase::Continues),
-        (Transport::Tcp, Phase::Ends),
-        (Transport::Udp, Phase::Datagram),
-        (Transport::Sctp, Phase::Opens),
-    ] {
-        assert_eq!(
-            run(&mut world, &packet(transport, phase)),
-            (Tc::Leave, Counter::Left)
-        );
-        assert_eq!(
-            gate(&mut world, &packet(transport, phase)),
-            (Gate::Deny, Counter::GateLeft)
-        );
-    }
-    world.raise(address("10.244.0.2"));
-    assert_eq!(
-        gate(&mut world, &packet(Transport::Tcp, Phase::Opens)),
-        (Gate::Queue, Counter::GateLeft)
-    );
 }
 
 #[test]

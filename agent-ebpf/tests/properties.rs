@@ -47,7 +47,13 @@ struct Ledger {
     leases: HashMap<Granted, Grant>,
     /// Openings that passed: both addresses and ports, when, in which generations.
     openings: Vec<(Packet, u64, (u32, u32))>,
+    /// Those of them that passed by a lease, and of which no packet has said since that it ends: their replies are
+    /// owed a way back.
+    leased_openings: Vec<(Packet, u64, (u32, u32))>,
 }
+
+/// How long every flow lives at least.
+const SHORTEST: u64 = 120 * SECOND;
 
 impl Ledger {
     fn generation(&self, source: Addr, destination: Addr) -> (u32, u32) {
@@ -77,14 +83,58 @@ impl Ledger {
     fn answers(&self, packet: &Packet, now: u64) -> bool {
         packet.phase != Phase::Opens
             && self.openings.iter().any(|(opening, since, generation)| {
-                (opening.source, opening.destination) == (packet.destination, packet.source)
-                    && (opening.source_port, opening.destination_port)
-                        == (packet.destination_port, packet.source_port)
-                    && opening.transport == packet.transport
+                reversed(opening, packet)
                     && *generation == self.generation(opening.source, opening.destination)
                     && *since <= now
             })
     }
+
+    /// Whether the packet surely is a reply, so that it has to pass.
+    fn owed(&self, packet: &Packet, now: u64) -> bool {
+        let owes = |(opening, since, generation): &(Packet, u64, (u32, u32))| {
+            reversed(opening, packet)
+                && *generation == self.generation(opening.source, opening.destination)
+                && now - since < SHORTEST
+        };
+        packet.phase != Phase::Opens && self.leased_openings.iter().any(owes)
+    }
+
+    /// A packet passed, by a lease or by anything else.
+    fn passed(&mut self, packet: &Packet, leased: bool, now: u64) {
+        if matches!(packet.phase, Phase::Ends | Phase::Closes) {
+            self.leased_openings
+                .retain(|(opening, ..)| !reversed(opening, packet) && !same(opening, packet));
+        }
+        if matches!(packet.phase, Phase::Opens | Phase::Datagram) {
+            let generation = self.generation(packet.source, packet.destination);
+            self.openings.push((*packet, now, generation));
+            if leased {
+                self.leased_openings.push((*packet, now, generation));
+            }
+        }
+    }
+}
+
+fn same(one: &Packet, other: &Packet) -> bool {
+    let connection = |packet: &Packet| {
+        (
+            (packet.source, packet.source_port),
+            (packet.destination, packet.destination_port),
+            packet.transport,
+        )
+    };
+    connection(one) == connection(other)
+}
+
+fn reversed(one: &Packet, other: &Packet) -> bool {
+    let turned = Packet {
+        source: other.destination,
+        destination: other.source,
+        source_port: other.destination_port,
+        destination_port: other.source_port,
+        ..*other
+    };
+    same(one, &turned)
 }
 
 fn address(host: u8) -> Addr {
@@ -229,25 +279,35 @@ fn judge(
         (outcome.action == Gate::Pass, drops, outcome.flow)
     };
     let answers = ledger.answers(packet, world.now);
+    let denied = leased == Some(false);
+    let droppable = ledger.pods.contains_key(&packet.destination)
+        && (packet.transport, packet.phase) == (Transport::Tcp, Phase::Opens);
     prop_assert!(
         !passes || free || leased == Some(true) || answers,
         "{packet:?} passed without a right to"
     );
     prop_assert!(
-        !drops || leased == Some(false),
+        !drops || (denied && (droppable || !at_tc)),
         "{packet:?} was dropped without a reason"
+    );
+    prop_assert!(
+        !denied || passes || drops || (at_tc && !droppable),
+        "{packet:?} is denied and was not dropped"
+    );
+    prop_assert!(
+        passes || !ledger.owed(packet, world.now),
+        "{packet:?} is a reply and did not pass"
     );
     prop_assert!(
         passes || leased != Some(true),
         "{packet:?} has a live lease"
     );
     prop_assert!(
-        passes || at_tc || !free || leased == Some(false),
+        passes || at_tc || !free || denied,
         "{packet:?} is free and was queued"
     );
-    if passes && matches!(packet.phase, Phase::Opens | Phase::Datagram) {
-        let generation = ledger.generation(packet.source, packet.destination);
-        ledger.openings.push((*packet, world.now, generation));
+    if passes {
+        ledger.passed(packet, leased == Some(true) && !free, world.now);
     }
     world.change(packet, flow);
     Ok(())

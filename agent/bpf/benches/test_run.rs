@@ -168,6 +168,7 @@ fn runs([a, b, c, other]: Addresses) -> Vec<(&'static str, Run, Frame, (i32, u32
         ("tc: unmatched, TCP", tc, free.clone(), (-1, PASS)),
         ("tc: unmatched, TCP SYN", tc, opening(&free), (-1, PASS)),
         ("tc: nothing known, TCP SYN", tc, cold.clone(), (-1, 0)),
+        ("tc: denied, TCP SYN", tc, denied.clone(), (2, 0)),
         ("gate: lease, TCP", gate, tcp.clone(), (1, 0)),
         ("gate: flow, TCP", gate, tcp.reply(ACK), (1, 0)),
         ("gate: unmatched, TCP", gate, free, (1, 0)),

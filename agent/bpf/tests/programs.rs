@@ -95,11 +95,37 @@ fn denied_openings_are_dropped() {
             flags: if opening.protocol == TCP { ACK } else { 0 },
             ..opening.clone()
         }));
+        bed.pods(&opening, Some(ISOLATED), None);
+        assert!(!bed.passes(&opening), "it may be a Service: {opening:?}");
+        assert_eq!(bed.gate(&opening), (0, 1));
+        bed.pods(&opening, Some(ISOLATED), Some(ISOLATED));
         let slot = opening.slots().1;
         let epoch = bed.fastpath.epochs().unwrap()[slot as usize];
         bed.fastpath.raise([(slot, epoch + 1)]).unwrap();
         assert!(!bed.passes(&opening));
         assert_eq!(bed.gate(&opening), (0, 0));
+    }
+}
+
+#[test]
+fn replies_pass_to_a_port_that_their_sender_may_not_connect_to() {
+    let Some(bed) = Bed::new("replies_pass_to_a_port_that_their_sender_may_not_connect_to") else {
+        return;
+    };
+    for opening in openings() {
+        let reply = answer(&opening);
+        lease(&bed.fastpath, &reply, Verdict::Deny);
+        lease(&bed.fastpath, &opening, Verdict::Allow);
+        assert!(!bed.passes(&reply), "before anything was asked: {reply:?}");
+        assert_eq!(bed.gate(&reply), (0, 1));
+        assert!(bed.passes(&opening));
+        assert!(bed.passes(&reply), "{reply:?}");
+        assert_eq!(bed.gate(&reply), (1, 0));
+        if opening.protocol == TCP {
+            let denied = bed.programs.tc(&opening.reply(SYN).bytes(), OURS, 1);
+            assert_eq!((denied.value, denied.mark), (SHOT, 0));
+            assert_eq!(bed.gate(&opening.reply(SYN)), (0, 1));
+        }
     }
 }
 

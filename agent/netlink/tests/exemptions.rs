@@ -5,13 +5,14 @@
 )]
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::AsFd as _;
 
 use common::bpf::Programs;
-use common::world::{PATIENCE, PORT, UDP, World, config, receive, text};
+use common::world::{BOTH, PATIENCE, PORT, UDP, World, config, receive, text};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto};
 use sluice_netlink::dnat::{self, DnatRule};
-use sluice_netlink::{Gate, Isolated, Matcher, Rtnetlink};
+use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, Netns, Rtnetlink, VethEnd};
 
 mod common;
 
@@ -89,6 +90,29 @@ fn a_pass_mark_counts_unless_the_connection_is_translated() {
 }
 
 #[test]
+fn a_pass_mark_means_nothing_where_no_program_sets_it() {
+    if !common::privileged() {
+        return;
+    }
+    let World { node, queue, .. } = World::new();
+    let config = GateConfig {
+        honour_pass: false,
+        ..config(Matcher::Sets)
+    };
+    let isolated = [(node.pods[1].ipv4, BOTH)];
+    let install = || Gate::install(&config, &isolated).unwrap();
+    let gate = node.netns.enter(install).unwrap();
+    let marker = "table inet marker { chain before { type filter hook prerouting priority -200; meta mark set 0x20; }; }";
+    node.run("nft", &[marker]);
+    let mut world = World { node, queue, gate };
+    let client = world.socket(0, false, 4000);
+    client
+        .send_to(b"marked", (world.node.pods[1].ipv4, PORT))
+        .unwrap();
+    assert_eq!(text(&world.queued(), false), b"marked");
+}
+
+#[test]
 fn an_icmp_error_about_a_connection_passes() {
     if !common::privileged() {
         return;
@@ -138,6 +162,132 @@ fn the_nodes_own_traffic_passes_and_a_pods_to_the_node_is_asked_about() {
     other.send_to(b"thanks", from).unwrap();
     assert_eq!(receive(&own).0, b"thanks");
     world.assert_nothing_queued();
+}
+
+#[test]
+fn a_link_local_address_of_the_node_is_its_own() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let own = || {
+        let mut rtnetlink = Rtnetlink::open().unwrap();
+        let address = "fe80::77".parse().unwrap();
+        rtnetlink
+            .add_address("pod1", IpAddr::V6(address), 64)
+            .unwrap();
+        let scope = rtnetlink.index("pod1").unwrap();
+        UdpSocket::bind(SocketAddrV6::new(address, 6000, 0, scope)).unwrap()
+    };
+    let own = world.node.netns.enter(own).unwrap();
+    // the kernel adds an address first, and its route when it comes to it
+    let routes = || std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap();
+    common::eventually("the address is local", || {
+        let routes = world.node.netns.enter(routes).unwrap();
+        routes.contains("fe800000000000000000000000000077")
+    });
+    let pod = world.socket(1, true, PORT);
+    own.send_to(b"probe", pod.local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&pod).0, b"probe");
+    assert!(world.counter("own") > 0);
+    world.assert_nothing_queued();
+}
+
+#[test]
+fn what_the_node_sends_on_for_somebody_is_asked_about() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    world
+        .node
+        .netns
+        .set_sysctl("ipv6/ip_nonlocal_bind", "1")
+        .unwrap();
+    let foreign = || UdpSocket::bind("[fd99::9]:6000").unwrap();
+    let foreign = world.node.netns.enter(foreign).unwrap();
+    foreign
+        .send_to(b"for somebody", (world.node.pods[1].ipv6, PORT))
+        .unwrap();
+    assert_eq!(text(&world.queued(), true), b"for somebody");
+}
+
+/// The bridge's address, and those of the pods on it.
+const BRIDGE: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 254);
+const ON_BRIDGE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 78, 0, 1), Ipv4Addr::new(10, 78, 0, 2)];
+
+/// Two pods on a bridge of the node.
+fn bridged(node: &Netns) -> [Netns; 2] {
+    let address = |link, address: Ipv4Addr| {
+        let mut rtnetlink = Rtnetlink::open().unwrap();
+        rtnetlink.add_address(link, address.into(), 24).unwrap();
+        rtnetlink.set_up(link).unwrap();
+    };
+    let bridge = || {
+        Rtnetlink::open().unwrap().create_bridge("bridge").unwrap();
+        address("bridge", BRIDGE);
+    };
+    node.enter(bridge).unwrap();
+    let port = |own: Ipv4Addr| {
+        let pod = Netns::new().unwrap();
+        let name = format!("port{}", own.octets()[3]);
+        let attach = || {
+            let near = VethEnd {
+                name: &name,
+                netns: None,
+            };
+            let far = VethEnd {
+                name: "eth0",
+                netns: Some(pod.as_fd()),
+            };
+            let mut rtnetlink = Rtnetlink::open().unwrap();
+            rtnetlink.create_veth(near, far).unwrap();
+            rtnetlink.set_master(&name, "bridge").unwrap();
+            rtnetlink.set_up(&name).unwrap();
+        };
+        node.enter(attach).unwrap();
+        pod.enter(|| address("eth0", own)).unwrap();
+        pod
+    };
+    ON_BRIDGE.map(port)
+}
+
+#[test]
+fn a_pod_on_a_bridge_cannot_borrow_the_bridges_address() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    let filtered = world
+        .node
+        .netns
+        .set_sysctl("bridge/bridge-nf-call-iptables", "1");
+    if let Err(error) = filtered {
+        println!("skipped: the kernel has no br_netfilter: {error}");
+        return;
+    }
+    let [liar, victim] = bridged(&world.node.netns);
+    let isolated = [(IpAddr::from(ON_BRIDGE[1]), BOTH)];
+    world.gate.update(&isolated).unwrap();
+    let listen = || UdpSocket::bind((ON_BRIDGE[1], PORT)).unwrap();
+    let victim = victim.enter(listen).unwrap();
+    victim.set_read_timeout(Some(PATIENCE)).unwrap();
+    // the bridge itself is the node
+    let own = || UdpSocket::bind((BRIDGE, 6000)).unwrap();
+    let own = world.node.netns.enter(own).unwrap();
+    own.send_to(b"probe", (ON_BRIDGE[1], PORT)).unwrap();
+    assert_eq!(receive(&victim).0, b"probe");
+    world.assert_nothing_queued();
+
+    let liar = liar
+        .enter(|| {
+            let mut rtnetlink = Rtnetlink::open().unwrap();
+            rtnetlink.add_address("eth0", BRIDGE.into(), 32).unwrap();
+            UdpSocket::bind((BRIDGE, 6001)).unwrap()
+        })
+        .unwrap();
+    liar.send_to(b"let me in", (ON_BRIDGE[1], PORT)).unwrap();
+    assert_eq!(text(&world.queued(), false), b"let me in");
 }
 
 #[test]

@@ -4,7 +4,13 @@
     reason = "a test ends where something is not as it must be"
 )]
 
-use common::world::{BOTH, MARKS, PORT, World, assert_nothing_received, config, receive, text};
+use std::net::{IpAddr, SocketAddr};
+
+use common::tcp::{ACK, Forger, SYN};
+use common::world::{
+    BOTH, MARKS, PORT, TCP, World, assert_nothing_received, config, receive, text,
+};
+use common::{GATEWAY4, GATEWAY6};
 use nfq::Queue;
 use sluice_netlink::{Gate, GateConfig, Masked, Matcher};
 
@@ -132,6 +138,66 @@ fn an_acceptance_against_the_direction_is_kept_as_one() {
     world.let_pass(message);
     receive(&server);
     assert_eq!(world.connection().1.mark, MARKS.accepted | MARKS.reply);
+}
+
+/// `gateway`: the pod turns to its own node, and not to another pod.
+fn reopened_against_an_acceptance(ipv6: bool, gateway: bool) {
+    let mut world = World::new();
+    let (target, pod) = (&world.node.pods[0], &world.node.pods[1]);
+    let (source, destination, own) = if ipv6 {
+        (pod.ipv6, target.ipv6, IpAddr::from(GATEWAY6))
+    } else {
+        (pod.ipv4, target.ipv4, IpAddr::from(GATEWAY4))
+    };
+    let to = SocketAddr::new(if gateway { own } else { destination }, 80);
+    // who is sent an ACK out of nowhere would reset: conntrack must not see it, or it forgets
+    let mute = "table inet mute { chain c { type filter hook output priority -300; tcp flags rst drop; }; }";
+    let netns = if gateway {
+        &world.node.netns
+    } else {
+        &target.netns
+    };
+    common::run(netns, "nft", &[mute]);
+    let forger = Forger::new(&pod.netns, SocketAddr::new(source, 4000));
+
+    forger.send(to, ACK);
+    let mut message = world.queued();
+    assert_eq!(message.get_nfmark(), MARKS.pass, "conntrack says it is new");
+    message.set_nfmark(MARKS.accepted | MARKS.reply);
+    world.let_pass(message);
+    let mark = |world: &World| world.connection_of(TCP).1.mark;
+    assert_eq!(mark(&world), MARKS.accepted | MARKS.reply);
+    forger.send(to, ACK);
+    common::eventually("it goes on", || world.counter("accepted") == 1);
+    world.assert_nothing_queued();
+
+    forger.send(to, SYN);
+    let message = world.queued();
+    assert_eq!(message.get_nfmark() & MARKS.reply, 0, "it opens");
+    assert_eq!((mark(&world), world.counter("reopened")), (0, 1));
+    world.deny(message);
+    forger.send(to, ACK);
+    let message = world.queued();
+    world.deny(message);
+    // and where the agent allows it
+    forger.send(to, SYN);
+    let message = world.queued();
+    world.accept(message);
+    assert_eq!(mark(&world), MARKS.accepted);
+    assert_eq!(
+        (world.counter("accepted"), world.counter("reopened")),
+        (1, 1)
+    );
+}
+
+#[test]
+fn who_opens_what_was_accepted_as_an_answer_is_asked_about() {
+    if !common::privileged() {
+        return;
+    }
+    for (ipv6, gateway) in [(false, false), (false, true), (true, false), (true, true)] {
+        reopened_against_an_acceptance(ipv6, gateway);
+    }
 }
 
 #[test]

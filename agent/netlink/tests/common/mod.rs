@@ -7,6 +7,7 @@
 )]
 
 pub mod bpf;
+pub mod tcp;
 pub mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,8 +19,8 @@ use std::time::{Duration, Instant};
 use sluice_netlink::{Error, Gate, Netns, QueueVerb, Route, Rtnetlink, VethEnd};
 
 /// The node's address on every pod's link.
-const GATEWAY4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
-const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0xffff);
+pub const GATEWAY4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0xffff);
 
 /// Whether this process may make namespaces; says why the test does nothing if it may not.
 pub fn privileged() -> bool {
@@ -78,12 +79,17 @@ impl Node {
 
     /// Runs a program in the node's namespace; its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let command = || Command::new(program).args(arguments).output().unwrap();
-        let output = self.netns.enter(command).unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program} {arguments:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
+        run(&self.netns, program, arguments)
     }
+}
+
+/// Runs a program in a namespace; its output.
+pub fn run(netns: &Netns, program: &str, arguments: &[&str]) -> String {
+    let command = || Command::new(program).args(arguments).output().unwrap();
+    let output = netns.enter(command).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 impl Pod {

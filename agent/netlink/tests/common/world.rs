@@ -12,6 +12,7 @@ use super::{Node, eventually, verb};
 
 pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const PORT: u16 = 5353;
+pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 pub const BOTH: Isolated = Isolated {
     ingress: true,
@@ -93,6 +94,12 @@ impl World {
         self.queue.verdict(message).unwrap();
     }
 
+    /// Drops a packet.
+    pub fn deny(&mut self, mut message: Message) {
+        message.set_verdict(Verdict::Drop);
+        self.queue.verdict(message).unwrap();
+    }
+
     /// A socket in a pod, on this port of the pod's address of that family.
     pub fn socket(&self, pod: usize, ipv6: bool, port: u16) -> UdpSocket {
         let pod = &self.node.pods[pod];
@@ -115,14 +122,19 @@ impl World {
             .1
     }
 
-    /// The connection between the pods.
+    /// The UDP connection between the pods.
     pub fn connection(&self) -> (Conntrack, Entry) {
+        self.connection_of(UDP)
+    }
+
+    /// The one connection of that protocol.
+    pub fn connection_of(&self, protocol: u8) -> (Conntrack, Entry) {
         let mut conntrack = self.node.netns.enter(Conntrack::open).unwrap().unwrap();
         let mut entries = Vec::new();
         conntrack
             .dump(&Filter::default(), |entry| entries.push(entry))
             .unwrap();
-        entries.retain(|entry| entry.original.protocol == UDP);
+        entries.retain(|entry| entry.original.protocol == protocol);
         assert_eq!(entries.len(), 1);
         (conntrack, entries[0])
     }

@@ -34,9 +34,9 @@ fn labels() -> Vec<BTreeMap<String, String>> {
     let choices = [None, Some("1"), Some("2"), Some("3")];
     let pairs = choices
         .iter()
-        .flat_map(|a| choices.iter().map(move |b| [(KEYS[0], a), (KEYS[1], b)]));
+        .flat_map(|a| choices.iter().map(move |b| [(KEYS[0], *a), (KEYS[1], *b)]));
     let some =
-        |(key, value): (&str, &Option<&str>)| value.map(|value| (key.to_owned(), value.to_owned()));
+        |(key, value): (&str, Option<&str>)| value.map(|value| (key.to_owned(), value.to_owned()));
     pairs
         .map(|pair| pair.into_iter().filter_map(some).collect())
         .collect()
@@ -73,7 +73,7 @@ fn a_policy_selects_the_pods_that_the_client_library_would() {
 }
 
 fn pod(number: usize, labels: &BTreeMap<String, String>) -> String {
-    let labels = serde_json::to_string(labels).unwrap();
+    let labels = serde_json::to_string(labels).expect("labels as JSON");
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}, labels: {labels}}}\n\
          spec: {{containers: [{{name: c, image: i}}]}}\nstatus: {{podIP: 10.0.0.{number}}}\n---\n"
@@ -82,7 +82,7 @@ fn pod(number: usize, labels: &BTreeMap<String, String>) -> String {
 
 /// Which of the pods a policy with this selector isolates.
 fn isolated(pods: &str, selector: &LabelSelector, count: usize) -> Vec<bool> {
-    let selector = serde_json::to_string(selector).unwrap();
+    let selector = serde_json::to_string(selector).expect("a selector as JSON");
     let policy = format!(
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p}}\nspec: {{podSelector: {selector}}}\n"
     );
@@ -91,8 +91,8 @@ fn isolated(pods: &str, selector: &LabelSelector, count: usize) -> Vec<bool> {
     let mut index = Index::new(Scope::Cluster);
     assert!(!index.apply(loaded.world.events()).is_empty());
     let snapshot = index.snapshot();
-    let address = |number| IpAddr::from([10, 0, 0, u8::try_from(number).unwrap()]);
+    let address = |number| IpAddr::from([10, 0, 0, u8::try_from(number).expect("few pods")]);
     (0..count)
-        .map(|number| snapshot.isolation(address(number)).unwrap().ingress)
+        .map(|number| snapshot.isolation(address(number)).expect("a pod").ingress)
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Files of Kubernetes YAML or JSON: found, read, and read again.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::BuildHasher as _;
 use std::io::{self, Read as _};
@@ -86,15 +86,29 @@ impl Manifests {
 
     /// Reads everything that is different from the last time. After an error nothing has changed.
     pub fn reload(&mut self) -> Result<Loaded, LoadError> {
+        self.reload_except(BTreeSet::new)
+    }
+
+    /// As [`Self::reload`], but a file that was being written meanwhile keeps what it had, if it had anything: half of
+    /// it may be missing. `unfinished` is asked once, after all files are read, and answers with paths without links.
+    pub fn reload_except(
+        &mut self,
+        unfinished: impl FnOnce() -> BTreeSet<PathBuf>,
+    ) -> Result<Loaded, LoadError> {
         let read = self.read_all()?;
+        let unfinished = unfinished();
         let mut files = BTreeMap::new();
         let mut order: Vec<Arc<Path>> = Vec::new();
         for Read { path, content } in read {
             if files.contains_key(&path) {
                 continue;
             }
-            let earlier = self.files.remove(&path);
-            files.insert(Arc::clone(&path), self.file(&path, content, earlier));
+            let file = match (self.files.remove(&path), is_among(&unfinished, &path)) {
+                (Some(earlier), true) => earlier,
+                (None, true) => continue,
+                (earlier, false) => self.file(&path, content, earlier),
+            };
+            files.insert(Arc::clone(&path), file);
             order.push(path);
         }
         self.files = files;
@@ -262,6 +276,12 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut files = Vec::new();
     walk(path, &mut Vec::new(), &mut files)?;
     Ok(files)
+}
+
+/// Whether a file is one of these, which are paths without links.
+fn is_among(paths: &BTreeSet<PathBuf>, file: &Path) -> bool {
+    let is_one = |file: PathBuf| paths.contains(&file);
+    !paths.is_empty() && file.canonicalize().is_ok_and(is_one)
 }
 
 /// Goes through a directory in name order. Links are followed, but never back up; hidden entries are left out, as

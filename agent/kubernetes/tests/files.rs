@@ -127,6 +127,42 @@ fn a_file_that_breaks_keeps_its_objects_and_touches_no_other() {
 }
 
 #[test]
+fn a_file_that_is_being_written_keeps_its_objects_until_it_is_finished() {
+    let directory = Directory::new();
+    directory.write("..1/a.yaml", &pod("a"));
+    std::os::unix::fs::symlink("..1/a.yaml", directory.path().join("a.yaml")).unwrap();
+    directory.write("b.yaml", &pod("b"));
+    let mut manifests = directory.manifests();
+    manifests.reload().unwrap();
+
+    directory.write("..1/a.yaml", "");
+    directory.write("b.yaml", &pod("c"));
+    directory.write("new.yaml", &pod("half"));
+    let real = directory.path().canonicalize().unwrap();
+    for _twice in 0..2 {
+        let unfinished = || [real.join("..1/a.yaml"), real.join("new.yaml")].into();
+        let loaded = manifests.reload_except(unfinished).unwrap();
+        assert_eq!(pod_names(&loaded.world), ["x/a", "x/c"]);
+    }
+
+    let finished = manifests.reload().unwrap();
+    assert_eq!(pod_names(&finished.world), ["x/c", "x/half"]);
+}
+
+#[test]
+fn unfinished_files_are_asked_for_after_reading() {
+    let directory = Directory::new();
+    directory.write("a.yaml", &pod("a"));
+    let mut manifests = directory.manifests();
+    let rewrite = || {
+        directory.write("a.yaml", &pod("b"));
+        [].into()
+    };
+    let loaded = manifests.reload_except(rewrite).unwrap();
+    assert_eq!(pod_names(&loaded.world), ["x/a"]);
+}
+
+#[test]
 fn a_file_that_goes_takes_its_objects_along() {
     let directory = Directory::new();
     directory.write("a.yaml", &pod("a"));

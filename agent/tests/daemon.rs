@@ -1,6 +1,8 @@
 //! The agent as a process: how it starts, what it reports, what it leaves behind. What it does to packets is the
 //! laboratory's to show.
 
+use std::fs;
+use std::io::Write as _;
 use std::time::Duration;
 
 use sluice_netlink::{Rtnetlink, VethEnd};
@@ -107,6 +109,32 @@ fn what_is_broken_is_reported_and_what_was_valid_stays() {
     node.eventually("release", |status| {
         status["pods"]["isolated"] == 0 && status["policies"]["invalid"] == 0
     });
+}
+
+#[test]
+fn a_file_that_is_being_written_keeps_its_policies_until_it_is_closed() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.write("pod.yaml", POD);
+    node.write("deny.yaml", DENY);
+    let _agent = node.agent(&["--mode", "nfqueue"]);
+    let mut open = fs::File::create(node.path("manifests/deny.yaml")).unwrap();
+    let (half, rest) = DENY.split_at(DENY.len() / 2);
+    for (local, name, part) in [(2, "b", half), (3, "c", rest)] {
+        let pod = POD
+            .replace("name: a", &format!("name: {name}"))
+            .replace("10.0.0.1", &format!("10.0.0.{local}"));
+        node.write(&format!("{name}.yaml"), &pod);
+        let status = node.eventually("the other file", |status| status["pods"]["local"] == local);
+        assert_eq!(status["pods"]["isolated"], local, "{status:#}");
+        open.write_all(part.replace("{}", "{matchLabels: {a: b}}").as_bytes())
+            .unwrap();
+    }
+    drop(open);
+    let status = node.eventually("the new content", |status| status["pods"]["isolated"] == 0);
+    assert_eq!(status["policies"]["NetworkPolicy"], 1);
 }
 
 #[test]

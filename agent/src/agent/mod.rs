@@ -128,7 +128,9 @@ fn follow(writer: Writer, watcher: Watcher, links: LinkWatch) -> Result<(), Fail
     let changes = sender.clone();
     spawn("writer", move || writer.run(&receiver))?;
     spawn("links", move || watch_links(links, &sender))?;
-    spawn("manifests", move || watch_manifests(&watcher, &changes))
+    spawn("manifests", move || {
+        watch_manifests(&Arc::new(watcher), &changes);
+    })
 }
 
 fn start_workers(
@@ -190,13 +192,13 @@ fn watch_links(mut links: LinkWatch, sender: &Sender<Work>) {
     }
 }
 
-fn watch_manifests(watcher: &Watcher, sender: &Sender<Work>) {
+fn watch_manifests(watcher: &Arc<Watcher>, sender: &Sender<Work>) {
     loop {
         if let Err(error) = watcher.wait() {
             error!(%error, "manifests are no longer watched");
             return;
         }
-        if sender.send(Work::Reload).is_err() {
+        if sender.send(Work::Reload(Arc::clone(watcher))).is_err() {
             return;
         }
     }

@@ -1,104 +1,207 @@
-//! Manifests as a source: when they are to be read again.
+//! Manifests as a source: when they are to be read again, and which are not to be read yet.
 
-use std::path::{Path, PathBuf};
+mod coverage;
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use coverage::Coverage;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader};
 
 /// Tells when something under the paths may be different.
 ///
-/// Only finished writes count: an editor's file is empty for a moment, and an empty file has no policies.
+/// Only finished writes count: a file is empty for a moment while it is written, and an empty file has no policies.
+/// One thread waits, another reads; whichever comes first takes in what happened, for both.
 pub(crate) struct Watcher {
     inotify: OwnedFd,
     paths: Vec<PathBuf>,
+    state: Mutex<State>,
 }
 
-const FINISHED: WatchFlags = WatchFlags::CLOSE_WRITE
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::CREATE)
-    .union(WatchFlags::DELETE_SELF)
-    .union(WatchFlags::MOVE_SELF);
+/// What the events so far say.
+#[derive(Default)]
+struct State {
+    coverage: Coverage,
+    /// Files that were modified and not closed since. A writer's end closes its files; only truncation by path, which
+    /// opens nothing, leaves a file here until it is next written.
+    open: BTreeSet<Entry>,
+    /// These, and those that were among them at any time since the reading began.
+    disturbed: BTreeSet<Entry>,
+    /// Whether there is something to read.
+    changed: bool,
+}
+
+/// A directory's watch descriptor, and a name in it: they stay the same when the directory is moved.
+type Entry = (i32, OsString);
+
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A file is being written.
+    Modified,
+    /// It is not any more.
+    Written,
+    /// There are other directories, links or files.
+    Entries,
+}
+
 /// Changes this close together are one.
-const QUIET: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 5_000_000,
-};
+const QUIET: Duration = Duration::from_millis(5);
+/// A change is not held back for longer, however many follow.
+const MOST_DELAY: Duration = Duration::from_millis(100);
 
 impl Watcher {
-    /// Watches from now on. A path that is a file is watched through its directory, as editors replace files.
-    pub(crate) fn new(paths: &[PathBuf]) -> std::io::Result<Self> {
+    /// Watches from now on. Every path is watched through its directory too, as editors replace files and deployers
+    /// links.
+    pub(crate) fn new(paths: &[PathBuf]) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let watcher = Self {
+        let state = State {
+            coverage: Coverage::of(&inotify, paths),
+            ..State::default()
+        };
+        Ok(Self {
             inotify,
             paths: paths.to_vec(),
-        };
-        watcher.arm();
-        Ok(watcher)
+            state: Mutex::new(state),
+        })
     }
 
-    /// Waits for a change, and for it to be over.
-    pub(crate) fn wait(&self) -> std::io::Result<()> {
-        self.readable(None)?;
+    /// Waits for a finished change that nobody has read, and for those that follow it closely.
+    pub(crate) fn wait(&self) -> io::Result<()> {
         loop {
-            self.drain();
-            // A new directory is watched before it is read, so nothing in it is missed.
-            self.arm();
-            if !self.readable(Some(&QUIET))? {
-                return Ok(());
+            self.readable(None)?;
+            if self.catch_up() {
+                self.settle()?;
+                if self.take_changed() {
+                    return Ok(());
+                }
             }
         }
     }
 
-    fn readable(&self, timeout: Option<&Timespec>) -> std::io::Result<bool> {
+    /// From here on the files are read: all that was finished before is in them.
+    pub(crate) fn begin_reading(&self) {
+        self.catch_up();
+        let mut state = self.state();
+        state.changed = false;
+        let State {
+            open, disturbed, ..
+        } = &mut *state;
+        disturbed.clone_from(open);
+    }
+
+    /// The files that somebody was writing at any time since the reading began, by their paths without links: what was
+    /// read of them may be half of it. Each is told of as a change when it is finished.
+    pub(crate) fn disturbed(&self) -> BTreeSet<PathBuf> {
+        self.catch_up();
+        let state = self.state();
+        let paths = state.disturbed.iter();
+        paths
+            .filter_map(|(descriptor, name)| state.coverage.path(*descriptor, name))
+            .collect()
+    }
+
+    /// Whether something was finished since the reading began that nobody else will tell of.
+    #[must_use]
+    pub(crate) fn take_changed(&self) -> bool {
+        std::mem::take(&mut self.state().changed)
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        let latest = Instant::now() + MOST_DELAY;
+        let mut until = Instant::now() + QUIET;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            // Of a file that is written all the time nothing is finished, and nothing waits for it.
+            if self.readable(Some(left))? && self.catch_up() {
+                until = latest.min(Instant::now() + QUIET);
+            }
+        }
+    }
+
+    fn readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: 0,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
-        match poll(&mut fds, timeout) {
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(ready) => Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn drain(&self) {
-        let mut buffer = [0; 4096];
-        while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|count| count > 0) {}
-    }
-
-    /// Watches every directory there is; watching one twice is watching it once.
-    fn arm(&self) {
-        for path in &self.paths {
-            if path.is_dir() {
-                self.watch_tree(path);
-            } else if let Some(parent) = path.parent() {
-                let parent = if parent.as_os_str().is_empty() {
-                    Path::new(".")
-                } else {
-                    parent
-                };
-                self.watch(parent);
-            }
+    /// Takes in every event there is; whether any of them finished something.
+    fn catch_up(&self) -> bool {
+        let mut state = self.state();
+        let (mut finished, mut entries) = (false, false);
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&self.inotify, &mut buffer);
+        while let Ok(event) = reader.next() {
+            let name = event
+                .file_name()
+                .map(|name| OsStr::from_bytes(name.to_bytes()));
+            let kind = state.take_in(event.wd(), event.events(), name);
+            finished |= kind.is_some_and(|kind| kind != Kind::Modified);
+            entries |= kind == Some(Kind::Entries);
         }
+        if entries {
+            // A new directory is watched before it is read, so nothing in it is missed.
+            let coverage = Coverage::of(&self.inotify, &self.paths);
+            std::mem::take(&mut state.coverage).give_way_to(&self.inotify, &coverage);
+            state.coverage = coverage;
+        }
+        state.changed |= finished;
+        finished
     }
 
-    fn watch_tree(&self, directory: &Path) {
-        self.watch(directory);
-        let Ok(entries) = std::fs::read_dir(directory) else {
-            return;
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What an event means; None if it is of nothing that counts.
+    fn take_in(&mut self, wd: i32, events: ReadFlags, name: Option<&OsStr>) -> Option<Kind> {
+        if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+            // Some writers' ends may be lost.
+            self.open.clear();
+            return Some(Kind::Entries);
+        }
+        if !self.coverage.counts(wd, name) {
+            return None;
+        }
+        let Some(name) = name else {
+            if events.contains(ReadFlags::IGNORED) {
+                self.open.retain(|(descriptor, _)| *descriptor != wd);
+            }
+            return Some(Kind::Entries);
         };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                self.watch_tree(&path);
-            }
+        let entry = (wd, name.to_owned());
+        if events.contains(ReadFlags::MODIFY) {
+            self.disturbed.insert(entry.clone());
+            self.open.insert(entry);
+            return Some(Kind::Modified);
         }
-    }
-
-    fn watch(&self, directory: &Path) {
-        if let Err(error) = inotify::add_watch(&self.inotify, directory, FINISHED) {
-            tracing::warn!(path = %directory.display(), %error, "not watched for changes");
-        }
+        // Written to the end, gone, or another file of that name.
+        self.open.remove(&entry);
+        Some(if events.contains(ReadFlags::CLOSE_WRITE) {
+            Kind::Written
+        } else {
+            Kind::Entries
+        })
     }
 }
 
@@ -106,25 +209,195 @@ impl Watcher {
 mod tests {
     use super::*;
     use std::fs;
-    use std::sync::mpsc;
-    use std::time::Duration;
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::sync::{Arc, mpsc};
+
+    const NONE: [PathBuf; 0] = [];
+
+    /// A directory, and what a watcher of a path in it tells.
+    struct Watched {
+        root: tempfile::TempDir,
+        watcher: Arc<Watcher>,
+        noticed: mpsc::Receiver<()>,
+    }
+
+    impl Watched {
+        fn new(path: &str, prepare: impl FnOnce(&Path)) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            prepare(root.path());
+            let watcher = Arc::new(Watcher::new(&[root.path().join(path)]).unwrap());
+            let (notice, noticed) = mpsc::channel();
+            let waiting = Arc::clone(&watcher);
+            std::thread::spawn(
+                move || {
+                    while waiting.wait().is_ok() && notice.send(()).is_ok() {}
+                },
+            );
+            Self {
+                root,
+                watcher,
+                noticed,
+            }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.root.path().join(name)
+        }
+
+        fn notices(&self) {
+            self.noticed.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
+
+        /// What a reading that begins and ends now is not to take.
+        fn disturbed(&self) -> Vec<PathBuf> {
+            self.watcher.begin_reading();
+            self.watcher.disturbed().into_iter().collect()
+        }
+
+        fn real(&self, name: &str) -> PathBuf {
+            self.root.path().canonicalize().unwrap().join(name)
+        }
+    }
 
     #[test]
     fn a_file_written_in_a_new_directory_is_noticed() {
+        let watched = Watched::new("", |_| {});
+        fs::create_dir(watched.path("sub")).unwrap();
+        watched.notices();
+        fs::write(watched.path("sub/policy.yaml"), "kind: NetworkPolicy").unwrap();
+        watched.notices();
+        fs::remove_file(watched.path("sub/policy.yaml")).unwrap();
+        watched.notices();
+    }
+
+    #[test]
+    fn a_file_is_disturbed_from_its_truncation_until_it_is_closed() {
+        let watched = Watched::new("", |root| fs::write(root.join("p.yaml"), "a: b").unwrap());
+        assert_eq!(watched.disturbed(), NONE);
+        let open = fs::File::create(watched.path("p.yaml")).unwrap();
+        fs::write(watched.path("other.yaml"), "a: b").unwrap();
+        watched.notices();
+        assert_eq!(watched.disturbed(), [watched.real("p.yaml")]);
+        assert_eq!(watched.disturbed(), [watched.real("p.yaml")]);
+        drop(open);
+        watched.notices();
+        assert_eq!(watched.disturbed(), NONE);
+    }
+
+    #[test]
+    fn a_file_that_is_finished_while_it_is_read_is_disturbed_and_changed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().canonicalize().unwrap().join("p.yaml");
+        let watcher = Watcher::new(&[root.path().to_path_buf()]).unwrap();
+        watcher.begin_reading();
+        fs::write(&path, "a: b").unwrap();
+        assert_eq!(watcher.disturbed(), BTreeSet::from([path]));
+        assert!(watcher.take_changed());
+        watcher.begin_reading();
+        assert_eq!(watcher.disturbed(), BTreeSet::new());
+        assert!(!watcher.take_changed());
+    }
+
+    #[test]
+    fn a_file_that_is_written_without_end_holds_up_no_other() {
+        let watched = Watched::new("", |_| {});
+        let mut open = fs::File::create(watched.path("p.yaml")).unwrap();
+        watched.notices();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let writer = std::thread::spawn(move || {
+            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                open.write_all(b"#").unwrap();
+            }
+        });
+        fs::write(watched.path("other.yaml"), "a: b").unwrap();
+        watched.notices();
+        drop(stop);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_replaced_is_not_disturbed() {
+        let watched = Watched::new("", |root| fs::write(root.join("new"), "a: b").unwrap());
+        let gone = fs::File::create(watched.path("gone.yaml")).unwrap();
+        gone.set_len(1).unwrap();
+        let replaced = fs::File::create(watched.path("replaced.yaml")).unwrap();
+        replaced.set_len(1).unwrap();
+        assert_eq!(watched.disturbed().len(), 2);
+        fs::remove_file(watched.path("gone.yaml")).unwrap();
+        fs::rename(watched.path("new"), watched.path("replaced.yaml")).unwrap();
+        assert_eq!(watched.disturbed(), NONE);
+        // Whoever goes on with the former file disturbs the new one, but not for longer.
+        replaced.set_len(2).unwrap();
+        assert_eq!(watched.disturbed(), [watched.real("replaced.yaml")]);
+        drop(replaced);
+        assert_eq!(watched.disturbed(), NONE);
+    }
+
+    #[test]
+    fn an_overflow_disturbs_nothing_and_is_a_change() {
         let root = tempfile::tempdir().unwrap();
         let watcher = Watcher::new(&[root.path().to_path_buf()]).unwrap();
-        let (notice, noticed) = mpsc::channel();
-        std::thread::spawn(
-            move || {
-                while watcher.wait().is_ok() && notice.send(()).is_ok() {}
-            },
-        );
-        let wait = || noticed.recv_timeout(Duration::from_secs(10)).unwrap();
-        fs::create_dir(root.path().join("sub")).unwrap();
-        wait();
-        fs::write(root.path().join("sub/policy.yaml"), "kind: NetworkPolicy").unwrap();
-        wait();
-        fs::remove_file(root.path().join("sub/policy.yaml")).unwrap();
-        wait();
+        let open = fs::File::create(root.path().join("p.yaml")).unwrap();
+        open.set_len(1).unwrap();
+        watcher.begin_reading();
+        assert_eq!(watcher.disturbed().len(), 1);
+        let kind = watcher.state().take_in(-1, ReadFlags::QUEUE_OVERFLOW, None);
+        assert!(kind == Some(Kind::Entries));
+        watcher.begin_reading();
+        assert_eq!(watcher.disturbed(), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_link_to_a_directory_is_followed_when_it_changes() {
+        let revisions = |root: &Path| {
+            for revision in ["rev1", "rev2"] {
+                fs::create_dir_all(root.join(revision).join("deploy")).unwrap();
+            }
+            symlink("rev1", root.join("current")).unwrap();
+        };
+        for given in ["current", "current/deploy"] {
+            let watched = Watched::new(given, revisions);
+            symlink("rev2", watched.path("next")).unwrap();
+            fs::rename(watched.path("next"), watched.path("current")).unwrap();
+            watched.notices();
+            fs::write(watched.path("rev2/deploy/p.yaml"), "a: b").unwrap();
+            watched.notices();
+            // The former one is none of its business any more.
+            let open = fs::File::create(watched.path("rev1/deploy/p.yaml")).unwrap();
+            open.set_len(1).unwrap();
+            assert_eq!(watched.disturbed(), NONE, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_goes_and_comes_again_is_watched_again() {
+        let watched = Watched::new("a/b", |root| fs::create_dir_all(root.join("a/b")).unwrap());
+        fs::remove_dir(watched.path("a/b")).unwrap();
+        watched.notices();
+        fs::remove_dir(watched.path("a")).unwrap();
+        watched.notices();
+        fs::create_dir(watched.path("a")).unwrap();
+        watched.notices();
+        fs::create_dir(watched.path("a/b")).unwrap();
+        watched.notices();
+        fs::write(watched.path("a/b/p.yaml"), "a: b").unwrap();
+        watched.notices();
+    }
+
+    #[test]
+    fn a_linked_file_is_watched_where_it_is() {
+        let watched = Watched::new("m", |root| {
+            fs::create_dir(root.join("m")).unwrap();
+            fs::write(root.join("real.yaml"), "a: b").unwrap();
+            symlink("../real.yaml", root.join("m/p.yaml")).unwrap();
+            symlink(".", root.join("m/loop")).unwrap();
+            symlink("..", root.join("m/outer")).unwrap();
+        });
+        let open = fs::File::create(watched.path("real.yaml")).unwrap();
+        assert_eq!(watched.disturbed(), [watched.real("real.yaml")]);
+        drop(open);
+        watched.notices();
     }
 }

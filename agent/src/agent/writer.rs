@@ -12,12 +12,13 @@ use tracing::{error, info, warn};
 use super::enforcer::Enforcer;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
+use super::source::Watcher;
 use crate::status::Invalid;
 
 /// Something for the writer to do.
 pub(crate) enum Work {
     /// The manifests may be different.
-    Reload,
+    Reload(Arc<Watcher>),
     /// An interface came, went, or changed its name.
     Link(LinkEvent),
 }
@@ -37,7 +38,7 @@ impl Writer {
     pub(crate) fn run(mut self, work: &Receiver<Work>) {
         while let Ok(work) = work.recv() {
             match work {
-                Work::Reload => self.reload(),
+                Work::Reload(watcher) => self.reload(&watcher),
                 Work::Link(event) => self.link(&event),
             }
         }
@@ -48,11 +49,18 @@ impl Writer {
         self.rejudge(&Which::All);
     }
 
-    fn reload(&mut self) {
-        let started = Instant::now();
-        match self.manifests.reload() {
-            Ok(loaded) => self.absorb(loaded, started),
-            Err(error) => warn!(%error, "manifests not read: the last ones stay in force"),
+    /// Reads the manifests, and once more when something was finished meanwhile.
+    fn reload(&mut self, watcher: &Watcher) {
+        loop {
+            let started = Instant::now();
+            watcher.begin_reading();
+            match self.manifests.reload_except(|| watcher.disturbed()) {
+                Ok(loaded) => self.absorb(loaded, started),
+                Err(error) => warn!(%error, "manifests not read: the last ones stay in force"),
+            }
+            if !watcher.take_changed() {
+                return;
+            }
         }
     }
 

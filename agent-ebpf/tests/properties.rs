@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 use sluice_ebpf::{
     Addr, EGRESS, Gate, INGRESS, Packet, Parsed, Phase, Tc, Transport, Verdict, gate_deny,
     gate_pass, tc,
@@ -24,6 +25,10 @@ enum Event {
     Raise(u8),
     Lease(u8, u8, Transport, u16, bool, Option<u64>),
     Wait(u64),
+    /// A packet back to some opening that passed; chance alone makes few.
+    Answer(bool, Index),
+    /// A denial of the way back of some opening that passed, as if it were a connection of its own.
+    DenyBack(Index),
     Packet {
         tc: bool,
         source: u8,
@@ -127,14 +132,30 @@ fn same(one: &Packet, other: &Packet) -> bool {
 }
 
 fn reversed(one: &Packet, other: &Packet) -> bool {
-    let turned = Packet {
-        source: other.destination,
-        destination: other.source,
-        source_port: other.destination_port,
-        destination_port: other.source_port,
-        ..*other
+    same(one, &turned(other))
+}
+
+fn turned(packet: &Packet) -> Packet {
+    Packet {
+        source: packet.destination,
+        destination: packet.source,
+        source_port: packet.destination_port,
+        destination_port: packet.source_port,
+        ..*packet
+    }
+}
+
+/// In the middle of a connection.
+fn answer(opening: &Packet) -> Packet {
+    let phase = if opening.phase == Phase::Opens {
+        Phase::Continues
+    } else {
+        opening.phase
     };
-    same(one, &turned)
+    Packet {
+        phase,
+        ..turned(opening)
+    }
 }
 
 fn address(host: u8) -> Addr {
@@ -150,7 +171,7 @@ fn transport() -> impl Strategy<Value = Transport> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let host = 0..3_u8;
+    let host = prop_oneof![4 => 0..2_u8, 1 => Just(2_u8)];
     let port = 1..3_u16;
     let phase = prop_oneof![
         3 => Just(Phase::Opens),
@@ -189,6 +210,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (host.clone(), host, transport(), port, any::<bool>(), expires)
             .prop_map(|(from, to, transport, port, allow, expires)| Event::Lease(from, to, transport, port, allow, expires)),
         1 => (0..200 * SECOND).prop_map(Event::Wait),
+        4 => (any::<bool>(), any::<Index>()).prop_map(|(tc, which)| Event::Answer(tc, which)),
+        2 => any::<Index>().prop_map(Event::DenyBack),
         8 => packet,
     ]
 }
@@ -210,16 +233,18 @@ fn step(world: &mut World, ledger: &mut Ledger, event: &Event) -> Result<(), Tes
         }
         Event::Lease(from, to, transport, port, allow, expires) => {
             let packet = packet(from, to, transport, (0, port), Phase::Continues);
-            let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
-            let until = expires.map(|after| world.now + after);
-            world.lease(packet.lease_key(), verdict, until.unwrap_or(0));
-            let generation = ledger.generation(packet.source, packet.destination);
-            ledger.leases.insert(
-                (packet.source, packet.destination, transport, port),
-                (allow, generation, until),
-            );
+            grant(world, ledger, &packet, allow, expires);
         }
         Event::Wait(nanoseconds) => world.now += nanoseconds,
+        Event::Answer(at_tc, which) if !ledger.openings.is_empty() => {
+            let (opening, ..) = *which.get(&ledger.openings);
+            judge(world, ledger, at_tc, &answer(&opening))?;
+        }
+        Event::DenyBack(which) if !ledger.openings.is_empty() => {
+            let (opening, ..) = *which.get(&ledger.openings);
+            grant(world, ledger, &answer(&opening), false, None);
+        }
+        Event::Answer(..) | Event::DenyBack(..) => {}
         Event::Packet {
             tc: at_tc,
             source,
@@ -237,6 +262,27 @@ fn step(world: &mut World, ledger: &mut Ledger, event: &Event) -> Result<(), Tes
         }
     }
     Ok(())
+}
+
+/// A lease for what a packet says, from now on.
+fn grant(
+    world: &mut World,
+    ledger: &mut Ledger,
+    packet: &Packet,
+    allow: bool,
+    expires: Option<u64>,
+) {
+    let verdict = if allow { Verdict::Allow } else { Verdict::Deny };
+    let until = expires.map(|after| world.now + after);
+    world.lease(packet.lease_key(), verdict, until.unwrap_or(0));
+    let generation = ledger.generation(packet.source, packet.destination);
+    let granted = (
+        packet.source,
+        packet.destination,
+        packet.transport,
+        packet.destination_port,
+    );
+    ledger.leases.insert(granted, (allow, generation, until));
 }
 
 fn packet(

@@ -20,9 +20,12 @@ pub(crate) fn run(args: &CleanupArgs) -> Result<(), Failure> {
             .context("pins")
             .map_err(Failure::Unable)?,
     );
-    if std::os::unix::net::UnixStream::connect(&args.socket).is_err()
-        && std::fs::remove_file(&args.socket).is_ok()
-    {
+    if std::os::unix::net::UnixStream::connect(&args.socket).is_ok() {
+        crate::complain(format_args!(
+            "sluice: an agent answers at {}: it puts the gate back while it runs",
+            args.socket.display()
+        ));
+    } else if crate::socket::remove(&args.socket).unwrap_or(false) {
         removed.push(format!("stale socket {}", args.socket.display()));
     }
     if removed.is_empty() {

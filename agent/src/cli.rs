@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::offline::{ExplainArgs, MatrixArgs};
@@ -119,12 +120,12 @@ pub struct AgentArgs {
     pub queues: Option<u16>,
 
     /// Accept what needs a verdict while no agent answers, instead of dropping it
-    #[arg(long, env = "SLUICE_FAIL_OPEN", value_name = "BOOL", default_value_t = false, action = ArgAction::Set,
+    #[arg(long, env = "SLUICE_FAIL_OPEN", value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, default_missing_value = "true")]
     pub fail_open: bool,
 
     /// Judge live connections again when policy changes
-    #[arg(long, visible_alias = "strict-mode", env = "SLUICE_REVOKE_ESTABLISHED", value_name = "BOOL",
+    #[arg(long, visible_alias = "strict-mode", env = "SLUICE_REVOKE_ESTABLISHED", value_name = "BOOL", value_parser = BoolishValueParser::new(),
           default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub revoke_established: bool,
 
@@ -141,7 +142,7 @@ pub struct AgentArgs {
     #[arg(long, env = "SLUICE_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket: PathBuf,
 
-    /// Where maps, programs and links are pinned; a bpffs is mounted there if none is
+    /// Where maps, programs and links are pinned; if it is on no bpffs, one is mounted above it
     #[arg(long, env = "SLUICE_BPFFS", default_value = DEFAULT_BPFFS, value_name = "PATH")]
     pub bpffs: PathBuf,
 
@@ -149,7 +150,7 @@ pub struct AgentArgs {
     #[arg(long, env = "SLUICE_MARK_BITS", value_name = "MASK")]
     pub mark_bits: Option<String>,
 
-    /// Interfaces that get the TC program: shell patterns [default: all but loopback]
+    /// Interfaces that get the TC program: patterns of `*` and `?` [default: all but loopback]
     #[arg(
         long,
         env = "SLUICE_INTERFACES",
@@ -158,7 +159,7 @@ pub struct AgentArgs {
     )]
     pub interfaces: Vec<String>,
 
-    /// Interfaces that do not get it: shell patterns
+    /// Interfaces that do not get it: patterns of `*` and `?`
     #[arg(
         long,
         env = "SLUICE_EXCLUDE_INTERFACES",
@@ -172,7 +173,7 @@ pub struct AgentArgs {
           default_missing_value = "2")]
     pub verbosity: u8,
 
-    /// Log lines for people or for machines
+    /// Log lines as text, or a JSON document each
     #[arg(
         long,
         visible_alias = "logging-format",
@@ -183,16 +184,16 @@ pub struct AgentArgs {
     pub log_format: Output,
 
     /// Enforce AdminNetworkPolicies [default: where the API serves them]
-    #[arg(long, env = "SLUICE_ADMIN_NETWORK_POLICY", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "SLUICE_ADMIN_NETWORK_POLICY", value_name = "BOOL", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true")]
     pub admin_network_policy: Option<bool>,
 
     /// Enforce the BaselineAdminNetworkPolicy [default: where the API serves it]
-    #[arg(long, env = "SLUICE_BASELINE_ADMIN_NETWORK_POLICY", value_name = "BOOL", num_args = 0..=1,
+    #[arg(long, env = "SLUICE_BASELINE_ADMIN_NETWORK_POLICY", value_name = "BOOL", value_parser = BoolishValueParser::new(), num_args = 0..=1,
           default_missing_value = "true")]
     pub baseline_admin_network_policy: Option<bool>,
 
     /// Enforce ClusterNetworkPolicies [default: where the API serves them]
-    #[arg(long, env = "SLUICE_CLUSTER_NETWORK_POLICY", value_name = "BOOL", num_args = 0..=1,
+    #[arg(long, env = "SLUICE_CLUSTER_NETWORK_POLICY", value_name = "BOOL", value_parser = BoolishValueParser::new(), num_args = 0..=1,
           default_missing_value = "true")]
     pub cluster_network_policy: Option<bool>,
 
@@ -299,7 +300,7 @@ mod tests {
     fn booleans_take_a_value_either_way() {
         for form in [
             &["--fail-open=true"][..],
-            &["--fail-open", "true"],
+            &["--fail-open", "1"],
             &["--fail-open"],
         ] {
             assert!(agent(form).fail_open, "{form:?}");

@@ -114,13 +114,14 @@ fn default_queues() -> u16 {
     u16::try_from(cores.min(4)).unwrap_or(4)
 }
 
+/// Kubernetes names a node after its host, in lower case; an empty name is none.
 fn node_name(flag: Option<String>) -> String {
-    flag.or_else(|| std::env::var("NODE_NAME").ok())
+    let named = |name: &String| !name.is_empty();
+    flag.filter(named)
+        .or_else(|| std::env::var("NODE_NAME").ok().filter(named))
         .unwrap_or_else(|| {
-            rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned()
+            let host = rustix::system::uname();
+            host.nodename().to_string_lossy().to_lowercase()
         })
 }
 

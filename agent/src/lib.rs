@@ -42,7 +42,10 @@ fn run_agent(args: cli::AgentArgs) -> Result<ExitCode, Failure> {
     for flag in given {
         tracing::warn!(flag, "accepted for compatibility, and without effect");
     }
-    agent::run(config).map(|()| ExitCode::SUCCESS)
+    agent::run(config).map(|stopped| match stopped {
+        agent::Stopped::Terminated => ExitCode::SUCCESS,
+        agent::Stopped::Interrupted => ExitCode::from(130),
+    })
 }
 
 /// A line for whoever asked. A reader that has gone away is no error.

@@ -2,20 +2,23 @@
 
 use std::fs::Permissions;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::agent::shared::Shared;
 
 /// A question is one line of at most this many bytes.
 const LONGEST_REQUEST: u64 = 4096;
+/// Clients served at once.
+const MOST_CLIENTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can be asked.
@@ -50,6 +53,9 @@ pub(crate) enum AskError {
     /// No agent listens there.
     #[error("{0}")]
     Connect(io::Error),
+    /// It says nothing.
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Silent,
     /// It broke off.
     #[error("no answer: {0}")]
     Io(#[from] io::Error),
@@ -75,7 +81,10 @@ pub(crate) fn ask<T: DeserializeOwned>(path: &Path, request: &Request) -> Result
     stream.write_all(serde_json::to_string(request)?.as_bytes())?;
     stream.write_all(b"\n")?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
+    match BufReader::new(stream).read_line(&mut line) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(AskError::Silent),
+        read => read?,
+    };
     match serde_json::from_str(&line)? {
         Reply::Ok(answer) => Ok(answer),
         Reply::Error(message) => Err(AskError::Refused(message)),
@@ -87,20 +96,44 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(path)?;
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
-/// Answers for as long as the process lives, one question at a time.
+/// Removes a socket; whether there was one. Anything else that is there is somebody's file.
+pub(crate) fn remove(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path).map(|()| true),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file that is no socket",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Answers for as long as the process lives. Each client has a thread, so that one who says nothing keeps nobody
+/// waiting; clients beyond the bound are turned away.
 pub(crate) fn serve(listener: &UnixListener, shared: &Arc<Shared>) {
+    let clients = Arc::new(());
     for stream in listener.incoming() {
-        if let Err(error) = stream.and_then(|stream| converse(stream, shared)) {
-            warn!(%error, "socket client failed");
+        let (client, shared) = (Arc::clone(&clients), Arc::clone(shared));
+        if Arc::strong_count(&clients) > MOST_CLIENTS {
+            continue;
+        }
+        let answered = stream.and_then(|stream| {
+            thread::Builder::new().name("client".into()).spawn(move || {
+                if let Err(error) = converse(stream, &shared) {
+                    debug!(%error, "socket client failed");
+                }
+                drop(client);
+            })
+        });
+        if let Err(error) = answered {
+            warn!(%error, "socket client not served");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sluice_netlink::Gate;
 
 use crate::cli::{Output, StatusArgs};
 use crate::exit::Failure;
@@ -60,6 +61,9 @@ pub struct KernelState {
 /// The netfilter half.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GateState {
+    /// Whether the table is in the kernel; none where that cannot be asked.
+    #[serde(default)]
+    pub installed: Option<bool>,
     /// `nft` (native queue) or `xt` (NFQUEUE target).
     pub queue_verb: Option<String>,
     /// `bpf` (the gate program) or `set` (sets of addresses).
@@ -185,9 +189,9 @@ pub struct Invalid {
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let status = match socket::ask(&args.socket, &Request::Status) {
         Ok(status) => status,
-        Err(error) if error.nobody_answers() => from_pins(&args.bpffs).ok_or_else(|| {
+        Err(error) if error.nobody_answers() => from_kernel(&args.bpffs).ok_or_else(|| {
             Failure::unable(format!(
-                "no agent answers at {} ({error}), and nothing is pinned at {}",
+                "no agent answers at {} ({error}), there is no gate, and nothing is pinned at {}",
                 args.socket.display(),
                 args.bpffs.display()
             ))
@@ -206,9 +210,19 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn from_pins(pins: &Path) -> Option<Status> {
-    let pinned = crate::agent::kernel::peek(pins)?;
+/// What the kernel holds without an agent; none where that is nothing.
+fn from_kernel(pins: &Path) -> Option<Status> {
+    let installed = Gate::is_installed().ok();
+    let pinned = crate::agent::kernel::peek(pins);
+    if pinned.is_none() && installed != Some(true) {
+        return None;
+    }
+    let pinned = pinned.unwrap_or_default();
     Some(Status {
+        gate: GateState {
+            installed,
+            ..GateState::default()
+        },
         tc: pinned.tc,
         pods: pinned.pods,
         maps: pinned.maps,
@@ -221,7 +235,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.agent {
             Some(agent) => writeln!(f, "agent     {agent}")?,
-            None => writeln!(f, "agent     none answers; this is what is pinned")?,
+            None => writeln!(f, "agent     none answers; this is what the kernel holds")?,
         }
         write!(f, "{}", self.gate)?;
         let (tc, pods, policies) = (&self.tc, self.pods, self.policies);
@@ -231,14 +245,17 @@ impl fmt::Display for Status {
             "pods      {} local, {} isolated",
             pods.local, pods.isolated
         )?;
-        let (valid, invalid) = (policies.network_policy, policies.invalid);
-        writeln!(
-            f,
-            "policies  {valid} NetworkPolicy; {invalid} objects invalid"
-        )?;
         let MapStates { leases, flows } = self.maps;
         writeln!(f, "maps      leases {leases}, flows {flows}")?;
         write!(f, "{}", self.counters)?;
+        if self.agent.is_some() {
+            let (valid, invalid) = (policies.network_policy, policies.invalid);
+            writeln!(f, "\n{}", Judged(&self.counters))?;
+            write!(
+                f,
+                "policies  {valid} NetworkPolicy; {invalid} objects invalid"
+            )?;
+        }
         self.invalid
             .iter()
             .try_for_each(|invalid| write!(f, "\ninvalid   {invalid}"))
@@ -264,9 +281,16 @@ impl fmt::Display for AgentState {
 
 impl fmt::Display for GateState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".into());
-        let (verb, matcher) = (known(&self.queue_verb), known(&self.matcher));
-        writeln!(f, "gate      queue by {verb}, isolation by {matcher}")?;
+        let installed = match self.installed {
+            Some(true) => "in place",
+            Some(false) => "NOT in place",
+            None => "not seen",
+        };
+        write!(f, "gate      {installed}")?;
+        if let (Some(verb), Some(matcher)) = (&self.queue_verb, &self.matcher) {
+            write!(f, ", queue by {verb}, isolation by {matcher}")?;
+        }
+        writeln!(f)?;
         for QueueState {
             num,
             waiting,
@@ -296,14 +320,19 @@ impl fmt::Display for CounterStates {
             "{} by flow, {} unmatched, ",
             self.flow_hits, self.unmatched
         )?;
-        writeln!(f, "{} denied by lease", self.deny_lease_hits)?;
-        write!(f, "queued    {}: {} allowed, ", self.queued, self.allowed)?;
-        write!(
-            f,
-            "{} denied, {} unreadable; ",
-            self.denied, self.parse_errors
-        )?;
-        write!(f, "{} connections revoked", self.revoked)
+        write!(f, "{} denied by lease", self.deny_lease_hits)
+    }
+}
+
+/// The agent's own counters, which nobody knows without it.
+struct Judged<'a>(&'a CounterStates);
+
+impl fmt::Display for Judged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(c) = self;
+        write!(f, "queued    {}: {} allowed, ", c.queued, c.allowed)?;
+        write!(f, "{} denied, {} unreadable; ", c.denied, c.parse_errors)?;
+        write!(f, "{} connections revoked", c.revoked)
     }
 }
 

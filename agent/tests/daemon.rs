@@ -23,7 +23,7 @@ fn a_second_agent_is_refused_and_the_first_goes_on() {
     let node = Node::new();
     let first = node.agent(&[]);
     assert_eq!(
-        node.spawn(&["--metrics-bind-address", "127.0.0.1:9081"])
+        node.spawn_elsewhere(&["--metrics-bind-address", "127.0.0.1:9081"])
             .ended(),
         Some(3)
     );

@@ -1,11 +1,11 @@
 //! Index, publication and kernel as one: a change goes through all three, in the order that keeps verdicts safe.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_policy::{Changes, Event, Index, Scope, Snapshot};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::epochs::Epochs;
 use super::kernel::{Foundation, Kernel};
@@ -30,7 +30,9 @@ pub struct Enforcer {
     index: Index,
     pub(crate) publisher: Publisher,
     pub(crate) kernel: Kernel,
-    /// The kernel refused something: the next change writes everything.
+    /// Epochs that are published and that the kernel has not taken yet.
+    pending: BTreeMap<u32, u32>,
+    /// The kernel refused something, so everything is to be written.
     behind: bool,
 }
 
@@ -79,6 +81,7 @@ impl Groundwork {
             index,
             publisher,
             kernel,
+            pending: BTreeMap::new(),
             behind: false,
         })
     }
@@ -111,6 +114,18 @@ impl Enforcer {
         changes
     }
 
+    /// Writes the whole state again: after a refusal, or when somebody removed what was written.
+    pub(crate) fn restore(&mut self) {
+        let snapshot = self.snapshot();
+        let raised: Vec<_> = self
+            .pending
+            .iter()
+            .map(|(&slot, &epoch)| (slot, epoch))
+            .collect();
+        let written = self.kernel.rebuild(&snapshot, &raised);
+        self.take_note(written);
+    }
+
     fn enforce(&mut self, changes: &Changes) {
         let slots: BTreeSet<u32> = changes
             .addresses
@@ -118,30 +133,39 @@ impl Enforcer {
             .map(|&address| slot(address))
             .collect();
         let (epochs, raised) = self.publisher.current().epochs.raised(&slots);
-        let snapshot = self.index.snapshot();
-        self.publisher.publish(Arc::clone(&snapshot), epochs);
-        let written = if self.behind {
-            self.kernel.rebuild(&snapshot, &raised)
+        self.publisher.publish(self.index.snapshot(), epochs);
+        self.pending.extend(raised.iter().copied());
+        if self.behind {
+            self.restore();
         } else {
-            self.kernel.enforce(changes, &raised)
-        };
-        // Whatever was refused is written again, whole: once now, and then with every change until it is taken.
-        let written = written.or_else(|error| {
-            warn!(
-                error = format!("{error:#}"),
-                "the kernel refused a change: writing the whole state"
-            );
-            self.kernel.rebuild(&snapshot, &raised)
-        });
-        self.behind = written.is_err();
-        if let Err(error) = written {
-            error!(
-                error = format!("{error:#}"),
-                "the kernel refuses the state: the last one stays in force"
-            );
+            let written = self.kernel.enforce(changes, &raised);
+            let refused = written.is_err();
+            self.take_note(written);
+            if refused {
+                self.restore();
+            }
         }
         if !self.publisher.settle(PATIENCE) {
             error!("a worker holds a verdict from an older snapshot");
+        }
+    }
+
+    fn take_note(&mut self, written: anyhow::Result<()>) {
+        match written {
+            Ok(()) => {
+                self.pending.clear();
+                self.behind = false;
+            }
+            Err(error) => {
+                if !self.behind {
+                    let error = format!("{error:#}");
+                    error!(
+                        error,
+                        "the kernel refused the state: it is written again until it is taken"
+                    );
+                }
+                self.behind = true;
+            }
         }
     }
 }

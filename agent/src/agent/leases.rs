@@ -25,15 +25,17 @@ impl LeaseWriter {
         Self { leases }
     }
 
-    /// Remembers a judgement, with the epochs of the snapshot that it was made from.
+    /// Remembers a judgement, with the epochs of the snapshot that it was made from. A denial is remembered only of a
+    /// packet that `opens` a connection: that of another one says nothing about connections to come.
     pub(crate) fn remember(
         &self,
         published: &Published,
         judgement: &Judgement<'_>,
+        opens: bool,
     ) -> Result<(), sluice_bpf::MapError> {
-        // The denial of a reply says nothing about packets in the connection's own direction.
         let denial = judgement.action() == Action::Deny;
-        let Some(key) = key(&judgement.tuple).filter(|_| !(denial && judgement.reversed)) else {
+        let says_nothing = denial && (judgement.reversed || !opens);
+        let Some(key) = key(&judgement.tuple).filter(|_| !says_nothing) else {
             return Ok(());
         };
         let epoch = |address: IpAddr| published.epochs.get(slot(address));

@@ -11,7 +11,9 @@ use crate::exit::Failure;
 
 /// Held for as long as the agent runs; the kernel releases it whatever ends the process.
 pub(super) struct Lock {
-    file: File,
+    /// Closed after the removal of both files: whoever waits for the lock must not lose its own.
+    _held: File,
+    socket: PathBuf,
 }
 
 impl Lock {
@@ -22,7 +24,10 @@ impl Lock {
             .with_context(|| path.display().to_string())
             .map_err(Failure::Unable)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file }),
+            Ok(()) => Ok(Self {
+                _held: file,
+                socket: socket.to_path_buf(),
+            }),
             Err(Errno::WOULDBLOCK) => Err(Failure::unable(format!(
                 "another agent runs on this node: it holds {}",
                 path.display()
@@ -30,16 +35,15 @@ impl Lock {
             Err(error) => Err(Failure::unable(format!("{}: {error}", path.display()))),
         }
     }
+}
 
-    /// Removes the socket and the lock's file: a clean stop leaves neither.
-    pub(super) fn release(self, socket: &Path) {
-        for path in [socket.to_path_buf(), beside(socket)] {
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::debug!(path = %path.display(), %error, "not removed");
-            }
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let removed = crate::socket::remove(&self.socket)
+            .and_then(|_was_there| std::fs::remove_file(beside(&self.socket)));
+        if let Err(error) = removed {
+            tracing::debug!(socket = %self.socket.display(), %error, "not removed");
         }
-        // Only now: whoever waits for the lock must not find these removed under it.
-        drop(self.file);
     }
 }
 
@@ -74,8 +78,8 @@ mod tests {
             matches!(refusal, Failure::Unable(_)) && refusal.to_string().contains("another agent"),
             "{refusal}"
         );
-        first.release(&socket);
+        drop(first);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         assert!(Lock::take(&socket).is_ok());
-        assert!(std::fs::read_dir(directory.path()).unwrap().count() == 1);
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -28,12 +29,12 @@ use sluice_netlink::{Conntrack, LinkWatch};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
-use crate::queue::{Settings, Worker};
+use crate::queue::{Bound, Settings, Worker};
 use crate::socket;
 pub use enforcer::Enforcer;
 use enforcer::Groundwork;
@@ -44,35 +45,79 @@ use shared::Shared;
 use source::Watcher;
 use writer::{Work, Writer};
 
+/// Which signal ended the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// SIGTERM: what a supervisor sends.
+    Terminated,
+    /// SIGINT: a person's Ctrl-C.
+    Interrupted,
+}
+
+/// How long answers that are being given may take once the agent is to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Runs until SIGTERM or SIGINT. Rules and pins stay behind: the data path outlives the agent.
-pub(crate) fn run(config: Config) -> Result<(), Failure> {
+pub fn run(config: Config) -> Result<Stopped, Failure> {
     require_root()?;
+    abort_on_panic();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("runtime")
         .map_err(Failure::Unable)?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config));
+    // A start that is still under way is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
-    let lock = Lock::take(&config.socket)?;
+async fn serve(config: Config) -> Result<Stopped, Failure> {
+    let _lock = Lock::take(&config.socket)?;
     let (stop, stopped) = stop_on_signal().map_err(Failure::Unable)?;
     let http = bind_http(&config).await?;
     let unix = socket::listen(&config.socket)
         .with_context(|| format!("--socket {}", config.socket.display()))
         .map_err(Failure::Unable)?;
-    let shared = start(config, unix)?;
-    let served = http::serve(http, Arc::clone(&shared), stop).await;
-    if let Err(error) = served {
-        error!(%error, "http stopped");
-        stopped
-            .await
-            .map_err(|error| Failure::Unable(error.into()))?;
+    let starting = tokio::task::spawn_blocking(move || start(config, unix));
+    tokio::select! {
+        started = starting => {
+            let shared = started.map_err(|error| Failure::Unable(error.into()))??;
+            answer(http, shared, stop).await;
+        }
+        () = stop.cancelled() => {}
     }
+    let signal = stopped
+        .await
+        .map_err(|error| Failure::Unable(error.into()))?;
     info!("stopping: rules and pins stay in force");
-    lock.release(&shared.config.socket);
-    Ok(())
+    Ok(signal)
+}
+
+/// Serves HTTP until the agent is to stop, and a little longer for those who are being answered.
+async fn answer(http: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        served = http::serve(http, shared, stop.clone()) => {
+            if let Err(error) = served {
+                error!(%error, "http is no longer served");
+            }
+        }
+        () = late => {}
+    }
+}
+
+/// A thread that panics would leave its queue, or policy, to nobody, and the agent looking well. The kernel half goes
+/// on without the agent, and whoever supervises the agent starts it again.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// Starts every thread and enforces the first snapshot.
@@ -86,8 +131,15 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     let loaded = manifests
         .reload()
         .map_err(|error| Failure::BadInput(error.into()))?;
+    // Before anything is loaded or replaced: where another agent has the queues, nothing is touched.
+    let queues = bind_queues(&config)?;
     let (groundwork, readers) = Groundwork::lay(&config, loaded.world.events())?;
-    let workers = start_workers(&config, &metrics, readers, groundwork.leases().as_ref())?;
+    let settings = Settings {
+        marks: config.marks,
+        metrics: Arc::clone(&metrics),
+    };
+    let leases = groundwork.leases();
+    let workers = start_workers(queues, settings, readers, leases.as_ref())?;
     let shared = Arc::new(Shared::new(
         config,
         metrics,
@@ -107,6 +159,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         manifests,
         conntrack,
         shared: Arc::clone(&shared),
+        unjudged: true,
     };
     let links = attach_links(&mut writer)?;
     writer.adopt_connections();
@@ -118,6 +171,10 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         pods = local,
         "ready"
     );
+    if local == 0 {
+        let node = &shared.config.node_name;
+        warn!(node, "no pod has this spec.nodeName: is --node-name right?");
+    }
     follow(writer, watcher, links)?;
     Ok(shared)
 }
@@ -133,27 +190,41 @@ fn follow(writer: Writer, watcher: Watcher, links: LinkWatch) -> Result<(), Fail
     })
 }
 
+fn bind_queues(config: &Config) -> Result<Vec<Bound>, Failure> {
+    (config.queue_num..=config.queue_num + (config.queues - 1))
+        .map(|number| {
+            Bound::bind(number, config.fail_open).map_err(|error| {
+                let taken = error.kind() == std::io::ErrorKind::PermissionDenied;
+                Failure::unable(if taken {
+                    format!(
+                        "queue {number} is taken: another agent or policy enforcer listens to it"
+                    )
+                } else {
+                    format!("queue {number}: {error}")
+                })
+            })
+        })
+        .collect()
+}
+
 fn start_workers(
-    config: &Config,
-    metrics: &Arc<Metrics>,
+    queues: Vec<Bound>,
+    settings: Settings,
     readers: Vec<Reader>,
     leases: Option<&LeaseWriter>,
 ) -> Result<Vec<Arc<AtomicBool>>, Failure> {
-    let settings = Arc::new(Settings {
-        marks: config.marks,
-        fail_open: config.fail_open,
-        metrics: Arc::clone(metrics),
-    });
-    (config.queue_num..)
+    let settings = Arc::new(settings);
+    let start = |(number, (bound, reader)): (usize, (Bound, Reader))| {
+        let worker = Worker::new(bound, reader, leases.cloned(), Arc::clone(&settings));
+        let alive = worker.alive();
+        spawn(&format!("queue-{number}"), move || worker.run())?;
+        Ok(alive)
+    };
+    queues
+        .into_iter()
         .zip(readers)
-        .map(|(number, reader)| {
-            let worker = Worker::bind(number, reader, leases.cloned(), Arc::clone(&settings))
-                .with_context(|| format!("queue {number}: is another agent bound to it?"))
-                .map_err(Failure::Unable)?;
-            let alive = worker.alive();
-            spawn(&format!("queue-{number}"), move || worker.run())?;
-            Ok(alive)
-        })
+        .enumerate()
+        .map(start)
         .collect()
 }
 
@@ -211,18 +282,19 @@ async fn bind_http(config: &Config) -> Result<TcpListener, Failure> {
         .map_err(Failure::Unable)
 }
 
-/// A token that SIGTERM and SIGINT cancel, and the task that waits for them.
-fn stop_on_signal() -> anyhow::Result<(CancellationToken, tokio::task::JoinHandle<()>)> {
+/// A token that SIGTERM and SIGINT cancel, and which of them it was.
+fn stop_on_signal() -> anyhow::Result<(CancellationToken, tokio::task::JoinHandle<Stopped>)> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let token = stop.clone();
     let task = tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let stopped = tokio::select! {
+            _ = terminate.recv() => Stopped::Terminated,
+            _ = interrupt.recv() => Stopped::Interrupted,
+        };
         token.cancel();
+        stopped
     });
     Ok((stop, task))
 }

@@ -25,6 +25,7 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
             node: shared.config.node_name.clone(),
         }),
         gate: GateState {
+            installed: sluice_netlink::Gate::is_installed().ok(),
             queue_verb: kernel.queue_verb.map(Into::into),
             matcher: kernel.matcher.map(Into::into),
             queues: queues(shared).into_iter().map(queue_state).collect(),

@@ -17,6 +17,7 @@ pub(crate) struct Rejudged {
 }
 
 /// Which entries are looked at.
+#[derive(Clone, Copy)]
 pub(crate) enum Which<'a> {
     /// Those that touch one of these addresses.
     Touching(&'a BTreeSet<IpAddr>),
@@ -24,14 +25,16 @@ pub(crate) enum Which<'a> {
     All,
 }
 
-/// Judges entries that were judged before, and writes what is different now into their marks.
+/// Judges entries that were judged before, and writes what is different now into their marks; without `revoke` only
+/// what is allowed again.
 ///
 /// One dump: the kernel walks its whole table for each, however few entries it hands out.
 pub(crate) fn rejudge(
     conntrack: &mut Conntrack,
     snapshot: &Snapshot,
     marks: Marks,
-    which: &Which<'_>,
+    which: Which<'_>,
+    revoke: bool,
 ) -> Result<Rejudged, sluice_netlink::Error> {
     let mask = marks.conntrack();
     let mut changed: Vec<(Entry, Masked)> = Vec::new();
@@ -52,7 +55,7 @@ pub(crate) fn rejudge(
             }
             let was_revoked = entry.mark & marks.revoked != 0;
             match (was_revoked, snapshot.evaluate(&tuple).action()) {
-                (false, Action::Deny) => {
+                (false, Action::Deny) if revoke => {
                     outcome.revoked += 1;
                     changed.push((entry, Masked { value: mask, mask }));
                 }
@@ -66,7 +69,7 @@ pub(crate) fn rejudge(
                         },
                     ));
                 }
-                (true, Action::Deny) | (false, Action::Allow) => {}
+                (true, Action::Deny) | (false, _) => {}
             }
         },
     )?;
@@ -75,7 +78,7 @@ pub(crate) fn rejudge(
 }
 
 impl Which<'_> {
-    fn covers(&self, tuple: &Tuple) -> bool {
+    fn covers(self, tuple: &Tuple) -> bool {
         match self {
             Self::All => true,
             Self::Touching(addresses) => {

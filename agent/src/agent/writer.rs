@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use sluice_kubernetes::{Loaded, Manifests, Problem, World};
-use sluice_netlink::{Conntrack, LinkEvent};
+use sluice_netlink::{Conntrack, Gate, LinkEvent};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Watcher;
+use crate::metrics::bump;
 use crate::status::Invalid;
 
 /// Something for the writer to do.
@@ -23,6 +24,9 @@ pub(crate) enum Work {
     Link(LinkEvent),
 }
 
+/// How often what failed is repeated, and the gate looked after.
+const TENDED: Duration = Duration::from_secs(1);
+
 /// Everything that only the writer touches.
 pub(crate) struct Writer {
     pub(crate) enforcer: Enforcer,
@@ -31,22 +35,47 @@ pub(crate) struct Writer {
     pub(crate) manifests: Manifests,
     pub(crate) conntrack: Conntrack,
     pub(crate) shared: Arc<Shared>,
+    /// Live connections could not be judged again, so all of them are to be.
+    pub(crate) unjudged: bool,
 }
 
 impl Writer {
     /// Works until nobody has work any more.
     pub(crate) fn run(mut self, work: &Receiver<Work>) {
-        while let Ok(work) = work.recv() {
-            match work {
-                Work::Reload(watcher) => self.reload(&watcher),
-                Work::Link(event) => self.link(&event),
+        let mut tended = Instant::now();
+        loop {
+            match work.recv_timeout(TENDED.saturating_sub(tended.elapsed())) {
+                Err(RecvTimeoutError::Timeout) => {
+                    self.tend();
+                    tended = Instant::now();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Work::Reload(watcher)) => self.reload(&watcher),
+                Ok(Work::Link(event)) => self.link(&event),
             }
+        }
+    }
+
+    /// Repeats what failed, and puts back what somebody took away.
+    fn tend(&mut self) {
+        let lost = matches!(Gate::is_installed(), Ok(false));
+        if lost {
+            bump(&self.shared.metrics.tally.gate_losses);
+            error!("the gate is gone, and nothing was enforced since: putting it back");
+        }
+        if lost || self.enforcer.behind() {
+            self.enforcer.restore();
+            self.unjudged = true;
+            self.note_behind();
+        }
+        if self.unjudged {
+            self.rejudge(Which::All);
         }
     }
 
     /// Judges every live connection that was judged before: an earlier agent's verdicts may not hold any more.
     pub(crate) fn adopt_connections(&mut self) {
-        self.rejudge(&Which::All);
+        self.rejudge(Which::All);
     }
 
     /// Reads the manifests, and once more when something was finished meanwhile.
@@ -69,14 +98,11 @@ impl Writer {
         let events = loaded.world.events_since(&self.world);
         self.world = loaded.world;
         let changes = self.enforcer.apply(events);
-        self.shared
-            .metrics
-            .sync_errors
-            .set(i64::from(self.enforcer.behind()));
+        self.note_behind();
         if changes.is_empty() {
             return;
         }
-        self.rejudge(&Which::Touching(&changes.addresses));
+        self.rejudge(Which::Touching(&changes.addresses));
         let took = started.elapsed();
         self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
         info!(
@@ -88,30 +114,31 @@ impl Writer {
         );
     }
 
-    fn rejudge(&mut self, which: &Which<'_>) {
-        if !self.shared.config.revoke_established {
-            return;
-        }
-        let snapshot = self.enforcer.snapshot();
-        match rejudge(
-            &mut self.conntrack,
-            &snapshot,
+    fn note_behind(&self) {
+        let behind = i64::from(self.enforcer.behind());
+        self.shared.metrics.sync_errors.set(behind);
+    }
+
+    fn rejudge(&mut self, which: Which<'_>) {
+        let which = if self.unjudged { Which::All } else { which };
+        let (marks, revoke) = (
             self.shared.config.marks,
-            which,
-        ) {
-            Ok(Rejudged {
-                revoked: 0,
-                restored: 0,
-            }) => {}
+            self.shared.config.revoke_established,
+        );
+        let snapshot = self.enforcer.snapshot();
+        match rejudge(&mut self.conntrack, &snapshot, marks, which, revoke) {
             Ok(Rejudged { revoked, restored }) => {
-                self.shared
-                    .metrics
-                    .tally
-                    .revoked
-                    .fetch_add(revoked, Ordering::Relaxed);
-                info!(revoked, restored, "live connections judged again");
+                self.unjudged = false;
+                if revoked + restored > 0 {
+                    let tally = &self.shared.metrics.tally;
+                    tally.revoked.fetch_add(revoked, Ordering::Relaxed);
+                    info!(revoked, restored, "live connections judged again");
+                }
             }
-            Err(error) => error!(%error, "live connections not judged again"),
+            Err(error) => {
+                self.unjudged = true;
+                error!(%error, "live connections not judged again: to be repeated");
+            }
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Tally {
     pub(crate) revoked: AtomicU64,
     /// Leases that could not be written.
     pub(crate) lease_errors: AtomicU64,
+    /// Times that the gate was found gone.
+    pub(crate) gate_losses: AtomicU64,
 }
 
 /// Counts one more.
@@ -59,7 +61,8 @@ pub(crate) struct Metrics {
     /// Number of packets
     packet_count: IntCounterVec,
     nfqueue: [IntGaugeVec; 4],
-    counters: IntGaugeVec,
+    counters: IntCounterVec,
+    events: IntCounterVec,
     map_entries: GaugeVec,
     /// Seconds from a change being read to its being enforced
     pub(crate) sync_seconds: Histogram,
@@ -100,6 +103,7 @@ impl Metrics {
             packet_count: register(r, packet_count())?,
             nfqueue: [total?, dropped?, user_dropped?, id?],
             counters: register(r, packets())?,
+            events: register(r, events())?,
             map_entries: register(r, map_entries())?,
             sync_seconds: register(r, sync_seconds())?,
             invalid_objects: gauge("sluice_invalid_objects", "Invalid objects in the source")?,
@@ -151,9 +155,15 @@ impl Metrics {
             }
         }
         for (name, value) in counters {
-            self.counters
-                .with_label_values(&[name])
-                .set(i64::try_from(*value).unwrap_or(i64::MAX));
+            set(&self.counters, name, *value);
+        }
+        let tally = &self.tally;
+        for (name, counter) in [
+            ("revoked", &tally.revoked),
+            ("lease_not_written", &tally.lease_errors),
+            ("gate_lost", &tally.gate_losses),
+        ] {
+            set(&self.events, name, counter.load(Ordering::Relaxed));
         }
         for (map, value) in entries {
             self.map_entries
@@ -168,6 +178,13 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Takes over a count that is kept elsewhere.
+fn set(counters: &IntCounterVec, name: &str, value: u64) {
+    let counter = counters.with_label_values(&[name]);
+    counter.reset();
+    counter.inc_by(value);
 }
 
 /// Registers what was made, and hands it on.
@@ -196,9 +213,14 @@ fn packet_count() -> prometheus::Result<IntCounterVec> {
     IntCounterVec::new(opts, &["protocol", "family", "verdict"])
 }
 
-fn packets() -> prometheus::Result<IntGaugeVec> {
+fn packets() -> prometheus::Result<IntCounterVec> {
     let help = "Packets since the maps were made, by what became of them";
-    IntGaugeVec::new(Opts::new("sluice_packets", help), &["outcome"])
+    IntCounterVec::new(Opts::new("sluice_packets_total", help), &["outcome"])
+}
+
+fn events() -> prometheus::Result<IntCounterVec> {
+    let help = "Connections revoked, leases not written, times that the gate was found gone";
+    IntCounterVec::new(Opts::new("sluice_events_total", help), &["event"])
 }
 
 fn map_entries() -> prometheus::Result<GaugeVec> {

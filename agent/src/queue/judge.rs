@@ -135,6 +135,7 @@ mod tests {
             source_port: 80,
             destination_port: 4000,
             midstream,
+            opens: !midstream,
         }
     }
 

@@ -7,4 +7,4 @@ pub(crate) mod proc;
 mod worker;
 
 pub(crate) use judge::Judgement;
-pub(crate) use worker::{Settings, Worker};
+pub(crate) use worker::{Bound, Settings, Worker};

@@ -18,6 +18,8 @@ pub(crate) struct Packet {
     pub(crate) destination_port: u16,
     /// TCP without SYN: the middle of some connection.
     pub(crate) midstream: bool,
+    /// It can open a connection: TCP SYN without ACK, anything without a handshake, and any SCTP packet.
+    pub(crate) opens: bool,
 }
 
 /// Why a packet could not be read.
@@ -41,6 +43,7 @@ impl From<TryGetError> for PacketError {
 
 const TCP_FLAGS_OFFSET: usize = 13;
 const TCP_SYN: u8 = 0x02;
+const TCP_ACK: u8 = 0x10;
 
 impl Packet {
     /// From the network header on; the end may be cut off.
@@ -62,6 +65,7 @@ impl Packet {
             source_port: 0,
             destination_port: 0,
             midstream: false,
+            opens: true,
         };
         let mut transport = payload.payload;
         if matches!(
@@ -77,6 +81,7 @@ impl Packet {
                 .get(TCP_FLAGS_OFFSET)
                 .ok_or(PacketError::Transport)?;
             packet.midstream = flags & TCP_SYN == 0;
+            packet.opens = flags & (TCP_SYN | TCP_ACK) == TCP_SYN;
         }
         Ok(packet)
     }
@@ -127,7 +132,9 @@ mod tests {
             packet.backward().to_string(),
             "10.0.0.2 > 10.0.0.1 4000/TCP"
         );
-        assert!(!packet.midstream && Packet::parse(&tcp(false)).unwrap().midstream);
+        assert!(packet.opens && !packet.midstream);
+        let packet = Packet::parse(&tcp(false)).unwrap();
+        assert!(!packet.opens && packet.midstream);
     }
 
     #[test]

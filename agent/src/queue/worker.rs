@@ -25,8 +25,27 @@ const QUEUE_LENGTH: u32 = 4096;
 /// What every worker is told.
 pub(crate) struct Settings {
     pub(crate) marks: Marks,
-    pub(crate) fail_open: bool,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A queue that is this agent's: its packets wait for a worker. A queue has one listener, so whoever has bound it is the
+/// only agent of the network namespace.
+pub(crate) struct Bound {
+    queue: Queue,
+    number: u16,
+}
+
+impl Bound {
+    /// Binds a queue; `fail_open` says what becomes of packets that do not fit into it.
+    pub(crate) fn bind(number: u16, fail_open: bool) -> io::Result<Self> {
+        let mut queue = Queue::open()?;
+        queue.bind(number)?;
+        queue.set_copy_range(number, COPY_RANGE)?;
+        queue.set_queue_max_len(number, QUEUE_LENGTH)?;
+        queue.set_recv_gso(number, true)?;
+        queue.set_fail_open(number, fail_open)?;
+        Ok(Self { queue, number })
+    }
 }
 
 /// One queue and what its packets are judged by.
@@ -49,29 +68,23 @@ enum Answer {
 }
 
 impl Worker {
-    /// Binds the queue: from here on its packets wait for this worker.
-    pub(crate) fn bind(
-        number: u16,
+    /// A worker for a bound queue.
+    pub(crate) fn new(
+        bound: Bound,
         reader: Reader,
         leases: Option<LeaseWriter>,
         settings: Arc<Settings>,
-    ) -> io::Result<Self> {
-        let mut queue = Queue::open()?;
-        queue.bind(number)?;
-        queue.set_copy_range(number, COPY_RANGE)?;
-        queue.set_queue_max_len(number, QUEUE_LENGTH)?;
-        queue.set_recv_gso(number, true)?;
-        queue.set_fail_open(number, settings.fail_open)?;
-        let alive = Arc::new(AtomicBool::new(true));
-        Ok(Self {
+    ) -> Self {
+        let Bound { queue, number } = bound;
+        Self {
             queue,
             number,
             reader,
             leases,
             settings,
             denials: Denials::new(Instant::now()),
-            alive,
-        })
+            alive: Arc::new(AtomicBool::new(true)),
+        }
     }
 
     /// Turns false when the worker has ended.
@@ -143,7 +156,7 @@ fn answer(
     bump(&tally.queued);
     let packet = match Packet::parse(message.get_payload()) {
         Ok(packet) => packet,
-        Err(error) => return unreadable(error, message.get_nfmark(), settings),
+        Err(error) => return unreadable(error, settings),
     };
     let hints = Hints::from_mark(message.get_nfmark(), settings.marks);
     let judgement = judge(&published.snapshot, &packet, hints);
@@ -154,7 +167,7 @@ fn answer(
         &tally.denied
     });
     if let Some(leases) = leases
-        && let Err(error) = leases.remember(published, &judgement)
+        && let Err(error) = leases.remember(published, &judgement, packet.opens)
     {
         bump(&tally.lease_errors);
         debug!(%error, tuple = %judgement.tuple, "lease not written");
@@ -185,14 +198,9 @@ fn reply(judgement: &Judgement<'_>, hints: Hints, mark: u32, marks: Marks) -> An
     }
 }
 
-fn unreadable(error: PacketError, mark: u32, settings: &Settings) -> Answer {
+/// Fail-open is for the time without an agent: a packet that cannot be read must not be a way past one.
+fn unreadable(error: PacketError, settings: &Settings) -> Answer {
     bump(&settings.metrics.tally.parse_errors);
     debug!(%error, "packet unreadable");
-    if settings.fail_open {
-        Answer::Accept {
-            mark: mark & !settings.marks.packet(),
-        }
-    } else {
-        Answer::Drop
-    }
+    Answer::Drop
 }

@@ -1,4 +1,5 @@
 //! A node for one test: network and mount namespaces of its own, with a bpffs, that go when the test does.
+#![allow(dead_code, reason = "each test binary uses its part")]
 #![expect(
     unreachable_pub,
     clippy::unwrap_used,
@@ -17,7 +18,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 use serde_json::Value;
-use sluice_netlink::Netns;
+use sluice_netlink::{Netns, Rtnetlink};
 
 /// How long a condition is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,7 +57,12 @@ impl Node {
             holder: holder.spawn().unwrap(),
             dir,
         };
-        node.netns().set_sysctl("ipv4/ip_forward", "1").unwrap();
+        let netns = node.netns();
+        netns.set_sysctl("ipv4/ip_forward", "1").unwrap();
+        netns
+            .enter(|| Rtnetlink::open()?.set_up("lo"))
+            .unwrap()
+            .unwrap();
         node
     }
 
@@ -75,21 +81,23 @@ impl Node {
 
     /// The agent, not waited for.
     pub fn spawn(&self, arguments: &[&str]) -> Agent {
-        let log = fs::File::options()
+        let arguments = [&["--metrics-bind-address", "127.0.0.1:9080"], arguments].concat();
+        self.spawn_elsewhere(&arguments)
+    }
+
+    /// The agent, with an address for its metrics among its arguments.
+    pub fn spawn_elsewhere(&self, arguments: &[&str]) -> Agent {
+        let mut log = fs::File::options();
+        let log = log
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
         let mut command = self.sluice("agent");
-        command.env("SLUICE_METRICS_BIND_ADDRESS", "127.0.0.1:9080");
         command.args(["--node-name", "node-1", "--manifests"]);
-        command
-            .arg(self.path("manifests"))
-            .args(arguments)
-            .stderr(log)
-            .stdout(Stdio::null());
+        command.arg(self.path("manifests")).args(arguments);
         Agent {
-            child: command.spawn().unwrap(),
+            child: command.stderr(log).stdout(Stdio::null()).spawn().unwrap(),
         }
     }
 

@@ -6,3 +6,4 @@ mod agents;
 mod common;
 mod demo;
 mod packets;
+mod reopened;

@@ -86,17 +86,19 @@ impl Manifests {
 
     /// Reads everything that is different from the last time. After an error nothing has changed.
     pub fn reload(&mut self) -> Result<Loaded, LoadError> {
-        self.reload_except(BTreeSet::new)
+        self.reload_except(|_emptied| BTreeSet::new())
     }
 
     /// As [`Self::reload`], but a file that was being written meanwhile keeps what it had, if it had anything: half of
-    /// it may be missing. `unfinished` is asked once, after all files are read, and answers with paths without links.
+    /// it may be missing. `unfinished` is asked once, after all files are read, and answers with paths without links; it
+    /// is told which files had content and are empty, as a file is whose writing has only just begun.
     pub fn reload_except(
         &mut self,
-        unfinished: impl FnOnce() -> BTreeSet<PathBuf>,
+        unfinished: impl FnOnce(&[Arc<Path>]) -> BTreeSet<PathBuf>,
     ) -> Result<Loaded, LoadError> {
         let read = self.read_all()?;
-        let unfinished = unfinished();
+        let emptied: Vec<_> = read.iter().filter_map(|read| self.emptied(read)).collect();
+        let unfinished = unfinished(&emptied);
         let mut files = BTreeMap::new();
         let mut order: Vec<Arc<Path>> = Vec::new();
         for Read { path, content } in read {
@@ -142,6 +144,13 @@ impl Manifests {
             }
         }
         Ok(read)
+    }
+
+    fn emptied(&self, read: &Read) -> Option<Arc<Path>> {
+        let nothing = Some(self.hasher.hash_one(Vec::<u8>::new()));
+        let earlier = self.files.get(&read.path)?;
+        let empty = read.content.as_ref()?.is_empty() && earlier.fingerprint != nothing;
+        empty.then(|| Arc::clone(&read.path))
     }
 
     fn file(&self, path: &Arc<Path>, content: Option<Vec<u8>>, earlier: Option<File>) -> File {

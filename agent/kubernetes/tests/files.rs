@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sluice_kubernetes::{Loaded, Manifests, World, load, load_text};
 use sluice_policy::Event;
@@ -140,7 +141,11 @@ fn a_file_that_is_being_written_keeps_its_objects_until_it_is_finished() {
     directory.write("new.yaml", &pod("half"));
     let real = directory.path().canonicalize().unwrap();
     for _twice in 0..2 {
-        let unfinished = || [real.join("..1/a.yaml"), real.join("new.yaml")].into();
+        let unfinished = |emptied: &[Arc<Path>]| {
+            assert_eq!(emptied.len(), 1, "{emptied:?}");
+            assert!(emptied[0].ends_with("a.yaml"), "{emptied:?}");
+            [real.join("..1/a.yaml"), real.join("new.yaml")].into()
+        };
         let loaded = manifests.reload_except(unfinished).unwrap();
         assert_eq!(pod_names(&loaded.world), ["x/a", "x/c"]);
     }
@@ -154,7 +159,8 @@ fn unfinished_files_are_asked_for_after_reading() {
     let directory = Directory::new();
     directory.write("a.yaml", &pod("a"));
     let mut manifests = directory.manifests();
-    let rewrite = || {
+    let rewrite = |emptied: &[Arc<Path>]| {
+        assert!(emptied.is_empty(), "{emptied:?}");
         directory.write("a.yaml", &pod("b"));
         [].into()
     };

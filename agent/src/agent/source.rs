@@ -4,16 +4,18 @@ mod coverage;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coverage::Coverage;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
+use rustix::fs::SeekFrom;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader};
 
 /// Tells when something under the paths may be different.
@@ -57,6 +59,8 @@ enum Kind {
 const QUIET: Duration = Duration::from_millis(5);
 /// A change is not held back for longer, however many follow.
 const MOST_DELAY: Duration = Duration::from_millis(100);
+/// How long after a file became empty its truncation is told of, where it cannot be awaited.
+const TRUNCATION: Duration = Duration::from_millis(50);
 
 impl Watcher {
     /// Watches from now on. Every path is watched through its directory too, as editors replace files and deployers
@@ -99,9 +103,19 @@ impl Watcher {
     }
 
     /// The files that somebody was writing at any time since the reading began, by their paths without links: what was
-    /// read of them may be half of it. Each is told of as a change when it is finished.
-    pub(crate) fn disturbed(&self) -> BTreeSet<PathBuf> {
-        self.catch_up();
+    /// read of them may be half of it. Each is told of as a change when it is finished. `emptied` are those
+    /// found empty that were not: a truncation is seen before it is told of, so that is waited for.
+    pub(crate) fn disturbed(&self, emptied: &[Arc<Path>]) -> BTreeSet<PathBuf> {
+        for file in emptied {
+            await_truncation(file);
+        }
+        let grace = if emptied.is_empty() {
+            Duration::ZERO
+        } else {
+            TRUNCATION
+        };
+        let until = Instant::now() + grace;
+        self.catch_up_until(until);
         let state = self.state();
         let paths = state.disturbed.iter();
         paths
@@ -113,6 +127,16 @@ impl Watcher {
     #[must_use]
     pub(crate) fn take_changed(&self) -> bool {
         std::mem::take(&mut self.state().changed)
+    }
+
+    fn catch_up_until(&self, until: Instant) {
+        loop {
+            self.catch_up();
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.readable(Some(left)).is_err() {
+                return;
+            }
+        }
     }
 
     fn settle(&self) -> io::Result<()> {
@@ -172,6 +196,15 @@ impl Watcher {
     }
 }
 
+/// Waits until no truncation of the file is under way: it holds the file's lock until it has been told of, while it
+/// waits for the disk, and most file systems take that lock to look for holes.
+fn await_truncation(file: &Path) {
+    if let Ok(file) = File::open(file) {
+        // An empty file has none.
+        let _none = rustix::fs::seek(&file, SeekFrom::Hole(0));
+    }
+}
+
 impl State {
     /// What an event means; None if it is of nothing that counts.
     fn take_in(&mut self, wd: i32, events: ReadFlags, name: Option<&OsStr>) -> Option<Kind> {
@@ -211,8 +244,7 @@ mod tests {
     use std::fs;
     use std::io::Write as _;
     use std::os::unix::fs::symlink;
-    use std::path::Path;
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
 
     const NONE: [PathBuf; 0] = [];
 
@@ -253,7 +285,7 @@ mod tests {
         /// What a reading that begins and ends now is not to take.
         fn disturbed(&self) -> Vec<PathBuf> {
             self.watcher.begin_reading();
-            self.watcher.disturbed().into_iter().collect()
+            self.watcher.disturbed(&[]).into_iter().collect()
         }
 
         fn real(&self, name: &str) -> PathBuf {
@@ -276,7 +308,7 @@ mod tests {
     fn a_file_is_disturbed_from_its_truncation_until_it_is_closed() {
         let watched = Watched::new("", |root| fs::write(root.join("p.yaml"), "a: b").unwrap());
         assert_eq!(watched.disturbed(), NONE);
-        let open = fs::File::create(watched.path("p.yaml")).unwrap();
+        let open = File::create(watched.path("p.yaml")).unwrap();
         fs::write(watched.path("other.yaml"), "a: b").unwrap();
         watched.notices();
         assert_eq!(watched.disturbed(), [watched.real("p.yaml")]);
@@ -293,17 +325,17 @@ mod tests {
         let watcher = Watcher::new(&[root.path().to_path_buf()]).unwrap();
         watcher.begin_reading();
         fs::write(&path, "a: b").unwrap();
-        assert_eq!(watcher.disturbed(), BTreeSet::from([path]));
+        assert_eq!(watcher.disturbed(&[]), BTreeSet::from([path]));
         assert!(watcher.take_changed());
         watcher.begin_reading();
-        assert_eq!(watcher.disturbed(), BTreeSet::new());
+        assert_eq!(watcher.disturbed(&[]), BTreeSet::new());
         assert!(!watcher.take_changed());
     }
 
     #[test]
     fn a_file_that_is_written_without_end_holds_up_no_other() {
         let watched = Watched::new("", |_| {});
-        let mut open = fs::File::create(watched.path("p.yaml")).unwrap();
+        let mut open = File::create(watched.path("p.yaml")).unwrap();
         watched.notices();
         let (stop, stopped) = mpsc::channel::<()>();
         let writer = std::thread::spawn(move || {
@@ -320,9 +352,9 @@ mod tests {
     #[test]
     fn a_file_that_is_gone_or_replaced_is_not_disturbed() {
         let watched = Watched::new("", |root| fs::write(root.join("new"), "a: b").unwrap());
-        let gone = fs::File::create(watched.path("gone.yaml")).unwrap();
+        let gone = File::create(watched.path("gone.yaml")).unwrap();
         gone.set_len(1).unwrap();
-        let replaced = fs::File::create(watched.path("replaced.yaml")).unwrap();
+        let replaced = File::create(watched.path("replaced.yaml")).unwrap();
         replaced.set_len(1).unwrap();
         assert_eq!(watched.disturbed().len(), 2);
         fs::remove_file(watched.path("gone.yaml")).unwrap();
@@ -339,14 +371,14 @@ mod tests {
     fn an_overflow_disturbs_nothing_and_is_a_change() {
         let root = tempfile::tempdir().unwrap();
         let watcher = Watcher::new(&[root.path().to_path_buf()]).unwrap();
-        let open = fs::File::create(root.path().join("p.yaml")).unwrap();
+        let open = File::create(root.path().join("p.yaml")).unwrap();
         open.set_len(1).unwrap();
         watcher.begin_reading();
-        assert_eq!(watcher.disturbed().len(), 1);
+        assert_eq!(watcher.disturbed(&[]).len(), 1);
         let kind = watcher.state().take_in(-1, ReadFlags::QUEUE_OVERFLOW, None);
         assert!(kind == Some(Kind::Entries));
         watcher.begin_reading();
-        assert_eq!(watcher.disturbed(), BTreeSet::new());
+        assert_eq!(watcher.disturbed(&[]), BTreeSet::new());
     }
 
     #[test]
@@ -365,7 +397,7 @@ mod tests {
             fs::write(watched.path("rev2/deploy/p.yaml"), "a: b").unwrap();
             watched.notices();
             // The former one is none of its business any more.
-            let open = fs::File::create(watched.path("rev1/deploy/p.yaml")).unwrap();
+            let open = File::create(watched.path("rev1/deploy/p.yaml")).unwrap();
             open.set_len(1).unwrap();
             assert_eq!(watched.disturbed(), NONE, "{given}");
         }
@@ -395,7 +427,7 @@ mod tests {
             symlink(".", root.join("m/loop")).unwrap();
             symlink("..", root.join("m/outer")).unwrap();
         });
-        let open = fs::File::create(watched.path("real.yaml")).unwrap();
+        let open = File::create(watched.path("real.yaml")).unwrap();
         assert_eq!(watched.disturbed(), [watched.real("real.yaml")]);
         drop(open);
         watched.notices();

@@ -83,7 +83,8 @@ impl Writer {
         loop {
             let started = Instant::now();
             watcher.begin_reading();
-            match self.manifests.reload_except(|| watcher.disturbed()) {
+            let unfinished = |emptied: &[_]| watcher.disturbed(emptied);
+            match self.manifests.reload_except(unfinished) {
                 Ok(loaded) => self.absorb(loaded, started),
                 Err(error) => warn!(%error, "manifests not read: the last ones stay in force"),
             }

@@ -23,7 +23,7 @@ pub struct MarkError {
 
 impl core::fmt::Display for MarkError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "mark bits: three are needed, the mask has {}", self.bits)
+        write!(f, "three bits are needed, the mask has {}", self.bits)
     }
 }
 

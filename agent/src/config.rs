@@ -212,7 +212,7 @@ mod tests {
             mark_bits(Some("0x3"))
                 .unwrap_err()
                 .to_string()
-                .contains("three are needed")
+                .contains("three bits are needed")
         );
         assert!(
             mark_bits(Some("zz"))

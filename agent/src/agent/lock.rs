@@ -39,10 +39,11 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let removed = crate::socket::remove(&self.socket)
-            .and_then(|_was_there| std::fs::remove_file(beside(&self.socket)));
-        if let Err(error) = removed {
-            tracing::debug!(socket = %self.socket.display(), %error, "not removed");
+        let socket = crate::socket::remove(&self.socket).map(drop);
+        for removed in [socket, std::fs::remove_file(beside(&self.socket))] {
+            if let Err(error) = removed {
+                tracing::debug!(socket = %self.socket.display(), %error, "not removed");
+            }
         }
     }
 }

@@ -223,7 +223,7 @@ fn from_kernel(pins: &Path) -> Option<Status> {
             installed,
             ..GateState::default()
         },
-        tc: pinned.tc,
+        tc: pinned.tc(),
         pods: pinned.pods,
         maps: pinned.maps,
         counters: pinned.counters,

@@ -2,11 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aya::programs::{SchedClassifier, SocketFilter};
+use aya::programs::{Program, ProgramError, ProgramFd, SchedClassifier, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use sluice_ebpf::{
     Counters, EGRESS, INGRESS, MAX_FLOWS, MAX_LEASES, Marks, PODS_COMPLETE, PodEntry, names,
@@ -78,7 +77,7 @@ pub enum LoadError {
         /// Which one.
         name: &'static str,
         /// What the verifier said.
-        source: Box<aya::programs::ProgramError>,
+        source: Box<ProgramError>,
     },
     /// The kernel log of the programs cannot be read.
     #[cfg(feature = "log")]
@@ -250,41 +249,40 @@ fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
 
 fn pin_gate(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
     for name in [names::GATE_PASS, names::GATE_DENY] {
-        let refused = |source| LoadError::Program {
-            name,
-            source: Box::new(source),
-        };
-        let program: &mut SocketFilter = programs
-            .program_mut(name)
-            .ok_or(LoadError::NoObject)?
-            .try_into()
-            .map_err(refused)?;
-        program.load().map_err(refused)?;
-        pin(name, pins, program.fd().map_err(refused)?)?;
+        pin(name, pins, programs, |program| {
+            let program: &mut SocketFilter = program.try_into()?;
+            program.load()?;
+            program.fd()
+        })?;
     }
     Ok(())
 }
 
 fn pin_classifiers(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
     for name in [names::TC, names::TC_ANY] {
-        let refused = |source| LoadError::Program {
-            name,
-            source: Box::new(source),
-        };
-        let program: &mut SchedClassifier = programs
-            .program_mut(name)
-            .ok_or(LoadError::NoObject)?
-            .try_into()
-            .map_err(refused)?;
-        program.load().map_err(refused)?;
-        pin(name, pins, program.fd().map_err(refused)?)?;
+        pin(name, pins, programs, |program| {
+            let program: &mut SchedClassifier = program.try_into()?;
+            program.load()?;
+            program.fd()
+        })?;
     }
     Ok(())
 }
 
-fn pin(name: &'static str, pins: &Path, program: impl AsFd) -> Result<(), LoadError> {
+/// Pins what `load` loads, in the place of an earlier pin.
+fn pin(
+    name: &'static str,
+    pins: &Path,
+    programs: &mut Ebpf,
+    load: impl FnOnce(&mut Program) -> Result<&ProgramFd, ProgramError>,
+) -> Result<(), LoadError> {
+    let program = programs.program_mut(name).ok_or(LoadError::NoObject)?;
+    let loaded = load(program).map_err(|source| LoadError::Program {
+        name,
+        source: Box::new(source),
+    })?;
     let path = pins.join(name);
-    bpffs::pin_over(program, &path).map_err(|source| LoadError::Pin { path, source })?;
+    bpffs::pin_over(loaded, &path).map_err(|source| LoadError::Pin { path, source })?;
     debug!(program = name, "loaded and pinned");
     Ok(())
 }

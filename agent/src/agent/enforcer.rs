@@ -28,7 +28,7 @@ pub(crate) struct Groundwork {
 /// Enforces what it is told. The single writer of policy, snapshots and the kernel half.
 pub struct Enforcer {
     index: Index,
-    pub(crate) publisher: Publisher,
+    publisher: Publisher,
     pub(crate) kernel: Kernel,
     /// Epochs that are published and that the kernel has not taken yet.
     pending: BTreeMap<u32, u32>,

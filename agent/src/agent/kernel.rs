@@ -195,10 +195,32 @@ impl Kernel {
 /// What the pins tell without an agent.
 #[derive(Debug, Default)]
 pub(crate) struct Pinned {
-    pub(crate) tc: TcState,
+    attached: Vec<(u32, Attach)>,
     pub(crate) pods: PodCounts,
     pub(crate) maps: MapStates,
     pub(crate) counters: CounterStates,
+}
+
+impl Pinned {
+    /// Where the program is, by the names that the interfaces have now.
+    pub(crate) fn tc(&self) -> TcState {
+        let links = links::list().unwrap_or_default();
+        let names: HashMap<u32, String> = links
+            .into_iter()
+            .map(|link| (link.index, link.name))
+            .collect();
+        let name = |index: u32| {
+            names
+                .get(&index)
+                .cloned()
+                .unwrap_or_else(|| index.to_string())
+        };
+        tc_state(
+            self.attached
+                .iter()
+                .map(|&(index, attach)| (name(index), attach)),
+        )
+    }
 }
 
 /// Reads the pins; none where there are none.
@@ -213,23 +235,8 @@ pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
         entries: fill.entries,
         max: fill.max,
     };
-    let names: HashMap<u32, String> = links::list()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|link| (link.index, link.name))
-        .collect();
-    let name = |index: u32| {
-        names
-            .get(&index)
-            .cloned()
-            .unwrap_or_else(|| index.to_string())
-    };
     Some(Pinned {
-        tc: tc_state(
-            attached
-                .iter()
-                .map(|&(index, attach)| (name(index), attach)),
-        ),
+        attached,
         pods: PodCounts {
             local: pods.0,
             isolated: pods.1,

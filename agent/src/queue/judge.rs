@@ -54,7 +54,8 @@ impl<'s> Judgement<'s> {
 /// Judges a packet as part of its connection.
 ///
 /// Conntrack knows who opened a connection that it saw opening. One that it picks up in the middle may run either
-/// way, so it may continue if either way is allowed: nothing can be opened by a packet without SYN.
+/// way, so it may continue if either way is allowed: a packet without SYN opens nothing, and where one with SYN follows,
+/// the gate takes the acceptance back and has it judged.
 pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -> Judgement<'s> {
     let judged = |tuple: Tuple, reversed| Judgement {
         tuple,

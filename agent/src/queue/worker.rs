@@ -98,7 +98,7 @@ impl Worker {
             match self.queue.recv() {
                 Ok(message) => self.serve(message),
                 // The kernel's answer to a verdict on a packet that it has given up meanwhile.
-                Err(error) if error.raw_os_error() == Some(libc_enoent()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     error!(queue = self.number, %error, "queue lost");
@@ -127,10 +127,6 @@ impl Worker {
             debug!(queue = number, %error, "verdict refused");
         }
     }
-}
-
-fn libc_enoent() -> i32 {
-    rustix::io::Errno::NOENT.raw_os_error()
 }
 
 fn give(queue: &mut Queue, mut message: Message, answer: Answer) -> io::Result<()> {

@@ -9,9 +9,9 @@ use serde::Deserialize;
 pub struct Counters {
     /// Packets passed by TC on a lease.
     pub lease_hits: u64,
-    /// Packets passed by TC as replies.
+    /// Packets passed as replies, by TC or the gate.
     pub flow_hits: u64,
-    /// Packets that TC knew nothing about.
+    /// Packets passed because neither end is isolated, by TC or the gate.
     pub unmatched: u64,
     /// Packets passed by the gate on a lease.
     pub gate_lease_hits: u64,

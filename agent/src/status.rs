@@ -45,6 +45,10 @@ pub struct AgentState {
     pub uptime_seconds: f64,
     /// Whose pods are local.
     pub node: String,
+    /// Unix time in seconds: what the source said then is enforced, on open connections too. It moves when the source
+    /// is read again, which is when it changes; 0 before the agent is ready.
+    #[serde(default)]
+    pub enforced_as_of: f64,
 }
 
 /// How the kernel half is set up.
@@ -373,6 +377,7 @@ mod tests {
                 mode: "hybrid".into(),
                 uptime_seconds: 1.5,
                 node: "n".into(),
+                enforced_as_of: 1e9,
             }),
             ..Status::default()
         };
@@ -380,6 +385,7 @@ mod tests {
         for pointer in [
             "/agent/ready",
             "/agent/uptime_seconds",
+            "/agent/enforced_as_of",
             "/gate/queue_verb",
             "/gate/matcher",
             "/gate/queues",

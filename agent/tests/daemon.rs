@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sluice_netlink::{Rtnetlink, VethEnd};
 use support::{Node, privileged};
@@ -67,6 +67,26 @@ fn a_clean_stop_leaves_rules_and_pins_and_cleanup_removes_them() {
         Some(3),
         "nothing is left to speak of"
     );
+}
+
+#[test]
+fn status_says_how_new_a_source_is_enforced() {
+    if !privileged() {
+        return;
+    }
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let node = Node::new();
+    node.write("pod.yaml", POD);
+    let before = now().as_secs_f64();
+    let _agent = node.agent(&["--mode", "nfqueue"]);
+    let first = node.status()["agent"]["enforced_as_of"].as_f64().unwrap();
+    assert!(before <= first && first <= now().as_secs_f64(), "{first}");
+    node.write("deny.yaml", DENY);
+    let written = now().as_secs_f64();
+    let status = node.eventually("the policy", |status| {
+        status["agent"]["enforced_as_of"].as_f64() > Some(written)
+    });
+    assert_eq!(status["pods"]["isolated"], 1);
 }
 
 #[test]

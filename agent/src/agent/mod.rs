@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -127,6 +127,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     let watcher = Watcher::new(&config.manifests)
         .context("--manifests")
         .map_err(Failure::Unable)?;
+    let read_at = SystemTime::now();
     let mut manifests = Manifests::new(&config.manifests);
     let loaded = manifests
         .reload()
@@ -160,6 +161,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         conntrack,
         shared: Arc::clone(&shared),
         unjudged: true,
+        read_at,
     };
     let links = attach_links(&mut writer)?;
     writer.adopt_connections();

@@ -23,6 +23,7 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
             mode: shared.config.mode.name().into(),
             uptime_seconds: shared.started.elapsed().as_secs_f64(),
             node: shared.config.node_name.clone(),
+            enforced_as_of: shared.metrics.enforced_as_of.get(),
         }),
         gate: GateState {
             installed: sluice_netlink::Gate::is_installed().ok(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
@@ -63,6 +63,12 @@ impl Shared {
         self.workers
             .iter()
             .all(|alive| alive.load(Ordering::Relaxed))
+    }
+
+    /// What the source said at that time is enforced, on open connections too.
+    pub(crate) fn set_enforced_as_of(&self, time: SystemTime) {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.metrics.enforced_as_of.set(since_epoch.as_secs_f64());
     }
 
     pub(crate) fn facts(&self) -> Facts {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sluice_kubernetes::{Loaded, Manifests, Problem, World};
 use sluice_netlink::{Conntrack, Gate, LinkEvent};
@@ -37,6 +37,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     /// Live connections could not be judged again, so all of them are to be.
     pub(crate) unjudged: bool,
+    /// When the reading of the source that is in force, or is about to be, began.
+    pub(crate) read_at: SystemTime,
 }
 
 impl Writer {
@@ -71,21 +73,27 @@ impl Writer {
         if self.unjudged {
             self.rejudge(Which::All);
         }
+        self.note_enforced();
     }
 
     /// Judges every live connection that was judged before: an earlier agent's verdicts may not hold any more.
     pub(crate) fn adopt_connections(&mut self) {
         self.rejudge(Which::All);
+        self.note_enforced();
     }
 
     /// Reads the manifests, and once more when something was finished meanwhile.
     fn reload(&mut self, watcher: &Watcher) {
         loop {
-            let started = Instant::now();
+            let (started, read_at) = (Instant::now(), SystemTime::now());
             watcher.begin_reading();
             let unfinished = |emptied: &[_]| watcher.disturbed(emptied);
             match self.manifests.reload_except(unfinished) {
-                Ok(loaded) => self.absorb(loaded, started),
+                Ok(loaded) => {
+                    self.absorb(loaded, started);
+                    self.read_at = read_at;
+                    self.note_enforced();
+                }
                 Err(error) => warn!(%error, "manifests not read: the last ones stay in force"),
             }
             if !watcher.take_changed() {
@@ -113,6 +121,13 @@ impl Writer {
             milliseconds = took.as_secs_f64() * 1e3,
             "change enforced"
         );
+    }
+
+    /// Says how new a state of the source is enforced, once it is: in the kernel, and on open connections.
+    fn note_enforced(&self) {
+        if !self.enforcer.behind() && !self.unjudged {
+            self.shared.set_enforced_as_of(self.read_at);
+        }
     }
 
     fn note_behind(&self) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use sluice_policy::{Action, Protocol};
@@ -70,6 +70,8 @@ pub(crate) struct Metrics {
     pub(crate) invalid_objects: IntGauge,
     /// Changes that could not be written to the kernel and are to be repeated
     pub(crate) sync_errors: IntGauge,
+    /// Unix time of the state of the source that is enforced, on open connections too
+    pub(crate) enforced_as_of: Gauge,
     pub(crate) tally: Tally,
 }
 
@@ -111,6 +113,7 @@ impl Metrics {
                 "sluice_sync_failing",
                 "1 while the kernel refuses the state",
             )?,
+            enforced_as_of: register(r, enforced_as_of())?,
             tally: Tally::default(),
             registry,
         })
@@ -228,6 +231,12 @@ fn map_entries() -> prometheus::Result<GaugeVec> {
         Opts::new("sluice_map_entries", "Entries of the BPF maps"),
         &["map"],
     )
+}
+
+fn enforced_as_of() -> prometheus::Result<Gauge> {
+    let help =
+        "Unix time of the state of the source that is enforced, on open connections too (seconds)";
+    Gauge::new("sluice_enforced_timestamp_seconds", help)
 }
 
 fn sync_seconds() -> prometheus::Result<Histogram> {

@@ -43,7 +43,7 @@ fn config() -> GateConfig {
 fn connections(netns: &Netns, count: u32) -> (Conntrack, Vec<Entry>) {
     drop(
         netns
-            .enter(|| Gate::install(&config(), &[]))
+            .enter(|| Gate::install(&config(), &[], &[]))
             .unwrap()
             .unwrap(),
     );
@@ -130,7 +130,7 @@ fn gates(criterion: &mut Criterion) {
     let pods: Vec<(IpAddr, Isolated)> = (0..100u8)
         .map(|number| (IpAddr::from([10, 0, 0, number]), BOTH))
         .collect();
-    let install = || Gate::install(&config(), &pods).unwrap();
+    let install = || Gate::install(&config(), &pods, &[]).unwrap();
     criterion.bench_function("gate/install with 100 pods", |bencher| {
         let many = |iterations| cpu_time(iterations, || drop(install()));
         bencher.iter_custom(|iterations| netns.enter(|| many(iterations)).unwrap());
@@ -140,7 +140,7 @@ fn gates(criterion: &mut Criterion) {
     criterion.bench_function("gate/isolate or release a pod", |bencher| {
         let mut toggle = || {
             isolated = !isolated;
-            gate.update(&[(pods[0].0, if isolated { BOTH } else { NEITHER })])
+            gate.update(&[(pods[0].0, if isolated { BOTH } else { NEITHER })], &[])
                 .unwrap()
         };
         bencher.iter_custom(|iterations| cpu_time(iterations, || assert_eq!(toggle(), 2)));

@@ -36,7 +36,7 @@ fn tracking(pods: u8) -> (Node, Conntrack) {
     // Nobody is isolated, so the gate does nothing but make the kernel track.
     drop(
         node.netns
-            .enter(|| Gate::install(&config, &[]))
+            .enter(|| Gate::install(&config, &[], &[]))
             .unwrap()
             .unwrap(),
     );

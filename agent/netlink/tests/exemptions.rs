@@ -23,7 +23,7 @@ fn what_is_not_isolated_is_not_asked_about() {
     }
     let mut world = World::new();
     let released = [(world.node.pods[1].ipv4, Isolated::default())];
-    assert_eq!(world.gate.update(&released).unwrap(), 2);
+    assert_eq!(world.gate.update(&released, &[]).unwrap(), 2);
     let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
     client
         .send_to(b"first", server.local_addr().unwrap())
@@ -36,7 +36,7 @@ fn what_is_not_isolated_is_not_asked_about() {
             egress: true,
         },
     )];
-    assert_eq!(world.gate.update(&egress).unwrap(), 1);
+    assert_eq!(world.gate.update(&egress, &[]).unwrap(), 1);
     let other = world.socket(0, false, 4001);
     other
         .send_to(b"first", server.local_addr().unwrap())
@@ -100,7 +100,7 @@ fn a_pass_mark_means_nothing_where_no_program_sets_it() {
         ..config(Matcher::Sets)
     };
     let isolated = [(node.pods[1].ipv4, BOTH)];
-    let install = || Gate::install(&config, &isolated).unwrap();
+    let install = || Gate::install(&config, &isolated, &[]).unwrap();
     let gate = node.netns.enter(install).unwrap();
     let marker = "table inet marker { chain before { type filter hook prerouting priority -200; meta mark set 0x20; }; }";
     node.run("nft", &[marker]);
@@ -268,7 +268,7 @@ fn a_pod_on_a_bridge_cannot_borrow_the_bridges_address() {
     }
     let [liar, victim] = bridged(&world.node.netns);
     let isolated = [(IpAddr::from(ON_BRIDGE[1]), BOTH)];
-    world.gate.update(&isolated).unwrap();
+    world.gate.update(&isolated, &[]).unwrap();
     let listen = || UdpSocket::bind((ON_BRIDGE[1], PORT)).unwrap();
     let victim = victim.enter(listen).unwrap();
     victim.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -346,7 +346,7 @@ fn the_pinned_programs_decide_before_the_queue() {
                 pass: programs.pass(),
                 deny: programs.deny(),
             };
-            Gate::install(&config(matcher), &[]).unwrap()
+            Gate::install(&config(matcher), &[], &[]).unwrap()
         };
         let gate = node.netns.enter(install).unwrap();
         let mut world = World { node, queue, gate };

@@ -115,7 +115,7 @@ fn the_table_with_sets_is_the_golden_one() {
     let node = Node::with_pods(0);
     let isolated = [(ip("10.0.0.1"), BOTH), (ip("fd00::1"), INGRESS)];
     node.netns
-        .enter(|| Gate::install(&config(Matcher::Sets), &isolated))
+        .enter(|| Gate::install(&config(Matcher::Sets), &isolated, &[]))
         .unwrap()
         .unwrap();
     assert_listed(&node, include_str!("golden/sets.nft"));
@@ -139,7 +139,7 @@ fn the_table_with_programs_is_the_golden_one() {
             pass: programs.pass(),
             deny: programs.deny(),
         };
-        Gate::install(&config(matcher), &[(ip("10.0.0.1"), BOTH)])
+        Gate::install(&config(matcher), &[(ip("10.0.0.1"), BOTH)], &[])
     };
     // The rules hold the programs: their pins are gone by now.
     let mut gate = node.netns.enter(install).unwrap().unwrap();
@@ -148,7 +148,7 @@ fn the_table_with_programs_is_the_golden_one() {
         bytecode(&node).matches("[ match name bpf rev 1 ]").count(),
         4
     );
-    assert_eq!(gate.update(&[(ip("10.0.0.2"), BOTH)]).unwrap(), 0);
+    assert_eq!(gate.update(&[(ip("10.0.0.2"), BOTH)], &[]).unwrap(), 0);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn the_verb_that_is_probed_can_be_installed() {
     }
     let node = Node::with_pods(0);
     println!("this kernel queues by {:?}", common::verb());
-    let install = || Gate::install(&config(Matcher::Sets), &[]);
+    let install = || Gate::install(&config(Matcher::Sets), &[], &[]);
     drop(node.netns.enter(install).unwrap().unwrap());
     assert_eq!(node.run("nft", &["list", "tables"]), "table inet sluice\n");
     assert!(list(&node).contains("comment \"queue\""));
@@ -195,7 +195,7 @@ fn installing_replaces_what_was_there_and_removing_leaves_nothing() {
         };
         drop(
             node.netns
-                .enter(|| Gate::install(&config, isolated))
+                .enter(|| Gate::install(&config, isolated, &[]))
                 .unwrap()
                 .unwrap(),
         );
@@ -207,7 +207,7 @@ fn installing_replaces_what_was_there_and_removing_leaves_nothing() {
     install(200, &[(ip("10.0.0.2"), BOTH)]);
     assert!(installed());
     assert_eq!(elements(&node, "ingress4"), ["10.0.0.2"]);
-    assert_eq!(list(&node).matches("comment \"accepted\"").count(), 2);
+    assert_eq!(list(&node).matches("comment \"revoked\"").count(), 2);
     assert!(remove());
     assert!(!remove());
     assert!(!installed());
@@ -221,7 +221,7 @@ fn a_refused_gate_leaves_the_old_one_and_says_which_rule() {
     }
     let node = Node::with_pods(0);
     node.netns
-        .enter(|| Gate::install(&config(Matcher::Sets), &[(ip("10.0.0.1"), BOTH)]))
+        .enter(|| Gate::install(&config(Matcher::Sets), &[(ip("10.0.0.1"), BOTH)], &[]))
         .unwrap()
         .unwrap();
     let before = list(&node);
@@ -231,7 +231,7 @@ fn a_refused_gate_leaves_the_old_one_and_says_which_rule() {
     };
     let Err(error) = node
         .netns
-        .enter(|| Gate::install(&config(matcher), &[]))
+        .enter(|| Gate::install(&config(matcher), &[], &[]))
         .unwrap()
     else {
         panic!("a missing program was taken")
@@ -252,16 +252,16 @@ fn updates_change_only_what_differs() {
     let start = [(ip("10.0.0.1"), BOTH), (ip("10.0.0.2"), INGRESS)];
     let mut gate = node
         .netns
-        .enter(|| Gate::install(&config(Matcher::Sets), &start))
+        .enter(|| Gate::install(&config(Matcher::Sets), &start, &[]))
         .unwrap()
         .unwrap();
-    assert_eq!(gate.update(&start).unwrap(), 0);
+    assert_eq!(gate.update(&start, &[]).unwrap(), 0);
     let changes = [
         (ip("10.0.0.1"), INGRESS),
         (ip("10.0.0.2"), NEITHER),
         (ip("fd00::3"), BOTH),
     ];
-    assert_eq!(gate.update(&changes).unwrap(), 4);
+    assert_eq!(gate.update(&changes, &[]).unwrap(), 4);
     assert_eq!(elements(&node, "ingress4"), ["10.0.0.1"]);
     assert_eq!(elements(&node, "egress4"), [""; 0]);
     assert_eq!(elements(&node, "ingress6"), ["fd00::3"]);
@@ -274,13 +274,13 @@ fn an_update_that_fails_is_not_believed() {
         return;
     }
     let node = Node::with_pods(0);
-    let install = || Gate::install(&config(Matcher::Sets), &[]);
+    let install = || Gate::install(&config(Matcher::Sets), &[], &[]);
     let mut gate = node.netns.enter(install).unwrap().unwrap();
     node.netns.enter(Gate::remove).unwrap().unwrap();
-    let error = gate.update(&[(ip("10.0.0.1"), BOTH)]).unwrap_err();
+    let error = gate.update(&[(ip("10.0.0.1"), BOTH)], &[]).unwrap_err();
     assert_eq!(error.errno(), Some(rustix::io::Errno::NOENT));
     drop(node.netns.enter(install).unwrap().unwrap());
-    assert_eq!(gate.update(&[(ip("10.0.0.1"), BOTH)]).unwrap(), 2);
+    assert_eq!(gate.update(&[(ip("10.0.0.1"), BOTH)], &[]).unwrap(), 2);
     assert_eq!(elements(&node, "egress4"), ["10.0.0.1"]);
 }
 
@@ -301,7 +301,7 @@ fn sets_may_be_larger_than_a_message_and_a_send_buffer() {
         .collect();
     let mut gate = node
         .netns
-        .enter(|| Gate::install(&config(Matcher::Sets), &pods))
+        .enter(|| Gate::install(&config(Matcher::Sets), &pods, &[]))
         .unwrap()
         .unwrap();
     assert_eq!(elements(&node, "egress6").len(), 20_000);
@@ -309,6 +309,6 @@ fn sets_may_be_larger_than_a_message_and_a_send_buffer() {
         .iter()
         .map(|(address, _)| (*address, NEITHER))
         .collect();
-    assert_eq!(gate.update(&released).unwrap(), 40_000);
+    assert_eq!(gate.update(&released, &[]).unwrap(), 40_000);
     assert_eq!(elements(&node, "ingress6"), [""; 0]);
 }

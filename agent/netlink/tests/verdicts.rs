@@ -259,7 +259,7 @@ fn without_an_agent_what_needs_a_verdict_follows_fail_open() {
         };
         let gate = node
             .netns
-            .enter(|| Gate::install(&config, &isolated))
+            .enter(|| Gate::install(&config, &isolated, &[]))
             .unwrap()
             .unwrap();
         let queue = node.netns.enter(|| Queue::open().unwrap()).unwrap();

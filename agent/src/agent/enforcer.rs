@@ -105,7 +105,8 @@ impl Enforcer {
     }
 
     /// Takes events in and enforces them: publishes, then moves the kernel, then waits until no worker judges by an
-    /// older snapshot. When it returns, no connection opens that the events deny.
+    /// older snapshot. When it returns, no connection opens that the events deny, and none goes on without a new
+    /// verdict that they may deny, until [`Enforcer::reviewed`].
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
         let changes = self.index.apply(events);
         if !changes.is_empty() || self.behind {
@@ -126,6 +127,14 @@ impl Enforcer {
         self.take_note(written);
     }
 
+    /// Every connection that was accepted before has been judged again: what is accepted now is so by the current
+    /// snapshot. Until the kernel takes that, connections under review keep the longer way.
+    pub fn reviewed(&mut self) {
+        if let Err(error) = self.kernel.reviewed() {
+            self.take_note(Err(error));
+        }
+    }
+
     fn enforce(&mut self, changes: &Changes) {
         let slots: BTreeSet<u32> = changes
             .addresses
@@ -138,7 +147,8 @@ impl Enforcer {
         if self.behind {
             self.restore();
         } else {
-            let written = self.kernel.enforce(changes, &raised);
+            let snapshot = self.snapshot();
+            let written = self.kernel.enforce(changes, &raised, &snapshot);
             let refused = written.is_err();
             self.take_note(written);
             if refused {

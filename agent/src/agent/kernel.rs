@@ -17,6 +17,9 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::status::{CounterStates, KernelState, MapState, MapStates, PodCounts, TcState};
 
+/// More addresses than this are not put under review one by one: some 5 µs each.
+const REVIEWED_ONE_BY_ONE: usize = 256;
+
 /// The maps and programs, if there are any, and the gate.
 pub(crate) struct Kernel {
     fastpath: Option<Fastpath>,
@@ -98,7 +101,7 @@ impl Foundation {
         if let Some(fastpath) = &mut self.fastpath {
             reconcile(fastpath, snapshot, raised).map_err(Failure::Unable)?;
         }
-        let gate = install(&gate_config, snapshot).map_err(Failure::Unable)?;
+        let gate = install(&gate_config, snapshot, &[]).map_err(Failure::Unable)?;
         Ok(Kernel {
             fastpath: self.fastpath,
             gate,
@@ -109,11 +112,13 @@ impl Foundation {
 }
 
 impl Kernel {
-    /// Enforces a change whose snapshot is already published.
+    /// Enforces a change whose snapshot is already published. What was accepted before, and may be denied now, needs a
+    /// verdict again until [`Kernel::reviewed`].
     pub(crate) fn enforce(
         &mut self,
         changes: &Changes,
         raised: &[(u32, u32)],
+        snapshot: &Snapshot,
     ) -> anyhow::Result<()> {
         if let Some(fastpath) = &mut self.fastpath {
             for &(address, isolation) in &changes.isolation {
@@ -126,7 +131,14 @@ impl Kernel {
             .iter()
             .map(|&(address, isolation)| (address, isolated(isolation.unwrap_or_default())))
             .collect();
-        self.gate.update(&elements).context("gate")?;
+        let review = under_review(changes, snapshot);
+        self.gate.update(&elements, &review).context("gate")?;
+        Ok(())
+    }
+
+    /// Every connection that was under review has been judged again.
+    pub(crate) fn reviewed(&mut self) -> anyhow::Result<()> {
+        let _addresses = self.gate.reviewed().context("gate")?;
         Ok(())
     }
 
@@ -139,7 +151,8 @@ impl Kernel {
         if let Some(fastpath) = &mut self.fastpath {
             reconcile(fastpath, snapshot, raised)?;
         }
-        self.gate = install(&self.gate_config, snapshot)?;
+        let every: Vec<_> = snapshot.local_addresses().map(|(it, _)| it).collect();
+        self.gate = install(&self.gate_config, snapshot, &every)?;
         Ok(())
     }
 
@@ -314,12 +327,23 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
     })
 }
 
-fn install(config: &GateConfig, snapshot: &Snapshot) -> anyhow::Result<Gate> {
+/// An end of every connection whose verdict a change can turn. Each has a local pod at one end, so where the change is
+/// about more addresses than a node has pods, those pods stand for all.
+fn under_review(changes: &Changes, snapshot: &Snapshot) -> Vec<IpAddr> {
+    if changes.addresses.len() <= REVIEWED_ONE_BY_ONE {
+        return changes.addresses.iter().copied().collect();
+    }
+    let local = snapshot.local_addresses().map(|(address, _)| address);
+    let gone = changes.isolation.iter().map(|&(address, _)| address);
+    local.chain(gone).collect()
+}
+
+fn install(config: &GateConfig, snapshot: &Snapshot, review: &[IpAddr]) -> anyhow::Result<Gate> {
     let elements: Vec<_> = snapshot
         .local_addresses()
         .map(|(address, isolation)| (address, isolated(isolation)))
         .collect();
-    Gate::install(config, &elements).context("gate")
+    Gate::install(config, &elements, review).context("gate")
 }
 
 /// Makes the pods map say what the snapshot says, then raises epochs.

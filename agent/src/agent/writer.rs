@@ -145,6 +145,7 @@ impl Writer {
         match rejudge(&mut self.conntrack, &snapshot, marks, which, revoke) {
             Ok(Rejudged { revoked, restored }) => {
                 self.unjudged = false;
+                self.enforcer.reviewed();
                 if revoked + restored > 0 {
                     let tally = &self.shared.metrics.tally;
                     tally.revoked.fetch_add(revoked, Ordering::Relaxed);

@@ -3,9 +3,11 @@
 
 mod compat;
 mod probe;
+mod review;
 mod rules;
 mod sets;
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use crate::Error;
 use crate::nft::{self, Transaction};
 use crate::socket::{Family, Socket};
 
+use review::Review;
 pub use sets::Isolated;
 use sets::Sets;
 
@@ -73,6 +76,8 @@ pub struct Gate {
     socket: Socket,
     /// None where the programs know who is isolated.
     sets: Option<Sets>,
+    /// None where what was accepted once is accepted for good.
+    review: Option<Review>,
 }
 
 impl Gate {
@@ -87,8 +92,13 @@ impl Gate {
     }
 
     /// Puts the gate in place, and in the place of an older one, without a moment in between. `elements` are the
-    /// isolated addresses; they are kept only where the matcher is [`Matcher::Sets`].
-    pub fn install(config: &GateConfig, elements: &[(IpAddr, Isolated)]) -> Result<Self, Error> {
+    /// isolated addresses; they are kept only where the matcher is [`Matcher::Sets`]. `review` is under review from
+    /// the first moment on, as [`Gate::update`] says.
+    pub fn install(
+        config: &GateConfig,
+        elements: &[(IpAddr, Isolated)],
+        review: &[IpAddr],
+    ) -> Result<Self, Error> {
         let mut socket = Socket::open(Family::Netfilter)?;
         let mut transaction = Transaction::replace(&rules::ruleset(config)?);
         let sets = (config.matcher == Matcher::Sets).then(|| {
@@ -96,26 +106,63 @@ impl Gate {
             sets.stage(elements).write(&mut transaction);
             sets
         });
+        let review = (!config.accept_for_good).then(|| {
+            let mut reviewed = Review::default();
+            let added = reviewed.missing(review);
+            Review::write(&added, &mut transaction);
+            reviewed.added(added);
+            reviewed
+        });
         transaction.commit("install the gate", &mut socket)?;
-        Ok(Self { socket, sets })
+        Ok(Self {
+            socket,
+            sets,
+            review,
+        })
     }
 
-    /// Isolates and releases addresses, in one transaction; returns how many elements were added or deleted. Does
-    /// nothing where the sets say so already, or where there are none ([`Matcher::Bpf`]).
-    pub fn update(&mut self, changes: &[(IpAddr, Isolated)]) -> Result<usize, Error> {
-        let Some(sets) = &mut self.sets else {
+    /// Isolates and releases addresses, where the table's own sets say who is isolated, and puts `review` under
+    /// review: from then on, packets of connections that touch these addresses need a verdict, whatever was accepted
+    /// before, until [`Gate::reviewed`]. One transaction; returns how many elements were added or deleted. Nothing is
+    /// under review where what was accepted once is accepted for good.
+    pub fn update(
+        &mut self,
+        changes: &[(IpAddr, Isolated)],
+        review: &[IpAddr],
+    ) -> Result<usize, Error> {
+        let mut transaction = Transaction::new();
+        let staged = self.sets.as_mut().map(|sets| sets.stage(changes));
+        let mut count = staged
+            .as_ref()
+            .map_or(0, |staged| staged.write(&mut transaction));
+        let added = self
+            .review
+            .as_ref()
+            .map_or_else(BTreeSet::new, |reviewed| reviewed.missing(review));
+        Review::write(&added, &mut transaction);
+        count += added.len();
+        let outcome = transaction.commit("update the gate's sets", &mut self.socket);
+        match (&outcome, &mut self.review) {
+            (Ok(()), Some(reviewed)) => reviewed.added(added),
+            (Ok(()), None) => {}
+            (Err(_), _) => {
+                if let Some((sets, staged)) = self.sets.as_mut().zip(staged) {
+                    sets.revert(staged);
+                }
+            }
+        }
+        outcome.map(|()| count)
+    }
+
+    /// Ends every review: what is accepted by now is what is allowed. Returns how many addresses were under review.
+    pub fn reviewed(&mut self) -> Result<usize, Error> {
+        let Some(review) = &mut self.review else {
             return Ok(0);
         };
         let mut transaction = Transaction::new();
-        let staged = sets.stage(changes);
-        let count = staged.write(&mut transaction);
-        match transaction.commit("update the gate's sets", &mut self.socket) {
-            Ok(()) => Ok(count),
-            Err(error) => {
-                sets.revert(staged);
-                Err(error)
-            }
-        }
+        review.write_end(&mut transaction);
+        transaction.commit("end a review", &mut self.socket)?;
+        Ok(review.ended())
     }
 
     /// How many packets ended at which rule since the gate was installed, both hooks together, in the order of the

@@ -2,9 +2,10 @@
 
 use sluice_ebpf::Marks;
 
+use super::review::{REVIEW4, REVIEW6};
 use super::{GateConfig, Matcher, TABLE, compat, sets};
 use crate::Error;
-use crate::nft::{Chain, ChainKind, Field, Hook, IPV4, IPV6, Rule, Ruleset, ct_state};
+use crate::nft::{Chain, ChainKind, Field, Hook, IPV4, IPV6, Rule, Ruleset, Set, ct_state};
 
 /// Behind destination translation, before source translation (`NF_IP_PRI_NAT_SRC`, 100).
 const POSTROUTING: i32 = 95;
@@ -48,11 +49,7 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
     let keep = |name, hook, priority| filter(name, hook, priority, keep(marks));
     Ok(Ruleset {
         table: TABLE,
-        sets: if config.matcher == Matcher::Sets {
-            sets::ALL.to_vec()
-        } else {
-            Vec::new()
-        },
+        sets: own_sets(config),
         chains: vec![
             filter(c"output", Hook::Output, OUTPUT, vec![local(marks)]),
             filter(
@@ -66,6 +63,18 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
             keep(c"input_keep", Hook::Input, INPUT + 1),
         ],
     })
+}
+
+/// The sets that the rules look things up in.
+fn own_sets(config: &GateConfig) -> Vec<Set> {
+    let mut own = Vec::new();
+    if config.matcher == Matcher::Sets {
+        own.extend(sets::ALL);
+    }
+    if !config.accept_for_good {
+        own.extend([REVIEW4, REVIEW6]);
+    }
+    own
 }
 
 /// What the node forwards, and what it sends to pods.
@@ -134,8 +143,25 @@ fn remembered(config: &GateConfig) -> Vec<Rule> {
     let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
     rules.push(of_connection("revoked", marks.revoked).drop());
     rules.push(reopened(marks));
-    rules.push(of_connection("accepted", marks.accepted).accept());
+    rules.extend(accepted(config));
     rules
+}
+
+/// What was accepted before, unless one of its ends is under review.
+fn accepted(config: &GateConfig) -> Vec<Rule> {
+    let accepted = || Rule::named("accepted").any_bits(Field::ConntrackMark, config.marks.accepted);
+    if config.accept_for_good {
+        return vec![accepted().accept()];
+    }
+    let settled = |family, source, destination, review: Set| {
+        let rule = accepted().equals(Field::NetworkProtocol, family);
+        let rule = rule.outside(source, review.name);
+        rule.outside(destination, review.name).accept()
+    };
+    vec![
+        settled(IPV4, Field::IPV4_SOURCE, Field::IPV4_DESTINATION, REVIEW4),
+        settled(IPV6, Field::IPV6_SOURCE, Field::IPV6_DESTINATION, REVIEW6),
+    ]
 }
 
 /// Takes back what was accepted against conntrack's direction, once a packet opens a connection in that direction: from
@@ -188,17 +214,20 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     match &config.matcher {
         Matcher::Bpf { pass, deny } => Ok(vec![
             settled(Rule::named("gate-pass").then(compat::bpf(pass)?), config),
-            Rule::named("gate-deny").then(compat::bpf(deny)?).drop(),
+            // A connection under review was accepted: what its packets are part of, only the agent knows.
+            Rule::named("gate-deny")
+                .no_bits(Field::ConntrackMark, config.marks.accepted)
+                .then(compat::bpf(deny)?)
+                .drop(),
         ]),
         Matcher::Sets => {
-            let unisolated =
-                |family, source, egress: crate::nft::Set, destination, ingress: crate::nft::Set| {
-                    let rule = Rule::named("unisolated").equals(Field::NetworkProtocol, family);
-                    let rule = rule
-                        .outside(source, egress.name)
-                        .outside(destination, ingress.name);
-                    settled(rule, config)
-                };
+            let unisolated = |family, source, egress: Set, destination, ingress: Set| {
+                let rule = Rule::named("unisolated").equals(Field::NetworkProtocol, family);
+                let rule = rule
+                    .outside(source, egress.name)
+                    .outside(destination, ingress.name);
+                settled(rule, config)
+            };
             Ok(vec![
                 unisolated(
                     IPV4,
@@ -219,13 +248,18 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     }
 }
 
-/// What conntrack knows about the packet, for the agent: whether it is a reply, and whether the connection is new. The
-/// bit of the latter is the one that TC passed packets with; here it is spent.
-fn hints(marks: Marks) -> [Rule; 3] {
+/// What is known about the packet, for the agent: whether it runs against its connection, as conntrack has it or, where
+/// it was accepted so, the other way round; and whether the connection is new. The bit of the latter is the one that TC
+/// passed packets with; here it is spent.
+fn hints(marks: Marks) -> [Rule; 4] {
     let fresh = Rule::named("fresh").any_bits(Field::ConntrackState, ct_state::NEW);
+    let reply = reply(Rule::named("reply")).no_bits(Field::ConntrackMark, marks.reply);
+    let turned = Rule::named("turned").equals(Field::ConntrackDirection, &[ORIGINAL]);
+    let turned = turned.any_bits(Field::ConntrackMark, marks.reply);
     [
         Rule::named("hints").mark(marks.packet(), 0),
-        reply(Rule::named("reply")).mark(0, marks.reply),
+        reply.mark(0, marks.reply),
+        turned.mark(0, marks.reply),
         fresh.mark(0, marks.pass),
     ]
 }
@@ -240,10 +274,10 @@ fn queue(config: &GateConfig) -> Rule {
 }
 
 /// Moves the agent's acceptance from the packet to the connection, and with it that the connection runs against the
-/// direction in which conntrack has it.
+/// direction in which conntrack has it. One that was accepted so before stays so.
 fn keep(marks: Marks) -> Vec<Rule> {
     let keep = |rule: Rule, bits| {
-        rule.conntrack_mark(kept(marks), bits)
+        rule.conntrack_mark(marks.conntrack(), bits)
             .mark(marks.packet(), 0)
             .counted()
     };
@@ -289,8 +323,8 @@ mod tests {
     #[test]
     fn the_rules_are_in_the_order_of_the_architecture() {
         let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting = "pass revoked reopened accepted own discovery related related unisolated unisolated hints reply fresh queue";
-        let input = "loopback pass revoked reopened accepted discovery related related answer unisolated unisolated hints reply fresh queue";
+        let postrouting = "pass revoked reopened accepted accepted own discovery related related unisolated unisolated hints reply turned fresh queue";
+        let input = "loopback pass revoked reopened accepted accepted discovery related related answer unisolated unisolated hints reply turned fresh queue";
         assert_eq!(
             names(&ruleset),
             [
@@ -309,11 +343,10 @@ mod tests {
     fn the_programs_take_the_place_of_the_sets() {
         let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
         let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
-        assert!(ruleset.sets.is_empty());
-        assert!(
-            names(&ruleset)[1].ends_with("related gate-pass gate-deny hints reply fresh queue")
-        );
-        assert!(names(&ruleset)[3].ends_with("answer gate-pass gate-deny hints reply fresh queue"));
+        assert_eq!(ruleset.sets, [REVIEW4, REVIEW6]);
+        let end = "gate-pass gate-deny hints reply turned fresh queue";
+        assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
+        assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
     }
 
     #[test]
@@ -323,8 +356,19 @@ mod tests {
             ..config(Matcher::Sets)
         };
         let ruleset = ruleset(&config).unwrap();
-        assert!(names(&ruleset)[1].starts_with("revoked reopened accepted own "));
+        assert!(names(&ruleset)[1].starts_with("revoked reopened accepted accepted own "));
         assert!(names(&ruleset)[3].starts_with("loopback revoked reopened accepted "));
+    }
+
+    #[test]
+    fn what_is_accepted_for_good_is_never_under_review() {
+        let config = GateConfig {
+            accept_for_good: true,
+            ..config(Matcher::Sets)
+        };
+        let ruleset = ruleset(&config).unwrap();
+        assert!(names(&ruleset)[1].starts_with("pass revoked reopened accepted own "));
+        assert_eq!(ruleset.sets, sets::ALL);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl World {
     pub fn new() -> Self {
         let node = Node::with_pods(2);
         let isolated = [(node.pods[1].ipv4, BOTH), (node.pods[1].ipv6, BOTH)];
-        let install = || Gate::install(&config(Matcher::Sets), &isolated);
+        let install = || Gate::install(&config(Matcher::Sets), &isolated, &[]);
         let gate = node.netns.enter(install).unwrap().unwrap();
         let queue = || {
             let mut queue = Queue::open().unwrap();

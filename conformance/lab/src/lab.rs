@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::client::{Client, Conversation, SourcePorts};
 use crate::complete::complete;
+use crate::guests::Guests;
 use crate::patience::Patience;
 use crate::plan::Plan;
 use crate::run_dir::{self, RunDir};
@@ -80,6 +81,7 @@ pub struct Lab {
     world: World,
     patience: Arc<Patience>,
     source_ports: SourcePorts,
+    guests: Arc<Guests>,
     ignored: BTreeMap<String, usize>,
     staged: Staged,
     run: RunDir,
@@ -115,6 +117,7 @@ impl Lab {
             world,
             patience: Arc::default(),
             source_ports: SourcePorts::default(),
+            guests: Arc::default(),
             ignored: loaded.ignored,
             staged,
             run,
@@ -152,6 +155,16 @@ impl Lab {
         }
         self.world = complete(loaded.world);
         Ok(())
+    }
+
+    /// Who takes connections over from the servers.
+    pub(crate) fn guests(&self) -> &Guests {
+        &self.guests
+    }
+
+    /// Where clients get their ports.
+    pub(crate) fn source_ports(&self) -> &SourcePorts {
+        &self.source_ports
     }
 
     /// The directory of this run.
@@ -285,7 +298,7 @@ impl Lab {
     }
 
     /// Where a cell's probe is sent.
-    fn destination(&self, cell: &Cell) -> Result<SocketAddr> {
+    pub(crate) fn destination(&self, cell: &Cell) -> Result<SocketAddr> {
         let address = match &cell.to {
             Target::Pod(name) => self
                 .plan
@@ -367,7 +380,9 @@ impl Lab {
             };
             let name: Arc<str> = pod.name.to_string().into();
             for listener in self.topology.pod(&self.plan, index).enter(open)?? {
-                self.runtime.spawn(listener.serve(Arc::clone(&name)));
+                let guests = Arc::clone(&self.guests);
+                self.runtime
+                    .spawn(listener.serve(Arc::clone(&name), guests));
             }
         }
         Ok(())

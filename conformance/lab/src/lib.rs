@@ -2,7 +2,8 @@
 //!
 //! [`Lab::up`] turns a world of manifests into namespaces on this machine: one per node and pod, with a server on
 //! every port. [`Lab::start_agents`] runs the real agent on every node; [`Lab::probe`] sends real packets and says what
-//! came of them. What ought to come of them is said by [`expect`], from the oracle of `sluice-conformance`. Needs root.
+//! came of them, and [`stream`] keeps numbered traffic going, to count what is lost and what leaks. What ought to come
+//! of probes is said by [`expect`], from the oracle of `sluice-conformance`. Needs root.
 
 mod agent;
 pub mod builtin;
@@ -13,6 +14,7 @@ mod counters;
 pub mod demo;
 mod dnat;
 pub mod expect;
+mod guests;
 pub mod judge;
 mod lab;
 mod patience;
@@ -23,6 +25,7 @@ mod run_dir;
 mod sctp;
 mod server;
 mod stage;
+pub mod stream;
 mod topology;
 mod warden;
 

@@ -79,7 +79,7 @@ impl RawSocket {
 }
 
 /// Raw IPv4 sockets deliver the IP header too, IPv6 ones do not (raw(7), RFC 3542 §3).
-fn header_length(family: Family, packet: &[u8]) -> usize {
+pub(crate) fn header_length(family: Family, packet: &[u8]) -> usize {
     match (family, packet.first()) {
         (Family::Ipv4, Some(first)) => (usize::from(first & 0xf) * 4).min(packet.len()),
         _ => 0,

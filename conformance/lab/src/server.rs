@@ -3,7 +3,7 @@
 //!
 //! A TCP server writes `NAME\n` and then returns whatever it is sent, so that a connection can be held and tried again
 //! later; a UDP server answers every datagram with `NAME`; an SCTP server puts the name into the state cookie of its
-//! INIT ACK.
+//! INIT ACK. Numbered traffic is counted by others: its connections are handed over, its datagrams ignored.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,8 +16,10 @@ use sluice_policy::Protocol;
 use tokio::io::{AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
+use crate::guests::Guests;
 use crate::raw::RawSocket;
 use crate::sctp::{Chunk, Packet};
+use crate::stream::is_numbered;
 use crate::{Family, Port};
 
 /// More connections than this at once wait in the kernel.
@@ -41,9 +43,7 @@ impl Listener {
             match port.protocol {
                 Protocol::Tcp => listeners.push(Self::Tcp(listen(at)?)),
                 Protocol::Udp => {
-                    let socket = std::net::UdpSocket::bind(at)?;
-                    socket.set_nonblocking(true)?;
-                    listeners.push(Self::Udp(socket));
+                    listeners.push(Self::Udp(open(at, SocketType::DGRAM)?.into()));
                 }
                 Protocol::Sctp => {
                     sctp.insert(port.number);
@@ -58,9 +58,9 @@ impl Listener {
     }
 
     /// Answers with `name` until the task is dropped. Within a runtime.
-    pub(crate) async fn serve(self, name: Arc<str>) -> io::Result<()> {
+    pub(crate) async fn serve(self, name: Arc<str>, guests: Arc<Guests>) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => serve_tcp(TcpListener::from_std(listener)?, name).await,
+            Self::Tcp(listener) => serve_tcp(TcpListener::from_std(listener)?, name, guests).await,
             Self::Udp(socket) => serve_udp(UdpSocket::from_std(socket)?, &name).await,
             Self::Sctp(socket, ports) => serve_sctp(RawSocket::new(socket)?, &ports, &name).await,
         }
@@ -69,23 +69,34 @@ impl Listener {
 
 /// `std`'s listener has a backlog of 128, and a matrix opens more connections at once.
 fn listen(at: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = open(at, SocketType::STREAM)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A bound socket that lets a more special one be bound beside it.
+fn open(at: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let family = match Family::of(at.ip()) {
         Family::Ipv4 => AddressFamily::INET,
         Family::Ipv6 => AddressFamily::INET6,
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    let socket = rustix::net::socket_with(family, kind, flags, None)?;
     rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
     rustix::net::bind(&socket, &at)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
-async fn serve_tcp(listener: TcpListener, name: Arc<str>) -> io::Result<()> {
+async fn serve_tcp(listener: TcpListener, name: Arc<str>, guests: Arc<Guests>) -> io::Result<()> {
     loop {
         // A connection that ended before it was accepted is no reason to stop.
-        if let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, Arc::clone(&name)));
+        let Ok((stream, client)) = listener.accept().await else {
+            continue;
+        };
+        match guests.host_of(client) {
+            // A host that has gone in the meantime closes the connection.
+            Some(host) => drop(host.send(stream.into_std()?)),
+            None => drop(tokio::spawn(converse(stream, Arc::clone(&name)))),
         }
     }
 }
@@ -103,7 +114,9 @@ async fn serve_udp(socket: UdpSocket, name: &str) -> io::Result<()> {
     let mut buffer = [0; 512];
     loop {
         // An error is the ICMP answer to an earlier reply: the next client is another one.
-        if let Ok((_, from)) = socket.recv_from(&mut buffer).await {
+        if let Ok((length, from)) = socket.recv_from(&mut buffer).await
+            && !is_numbered(&buffer[..length])
+        {
             drop(socket.send_to(name.as_bytes(), from).await);
         }
     }

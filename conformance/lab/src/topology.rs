@@ -47,7 +47,7 @@ pub(crate) struct Topology {
     /// `None` where a pod shares its node's.
     pods: Vec<Option<Netns>>,
     /// Holds the bridge.
-    _wire: Option<Netns>,
+    wire: Option<Netns>,
 }
 
 impl Topology {
@@ -72,11 +72,7 @@ impl Topology {
         } else {
             None
         };
-        let topology = Self {
-            nodes,
-            pods,
-            _wire: wire,
-        };
+        let topology = Self { nodes, pods, wire };
         for (index, node) in plan.nodes.iter().enumerate() {
             let build = || {
                 topology
@@ -90,7 +86,32 @@ impl Topology {
                 netns.enter(|| build_pod(pod).with_context(|| format!("pod {}", pod.name)))??;
             }
         }
+        topology.activate(plan)?;
         Ok(topology)
+    }
+
+    /// The near ends of links, whose far ends came up after them. A link carries packets once the kernel has got round
+    /// to noticing its carrier, up to a second later, or at once where somebody asks for the link (`linkwatch_sync_dev`
+    /// in `rtnl_getlink`).
+    fn activate(&self, plan: &Plan) -> Result<()> {
+        let ask = |links: Vec<String>| -> Result<()> {
+            let mut netlink = Rtnetlink::open()?;
+            links
+                .iter()
+                .try_for_each(|link| netlink.index(link).map(drop))?;
+            Ok(())
+        };
+        for (index, node) in self.nodes.iter().enumerate() {
+            let is_own = |pod: &usize| plan.pods[*pod].node == index && self.pods[*pod].is_some();
+            let pods = (0..plan.pods.len()).filter(is_own).map(node_end);
+            let wire = self.wire.is_some().then(|| NODE_LINK.to_owned());
+            node.enter(|| ask(pods.chain(wire).collect()))??;
+        }
+        let Some(wire) = &self.wire else {
+            return Ok(());
+        };
+        let ports = (0..self.nodes.len()).map(bridge_port);
+        wire.enter(|| ask(ports.chain([BRIDGE.to_owned()]).collect()))?
     }
 
     /// The namespace of a node.
@@ -139,6 +160,11 @@ pub(crate) fn node_end(pod: usize) -> String {
     format!("pod{pod}")
 }
 
+/// The bridge's link to a node.
+fn bridge_port(node: usize) -> String {
+    format!("node{node}")
+}
+
 fn namespace(sysctls: &[(&str, &str)]) -> Result<Netns> {
     let netns = Netns::new()?;
     let write = || -> Result<()> {
@@ -160,7 +186,7 @@ fn connect_nodes(nodes: &[Netns]) -> Result<Netns> {
         netlink.create_bridge(BRIDGE)?;
         netlink.set_up(BRIDGE)?;
         for (index, node) in nodes.iter().enumerate() {
-            let link = format!("node{index}");
+            let link = bridge_port(index);
             let far = VethEnd {
                 name: NODE_LINK,
                 netns: Some(node.as_fd()),

@@ -49,7 +49,8 @@ impl Packet {
     /// From the network header on; the end may be cut off.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, PacketError> {
         let (ip, stopped) = LaxIpSlice::from_slice(bytes).map_err(|_reason| PacketError::Ip)?;
-        if stopped.is_some() {
+        let opaque = is_opaque(&ip);
+        if stopped.is_some() && !opaque {
             return Err(PacketError::Extensions);
         }
         let payload = ip.payload();
@@ -57,7 +58,12 @@ impl Packet {
             return Err(PacketError::Fragment);
         }
         let (source, destination) = addresses(&ip);
-        let protocol = Protocol::from_number(payload.ip_number.0);
+        let number = if opaque {
+            IpNumber::AUTHENTICATION_HEADER
+        } else {
+            payload.ip_number
+        };
+        let protocol = Protocol::from_number(number.0);
         let mut packet = Self {
             source,
             destination,
@@ -68,10 +74,7 @@ impl Packet {
             opens: true,
         };
         let mut transport = payload.payload;
-        if matches!(
-            payload.ip_number,
-            IpNumber::TCP | IpNumber::UDP | IpNumber::SCTP
-        ) {
+        if matches!(number, IpNumber::TCP | IpNumber::UDP | IpNumber::SCTP) {
             packet.source_port = transport.try_get_u16()?;
             packet.destination_port = transport.try_get_u16()?;
         }
@@ -105,6 +108,12 @@ impl Packet {
             port: self.source_port,
         }
     }
+}
+
+/// An authentication header in IPv4. Conntrack steps over it in IPv6 alone: what stands behind it here must not be judged,
+/// since the verdict would be remembered for whatever else stands behind the next one.
+fn is_opaque(ip: &LaxIpSlice<'_>) -> bool {
+    matches!(ip, LaxIpSlice::Ipv4(ip) if ip.header().protocol() == IpNumber::AUTHENTICATION_HEADER)
 }
 
 fn addresses(ip: &LaxIpSlice<'_>) -> (IpAddr, IpAddr) {
@@ -163,6 +172,34 @@ mod tests {
             (Protocol::Udp, 53, 5353)
         );
         assert_eq!(Packet::parse(&bytes[..50]), Err(PacketError::Transport));
+    }
+
+    #[test]
+    fn an_authentication_header_is_stepped_over_in_ipv6_alone() {
+        let udp = [0, 53, 0x14, 0xe9, 0, 8, 0, 0];
+        let header = [17, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
+        let behind = [&header[..], &[0; 12], &udp].concat();
+        let mut bytes = vec![0x60, 0, 0, 0, 0, 32, 51, 64];
+        bytes.extend([[0xfd; 16], [0xfe; 16]].concat());
+        bytes.extend(&behind);
+        let packet = Packet::parse(&bytes).unwrap();
+        assert_eq!(
+            packet.forward().to_string().rsplit(' ').next(),
+            Some("5353/UDP")
+        );
+        // cut, or with a length that cannot be, it is the same protocol
+        for (length, words) in [(32, 4), (12, 4), (5, 4), (0, 4), (32, 0), (32, 255)] {
+            let mut bytes = vec![
+                0x45, 0, 0, 52, 0, 0, 0, 0, 64, 51, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+            ];
+            bytes.extend(&behind[..length]);
+            if length > 1 {
+                bytes[21] = words;
+            }
+            let packet = Packet::parse(&bytes).unwrap();
+            let expected = (Protocol::Other(51), 0);
+            assert_eq!((packet.protocol, packet.destination_port), expected);
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::agent::leases::LeaseWriter;
 use crate::agent::published::{Published, Reader};
 use crate::metrics::{Metrics, bump};
 
-/// Bytes of a packet that are looked at: room for the longest chain of extension headers that is still judged.
-const COPY_RANGE: u16 = 1024;
+/// Bytes of a packet that are looked at: any chain of extension headers that fits into an Ethernet frame can be judged.
+const COPY_RANGE: u16 = 2048;
 /// Packets that wait for a verdict before the kernel drops (or, with fail-open, accepts) further ones.
 const QUEUE_LENGTH: u32 = 4096;
 

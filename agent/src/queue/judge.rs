@@ -1,7 +1,7 @@
 //! One packet's verdict: pure, so that every case is a test.
 
 use sluice_ebpf::Marks;
-use sluice_policy::{Action, Decision, Direction, Snapshot, Tuple, Verdict};
+use sluice_policy::{Action, Decision, Direction, Protocol, Snapshot, Tuple, Verdict};
 
 use super::packet::Packet;
 
@@ -53,7 +53,7 @@ impl<'s> Judgement<'s> {
 
 /// Judges a packet as part of its connection.
 ///
-/// Conntrack knows who opened a connection that it saw opening. One that it picks up in the middle may run either
+/// Conntrack knows who opened a connection that it saw opening; only a SYN is never an answer, whatever it says. One that it picks up in the middle may run either
 /// way, so it may continue if either way is allowed: a packet without SYN opens nothing, and where one with SYN follows,
 /// the gate takes the acceptance back and has it judged.
 pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -> Judgement<'s> {
@@ -62,7 +62,8 @@ pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -
         verdict: snapshot.evaluate(&tuple),
         reversed,
     };
-    if hints.reply {
+    let asks = packet.protocol == Protocol::Tcp && packet.opens;
+    if hints.reply && !asks {
         return judged(packet.backward(), true);
     }
     let forward = judged(packet.forward(), false);
@@ -80,7 +81,7 @@ pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_policy::{Event, Index, NetworkPolicy, Pod, PodName, Protocol, Scope, Selector};
+    use sluice_policy::{Event, Index, NetworkPolicy, Pod, PodName, Scope, Selector};
     use std::net::IpAddr;
     use std::sync::Arc;
 
@@ -192,6 +193,16 @@ mod tests {
             Action::Deny,
             true,
         );
+    }
+
+    #[test]
+    fn a_syn_is_judged_in_its_own_direction_whatever_conntrack_says() {
+        let reply = Hints {
+            reply: true,
+            fresh: false,
+        };
+        check(packet(B, A, false), reply, Action::Deny, false);
+        check(packet(A, B, false), reply, Action::Allow, false);
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn reply(judgement: &Judgement<'_>, hints: Hints, mark: u32, marks: Marks) -> An
     match judgement.action() {
         Action::Deny => Answer::Drop,
         // Conntrack has the connection the wrong way round: it must be judged that way round ever after.
-        Action::Allow if judgement.reversed && !hints.reply => Answer::Accept {
+        Action::Allow if judgement.reversed != hints.reply => Answer::Accept {
             mark: others | marks.accepted | marks.reply,
         },
         Action::Allow => Answer::Accept {

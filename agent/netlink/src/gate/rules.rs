@@ -120,11 +120,23 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     ];
     rules.extend(remembered(config));
     rules.extend(unjudged());
-    rules.push(reply(Rule::named("answer")).accept());
+    rules.extend(answer());
     rules.extend_from_slice(matcher);
     rules.extend(hints(config.marks));
     rules.push(queue(config));
     rules
+}
+
+/// Replies to what the node sent; a SYN is none.
+fn answer() -> [Rule; 2] {
+    let answer = || reply(Rule::named("answer"));
+    let tcp = answer().equals(Field::TransportProtocol, &[TCP]);
+    [
+        tcp.unlike(Field::TCP_FLAGS, &[SYN | ACK], &[SYN]).accept(),
+        answer()
+            .unlike(Field::TransportProtocol, &[0xff], &[TCP])
+            .accept(),
+    ]
 }
 
 /// What marks say already.
@@ -142,7 +154,7 @@ fn remembered(config: &GateConfig) -> Vec<Rule> {
     }
     let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
     rules.push(of_connection("revoked", marks.revoked).drop());
-    rules.push(reopened(marks));
+    rules.extend(reopened(marks));
     rules.extend(accepted(config));
     rules
 }
@@ -164,15 +176,26 @@ fn accepted(config: &GateConfig) -> Vec<Rule> {
     ]
 }
 
-/// Takes back what was accepted against conntrack's direction, once a packet opens a connection in that direction: from
-/// the middle of one, conntrack cannot tell who opened it, and a sender that is denied may have pretended to answer.
-fn reopened(marks: Marks) -> Rule {
-    let rule = Rule::named("reopened").any_bits(Field::ConntrackMark, marks.reply);
-    rule.equals(Field::ConntrackDirection, &[ORIGINAL])
-        .equals(Field::TransportProtocol, &[TCP])
-        .masked(Field::TCP_FLAGS, &[SYN | ACK], &[SYN])
-        .conntrack_mark(marks.accepted | marks.reply, 0)
-        .counted()
+/// Takes back what was accepted, once a packet opens a connection against the direction in which it was. From the middle
+/// of a connection, conntrack cannot tell who opened it, and a sender that is denied may have pretended to answer. And
+/// for as long as a SYN is not answered, or once all is over, conntrack takes one of the other end's for a part of the
+/// same connection: a SYN is nobody's answer, so it is judged for itself.
+fn reopened(marks: Marks) -> [Rule; 2] {
+    let take_back = |rule: Rule, direction| {
+        rule.equals(Field::ConntrackDirection, &[direction])
+            .equals(Field::TransportProtocol, &[TCP])
+            .masked(Field::TCP_FLAGS, &[SYN | ACK], &[SYN])
+            .conntrack_mark(marks.accepted | marks.reply, 0)
+            .counted()
+    };
+    let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
+    [
+        take_back(of_connection("reopened", marks.reply), ORIGINAL),
+        take_back(
+            of_connection("crossed", marks.accepted).no_bits(Field::ConntrackMark, marks.reply),
+            REPLY,
+        ),
+    ]
 }
 
 /// Lets the packet pass, and where accepted once is accepted for good, its connection.
@@ -190,10 +213,12 @@ const fn kept(marks: Marks) -> u32 {
     marks.conntrack() | marks.reply
 }
 
-/// What no policy speaks about. `ICMPv6` is what it is in IPv6 alone: in IPv4 its number is one like any other.
+/// What no policy speaks about. `ICMPv6` is what it is in IPv6 alone: in IPv4 its number is one like any other. Neighbour
+/// discovery is for neighbours: what a router has forwarded is none (RFC 4861 §7.1), whatever it says.
 fn unjudged() -> Vec<Rule> {
     let discovery = Rule::named("discovery").equals(Field::NetworkProtocol, IPV6);
     let discovery = discovery
+        .equals(Field::HOP_LIMIT, &[255])
         .equals(Field::TransportProtocol, &[ICMPV6])
         .between(TYPE, DISCOVERY.0, DISCOVERY.1);
     let related = |name, family, protocol| {
@@ -323,8 +348,8 @@ mod tests {
     #[test]
     fn the_rules_are_in_the_order_of_the_architecture() {
         let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting = "pass revoked reopened accepted accepted own discovery related related unisolated unisolated hints reply turned fresh queue";
-        let input = "loopback pass revoked reopened accepted accepted discovery related related answer unisolated unisolated hints reply turned fresh queue";
+        let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related unisolated unisolated hints reply turned fresh queue";
+        let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer unisolated unisolated hints reply turned fresh queue";
         assert_eq!(
             names(&ruleset),
             [
@@ -356,8 +381,8 @@ mod tests {
             ..config(Matcher::Sets)
         };
         let ruleset = ruleset(&config).unwrap();
-        assert!(names(&ruleset)[1].starts_with("revoked reopened accepted accepted own "));
-        assert!(names(&ruleset)[3].starts_with("loopback revoked reopened accepted "));
+        assert!(names(&ruleset)[1].starts_with("revoked reopened crossed accepted accepted own "));
+        assert!(names(&ruleset)[3].starts_with("loopback revoked reopened crossed accepted "));
     }
 
     #[test]
@@ -367,7 +392,7 @@ mod tests {
             ..config(Matcher::Sets)
         };
         let ruleset = ruleset(&config).unwrap();
-        assert!(names(&ruleset)[1].starts_with("pass revoked reopened accepted own "));
+        assert!(names(&ruleset)[1].starts_with("pass revoked reopened crossed accepted own "));
         assert_eq!(ruleset.sets, sets::ALL);
     }
 

@@ -87,6 +87,11 @@ impl Field {
         offset: 24,
         length: 16,
     };
+    /// Of IPv6.
+    pub(crate) const HOP_LIMIT: Self = Self::Network {
+        offset: 7,
+        length: 1,
+    };
     /// The byte of TCP's flags from FIN to CWR.
     pub(crate) const TCP_FLAGS: Self = Self::Transport {
         offset: 13,
@@ -153,6 +158,11 @@ impl Rule {
     /// Only if `field` is `value` in the bits of `mask`; both have the field's length.
     pub(crate) fn masked(self, field: Field, mask: &[u8], value: &[u8]) -> Self {
         self.bits(field, mask, Comparison::Equal, value)
+    }
+
+    /// Only if `field` is anything but `value` in the bits of `mask`; both have the field's length.
+    pub(crate) fn unlike(self, field: Field, mask: &[u8], value: &[u8]) -> Self {
+        self.bits(field, mask, Comparison::NotEqual, value)
     }
 
     /// Only if `field` has one of `bits` set.

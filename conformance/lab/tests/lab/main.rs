@@ -4,7 +4,15 @@
 
 mod agents;
 mod common;
+mod craft;
 mod demo;
+mod fragments;
+mod headers;
+mod hostile;
+mod icmp;
 mod packets;
+mod protocols;
+mod raw;
 mod reopened;
 mod streams;
+mod tcp_games;

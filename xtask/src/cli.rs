@@ -12,6 +12,7 @@ Examples:
   cargo xtask test                      every test that this machine can run
   cargo xtask test unit                 the tests that need no root
   cargo xtask test lab -p sluice-bpf    the privileged tests of one package
+  cargo xtask test vm                   the same tests on Debian's 6.1 kernel, in qemu
   cargo xtask lint && cargo xtask tidy  what every change has to pass
 
 Each verb installs what it lacks, or names it and exits 3.
@@ -42,6 +43,9 @@ pub(crate) enum Verb {
     Lint,
     /// Check what prose and layout promise
     Tidy(tidy::Args),
+    /// Take the steps of the virtual machine that this is run in
+    #[command(hide = true)]
+    Guest,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod repo;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -30,5 +31,6 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy(args) => tidy::run(&args),
+        Verb::Guest => vm::guest(),
     })
 }

@@ -1,8 +1,10 @@
 //! Running other programs so that stdout stays ours: their output goes to stderr, they get no stdin.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use anyhow::Context as _;
 
@@ -37,4 +39,17 @@ pub(crate) fn shown(command: &Command) -> String {
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// The lines of `reader` as they come; a thread of its own, since a pipe cannot be asked with a time limit.
+pub(crate) fn lines_of(reader: io::PipeReader) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(reader).split(b'\n').map_while(Result::ok);
+        // An error means that nobody listens any more.
+        lines
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .try_for_each(|line| sender.send(line))
+    });
+    receiver
 }

@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Ebpf,
     /// Run the privileged tests, and look at what they do.
     Lab,
+    /// Run tests on another kernel.
+    Vm,
     /// Lint.
     Lint,
 }
@@ -137,6 +139,8 @@ fn refusal(machine: &Machine, missing: &[&Tool]) -> Stop {
 mod tests {
     use super::machine::Machine;
     use super::tools::{Remedy, TOOLS, Tool};
+    use clap::ValueEnum as _;
+
     use super::{Need, needed, refusal};
     use crate::exit::Stop;
 
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_need_has_tools_and_every_tool_a_remedy() {
-        for need in [Need::Ebpf, Need::Lab, Need::Lint] {
+        for need in Need::value_variants().iter().copied() {
             assert!(needed(&[need]).count() > 0, "{need:?}");
         }
         assert!(

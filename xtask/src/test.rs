@@ -7,6 +7,7 @@ mod level;
 mod run;
 mod tally;
 mod transcript;
+mod vm;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,9 +23,10 @@ use crate::{privilege, setup};
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask test                       the levels unit and lab
+  cargo xtask test                       the levels unit, lab and vm
   cargo xtask test unit                  what needs no root
   cargo xtask test lab -p sluice-lab     the privileged tests of one package
+  cargo xtask test vm                    privileged tests on Debian's 6.1 kernel
   cargo xtask test unit -- endport       tests with `endport` in their name
 
 A test that cannot run here prints a line `skipped: REASON` and returns; it is counted as skipped.";
@@ -33,7 +35,7 @@ A test that cannot run here prints a line `skipped: REASON` and returns; it is c
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Which levels [default: unit lab]
+    /// Which levels [default: unit lab vm]
     #[arg(value_enum)]
     levels: Vec<Level>,
     /// Only the tests of this package (repeatable)
@@ -55,9 +57,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.levels.contains(&Level::Lab) {
         privilege::require("level lab", "cargo xtask test lab")?;
     }
-    if levels.contains(&Level::Lab) && privilege::is_enough() {
+    let is_lab = levels.contains(&Level::Lab) && privilege::is_enough();
+    if is_lab || args.levels.contains(&Level::Vm) {
         // Before anything is built: without its tools the agent is built without eBPF.
         setup::ensure(&[Need::Ebpf, Need::Lab])?;
+    }
+    if args.levels.contains(&Level::Vm) {
+        setup::ensure(&[Need::Vm])?;
     }
     let mut sum = Tally::default();
     for level in levels {
@@ -79,12 +85,24 @@ fn run_level(suite: &Suite, level: Level) -> anyhow::Result<Tally> {
     match level {
         Level::Lab if !privilege::is_enough() => Ok(Tally::skip("lab", "needs root")),
         Level::Unit | Level::Lab => suite.run(level),
-        Level::Cluster | Level::Vm => Ok(Tally::skip(level.name(), "has no tests yet")),
+        Level::Vm => run_vm(suite),
+        Level::Cluster => Ok(Tally::skip(level.name(), "has no tests yet")),
     }
     .or_else(|error| match error.downcast_ref::<Stop>() {
         Some(_) => Err(error),
         None => Ok(Tally::fail(level.name(), &format!("{error:#}"))),
     })
+}
+
+/// Where nobody asked for it by name, a machine without the means has a reason to leave it out.
+fn run_vm(suite: &Suite) -> anyhow::Result<Tally> {
+    match setup::ensure(&[Need::Ebpf, Need::Lab, Need::Vm]) {
+        Ok(()) => vm::run(suite),
+        Err(error) => match error.downcast_ref() {
+            Some(Stop::Machine(lacks)) => Ok(Tally::skip("vm", &lacks.replace('\n', ";"))),
+            _ => Err(error),
+        },
+    }
 }
 
 impl Args {
@@ -109,8 +127,10 @@ mod tests {
             package: Vec::new(),
             more: Vec::new(),
         };
-        assert!(default.wants(Level::Unit) && default.wants(Level::Lab));
-        assert!(!default.wants(Level::Cluster) && !default.wants(Level::Vm));
+        for level in [Level::Unit, Level::Lab, Level::Vm] {
+            assert!(default.wants(level), "{}", level.name());
+        }
+        assert!(!default.wants(Level::Cluster));
         let named = Args {
             levels: vec![Level::Vm],
             ..default

@@ -19,8 +19,9 @@ use crate::warden::Warden;
 
 /// Where each agent serves its metrics: every node has a loopback of its own.
 const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
-/// An agent that is not ready by then has a problem worth reading its log for.
-const READY: Duration = Duration::from_secs(20);
+/// An agent that is not ready by then has a problem worth reading its log for. Half a second is usual; on an emulated
+/// processor, which two tests share, reading the kernel's types alone takes 10 s.
+const READY: Duration = Duration::from_mins(2);
 /// What SIGTERM may take, by its own promise.
 const STOP: Duration = Duration::from_secs(5);
 /// How much of a log is shown.

@@ -9,6 +9,7 @@ use anyhow::bail;
 
 use super::tools::Remedy;
 use crate::process;
+use crate::vm::kernel;
 
 /// Where to look, and who we are.
 #[derive(Debug)]
@@ -71,6 +72,10 @@ impl Machine {
                 let known = || known(packages, *at_least);
                 self.root && self.has("apt-get") && (known() || (self.update() && known()))
             }
+            Remedy::Kernel => {
+                let known = || kernel::package().is_some();
+                self.has("apt-get") && (known() || (self.root && self.update() && known()))
+            }
             Remedy::Cargo(..) => true,
             Remedy::Rustup(_) => self.has("rustup"),
         }
@@ -97,6 +102,7 @@ impl Machine {
                 "--version",
                 version,
             ])),
+            Remedy::Kernel => kernel::fetch(),
             Remedy::Rustup(args) => succeed(Command::new("rustup").args(*args)),
         }
     }

@@ -4,6 +4,8 @@ use sluice_ebpf_build::{NIGHTLY, OBJECT_VARIABLE, Toolchain};
 
 use super::Need;
 use super::machine::Machine;
+use crate::vm;
+use crate::vm::kernel::Kernel;
 
 /// Something that has to be installed.
 pub(super) struct Tool {
@@ -29,6 +31,8 @@ pub(super) enum Remedy {
     },
     /// A crate with a binary, in this version.
     Cargo(&'static str, &'static str),
+    /// Debian's kernel for the virtual machine, which is kept beside what cargo builds, and not installed.
+    Kernel,
     /// Arguments of rustup.
     Rustup(&'static [&'static str]),
 }
@@ -118,6 +122,23 @@ pub(super) const TOOLS: &[Tool] = &[
         ],
     },
     Tool {
+        need: Need::Vm,
+        name: "qemu",
+        why: "emulates the machine that the other kernel runs on",
+        present: |machine| machine.has(vm::QEMU),
+        remedies: &[Remedy::Apt {
+            packages: &["qemu-system-x86"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Vm,
+        name: "Debian's 6.1 kernel",
+        why: "the tests of level vm run on it",
+        present: |_| Kernel::find().is_some(),
+        remedies: &[Remedy::Kernel],
+    },
+    Tool {
         need: Need::Lint,
         name: "rustfmt and clippy",
         why: "formatting and lints",
@@ -154,6 +175,7 @@ impl Remedy {
             Self::Cargo(name, version) => {
                 format!("cargo install --locked {name} --version {version}")
             }
+            Self::Kernel => String::from("apt-get download linux-image-6.1.0-N-amd64"),
             Self::Rustup(args) => format!("rustup {}", args.join(" ")),
         }
     }

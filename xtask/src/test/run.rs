@@ -2,11 +2,10 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,6 +19,9 @@ use crate::{process, repo};
 
 /// How long output may be silent before it is asked whether the test has ended at all.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What is wrong where output does not end with the process.
+pub(super) const LEFT: &str = "ended, but left a process behind that holds on to its output";
 
 /// The package with the binary that privileged tests of other packages run.
 const AGENT: &str = "sluice";
@@ -72,15 +74,28 @@ impl Suite {
     /// Where the tests do not compile, or Ctrl-C was pressed.
     pub(super) fn run(&self, level: Level) -> anyhow::Result<Tally> {
         let mut sum = Tally::default();
-        let chosen = |test: &&Executable| self.targets.contains(&test.target);
-        let tests = self.built()?.iter().filter(|it| it.is_test).filter(chosen);
-        for test in tests.filter(|it| Level::of(&it.target) == level) {
+        for test in self.tests(level)? {
             sum.add(&self.run_binary(test)?);
         }
         if level == Level::Unit {
             sum.add(&self.run_doc_tests()?);
         }
         Ok(sum)
+    }
+
+    /// The test binaries of `level`.
+    ///
+    /// # Errors
+    /// Where the tests do not compile.
+    pub(super) fn tests(&self, level: Level) -> anyhow::Result<impl Iterator<Item = &Executable>> {
+        let chosen = |test: &&Executable| self.targets.contains(&test.target);
+        let tests = self.built()?.iter().filter(|it| it.is_test).filter(chosen);
+        Ok(tests.filter(move |it| Level::of(&it.target) == level))
+    }
+
+    /// What the test binaries are given.
+    pub(super) fn arguments(&self) -> &[String] {
+        &self.more
     }
 
     /// Builds every test, of whichever level, and every binary: one set of features, one build.
@@ -168,7 +183,7 @@ fn follow(command: &mut Command, mut transcript: Transcript) -> anyhow::Result<T
         .with_context(|| format!("running {}", process::shown(command)))?;
     // Our copies of the writing end have to go, or the reading never ends.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let lines = lines_of(reader);
+    let lines = process::lines_of(reader);
     loop {
         match lines.recv_timeout(GRACE) {
             Ok(line) => transcript
@@ -177,7 +192,7 @@ fn follow(command: &mut Command, mut transcript: Transcript) -> anyhow::Result<T
                 .for_each(|shown| eprintln!("{shown}")),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
-                transcript.fail("ended, but left a process behind that holds on to its output");
+                transcript.fail(LEFT);
                 break;
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -187,20 +202,8 @@ fn follow(command: &mut Command, mut transcript: Transcript) -> anyhow::Result<T
     Ok(transcript.finish(status.success()))
 }
 
-/// The lines of `reader` as they come; a thread of its own, since a pipe cannot be asked with a time limit.
-fn lines_of(reader: io::PipeReader) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let lines = BufReader::new(reader).split(b'\n').map_while(Result::ok);
-        // An error means that nobody listens any more.
-        lines
-            .map(|line| String::from_utf8_lossy(&line).into_owned())
-            .try_for_each(|line| sender.send(line))
-    });
-    receiver
-}
-
-fn label(target: &Target) -> String {
+/// What a test binary is called where people read it.
+pub(super) fn label(target: &Target) -> String {
     match target.kind.as_str() {
         "test" => format!("{} tests/{}.rs", target.package, target.name),
         "bin" => format!("{} (binary {})", target.package, target.name),

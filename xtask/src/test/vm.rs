@@ -1,0 +1,348 @@
+//! Level vm: which tests of level lab run on another kernel as well, and why. They are the same test binaries.
+//!
+//! A test gets there by a line in [`TAGGED`]. How the machine works is `crate::vm`'s.
+
+use std::collections::VecDeque;
+
+use anyhow::Context as _;
+
+use super::level::Level;
+use super::run::{LEFT, Suite, label};
+use super::tally::Tally;
+use super::transcript::Transcript;
+use crate::cargo::Executable;
+use crate::vm::kernel::Kernel;
+use crate::vm::{self, Event, Job, Step};
+
+/// Tests that run in the machine.
+struct Tagged {
+    package: &'static str,
+    /// The name of the test binary.
+    test: &'static str,
+    /// Parts of the names of those of its tests that run; empty: all of them.
+    only: &'static [&'static str],
+    /// What the other kernel shows that ours does not.
+    reason: &'static str,
+    /// The module through which the gate asks its programs.
+    xt_bpf: XtBpf,
+}
+
+/// Whether a module is there. It is never taken out, so what runs without it runs first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum XtBpf {
+    Without,
+    With,
+}
+
+use XtBpf::{With, Without};
+
+/// In the order in which they run.
+const TAGGED: &[Tagged] = &[
+    Tagged {
+        package: "sluice-netlink",
+        test: "gate",
+        only: &[],
+        reason: "the table with nf_tables' own queue",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-netlink",
+        test: "verdicts",
+        only: &[],
+        reason: "verdicts of nf_tables' own queue",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-netlink",
+        test: "exemptions",
+        only: &[],
+        reason: "the same rules, read by another nf_tables",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-netlink",
+        test: "conntrack",
+        only: &[],
+        reason: "another ctnetlink",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-netlink",
+        test: "dnat",
+        only: &[],
+        reason: "the lab's Services, and translation of SCTP",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-bpf",
+        test: "load",
+        only: &[],
+        reason: "another verifier",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-bpf",
+        test: "programs",
+        only: &[],
+        reason: "what another verifier and JIT make of the programs",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-bpf",
+        test: "reading",
+        only: &[],
+        reason: "likewise",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-bpf",
+        test: "attach",
+        only: &[],
+        reason: "clsact: there is no TCX",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice",
+        test: "daemon",
+        only: &[],
+        reason: "what is left, and taken away, without TCX links",
+        xt_bpf: With,
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
+        only: &["agents::hybrid", "agents::two_nodes", "agents::leased"],
+        reason: "the whole agent where the gate has sets and cannot ask its programs",
+        xt_bpf: Without,
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
+        only: &["agents::"],
+        reason: "the whole agent, in both modes",
+        xt_bpf: With,
+    },
+];
+
+/// What the tests need of the kernel, beside `xt_bpf`.
+const MODULES: &[&str] = &[
+    // Asked for by name and by no module's needs: the checksum of nf_tables and SCTP.
+    "crc32c_generic",
+    "nft_chain_nat",
+    "nft_compat",
+    "nft_ct",
+    "nft_fib_inet",
+    "nft_masq",
+    "nft_nat",
+    "nft_numgen",
+    "nft_queue",
+    "nft_reject_inet",
+    "nfnetlink_queue",
+    "nf_conntrack_netlink",
+    "br_netfilter",
+    "cls_bpf",
+    "dummy",
+    "sch_ingress",
+    "sctp",
+    "veth",
+    "vxlan",
+];
+
+/// The gate asks its programs through this one.
+const XT_BPF: &str = "xt_bpf";
+
+/// Runs what is tagged among the tests of `suite`.
+///
+/// # Errors
+/// Where the tests do not compile, or the machine cannot be made.
+pub(super) fn run(suite: &Suite) -> anyhow::Result<Tally> {
+    let kernel = Kernel::find().context("no kernel")?;
+    let tests: Vec<_> = suite.tests(Level::Lab)?.collect();
+    let mut runs = Runs::default();
+    let mut steps = vec![Step::Load(kernel.modules(MODULES)?)];
+    for xt_bpf in [Without, With] {
+        if xt_bpf == With {
+            steps.push(Step::Load(kernel.modules(&[XT_BPF])?));
+        }
+        for tagged in TAGGED.iter().filter(|it| it.xt_bpf == xt_bpf) {
+            if let Some(test) = tests.iter().find(|test| tagged.is(test)) {
+                runs.announce(tagged, test);
+                steps.push(Step::Run(tagged.job(test, suite.arguments())));
+            }
+        }
+    }
+    if !runs.is_empty() {
+        let done = vm::run(&kernel, &steps, |event| runs.see(event));
+        runs.end(done);
+    }
+    Ok(runs.sum)
+}
+
+impl Tagged {
+    fn is(&self, test: &Executable) -> bool {
+        test.target.package == self.package && test.target.name == self.test
+    }
+
+    fn job(&self, test: &Executable, more: &[String]) -> Job {
+        let directory = test.target.directory.clone();
+        let manifest = directory.to_string_lossy().into_owned();
+        let path = std::env::var("PATH").unwrap_or_default();
+        // Whoever names tests means those; names add up.
+        let is_named = more.iter().any(|argument| !argument.starts_with('-'));
+        let only = if is_named { &[] } else { self.only };
+        Job {
+            program: test.path.clone(),
+            arguments: std::iter::once("--show-output")
+                .chain(only.iter().copied())
+                .chain(more.iter().map(String::as_str))
+                .map(str::to_owned)
+                .collect(),
+            directory,
+            environment: vec![
+                ("CARGO_MANIFEST_DIR".to_owned(), manifest),
+                ("PATH".to_owned(), format!("{path}:/usr/sbin:/sbin")),
+            ],
+        }
+    }
+}
+
+/// What has become of the runs that were announced.
+#[derive(Default)]
+struct Runs {
+    waiting: VecDeque<String>,
+    current: Option<Transcript>,
+    sum: Tally,
+}
+
+impl Runs {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn announce(&mut self, tagged: &Tagged, test: &Executable) {
+        let without = match tagged.xt_bpf {
+            Without => " without xt_bpf",
+            With => "",
+        };
+        let label = format!("vm{without}: {}", label(&test.target));
+        eprintln!("{label} ({})", tagged.reason);
+        self.waiting.push_back(label);
+    }
+
+    fn see(&mut self, event: Event) {
+        match event {
+            Event::Begun => {
+                let label = self.waiting.pop_front().unwrap_or_default();
+                eprintln!("\n{label}");
+                self.current = Some(Transcript::new(&label));
+            }
+            Event::Printed(line) => {
+                if let Some(line) = self.current.as_mut().and_then(|it| it.line(&line)) {
+                    eprintln!("{line}");
+                }
+            }
+            Event::Ended(well) => self.finish(None, well),
+            Event::Left(well) => self.finish(Some(LEFT), well),
+            Event::Refused(why) if self.current.is_some() => self.finish(Some(&why), false),
+            Event::Refused(why) => self.sum.add(&Tally::fail("vm", &why)),
+            Event::Finished => {}
+        }
+    }
+
+    fn finish(&mut self, failure: Option<&str>, well: bool) {
+        if let Some(mut transcript) = self.current.take() {
+            if let Some(how) = failure {
+                transcript.fail(how);
+            }
+            self.sum.add(&transcript.finish(well));
+        }
+    }
+
+    /// A machine that broke down has failed all that it was still to run.
+    fn end(&mut self, done: anyhow::Result<()>) {
+        let why = done.map_or_else(|error| format!("{error:#}"), |()| "was not run".to_owned());
+        self.finish(Some(&format!("the machine {why}")), false);
+        for label in self.waiting.drain(..) {
+            self.sum.add(&Tally::fail(&label, &why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Runs, TAGGED};
+    use crate::cargo;
+    use crate::repo;
+    use crate::test::level::Level;
+
+    fn runs(labels: &[&str]) -> Runs {
+        Runs {
+            waiting: labels.iter().map(|label| (*label).to_owned()).collect(),
+            ..Runs::default()
+        }
+    }
+
+    fn result(counts: &str) -> Event {
+        Event::Printed(format!("test result: ok. {counts}; 0 ignored; 0 measured"))
+    }
+
+    #[test]
+    fn the_table_names_tests_of_level_lab() {
+        let targets = cargo::targets(&repo::root()).unwrap();
+        for tagged in TAGGED {
+            let found = targets
+                .iter()
+                .find(|it| {
+                    it.package == tagged.package && it.kind == "test" && it.name == tagged.test
+                })
+                .unwrap_or_else(|| panic!("{}: no test `{}`", tagged.package, tagged.test));
+            assert_eq!(Level::of(found), Level::Lab, "{}", tagged.test);
+            assert!(!tagged.reason.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_the_machine_runs_is_added_up() {
+        let mut runs = runs(&["a", "b"]);
+        for event in [
+            Event::Begun,
+            result("2 passed; 0 failed"),
+            Event::Ended(true),
+            Event::Begun,
+            result("1 passed; 0 failed"),
+            Event::Left(true),
+        ] {
+            runs.see(event);
+        }
+        runs.end(Ok(()));
+        assert_eq!(runs.sum.to_string(), "3 passed, 1 failed, 0 skipped");
+        assert!(
+            runs.sum.failures[0].starts_with("b: "),
+            "{:?}",
+            runs.sum.failures
+        );
+    }
+
+    #[test]
+    fn a_machine_that_breaks_down_has_failed_all_that_was_left() {
+        let mut runs = runs(&["a", "b"]);
+        runs.see(Event::Begun);
+        runs.end(Err(anyhow::anyhow!("has printed nothing for 5 min")));
+        assert_eq!(runs.sum.passed, 0);
+        assert!(runs.sum.failed >= 2, "{}", runs.sum);
+        assert!(
+            runs.sum
+                .failures
+                .iter()
+                .any(|failure| failure.starts_with("b: "))
+        );
+    }
+
+    #[test]
+    fn a_step_that_is_refused_is_a_failure() {
+        let mut runs = runs(&[]);
+        runs.see(Event::Refused("load /x.ko: no such device".into()));
+        runs.end(Ok(()));
+        assert_eq!(runs.sum.to_string(), "0 passed, 1 failed, 0 skipped");
+    }
+}

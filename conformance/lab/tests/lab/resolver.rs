@@ -1,0 +1,158 @@
+//! A resolver's two questions, A and AAAA, sent at once from one socket: both are queued before either has made a
+//! connection, and both must be answered (netfilter bug 1766). Runs on any kernel.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sluice_lab::{Counters, Family, Lab, Manifests, Mode, ServiceName};
+
+use crate::common::{pod, under_agents};
+use crate::hostile::{FAMILIES, MODES, address};
+
+/// Sockets in all, and of those so many at once: servers have a buffer to overflow.
+const SOCKETS: usize = 512;
+const AT_ONCE: usize = 16;
+/// What an answer may take on a machine that does other things as well.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The client's policy, with a port that nobody uses: every change makes its leases stale, and allows the same.
+fn client(unused: u16) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: client, namespace: n}}
+spec:
+  podSelector:
+    matchLabels: {{app: client}}
+  policyTypes: [Ingress, Egress]
+  egress:
+    - to:
+        - podSelector:
+            matchLabels: {{app: dns}}
+      ports:
+        - {{port: 5353, protocol: UDP}}
+        - {{port: {unused}, protocol: UDP}}
+"
+    )
+}
+
+fn world() -> Manifests {
+    let text = include_str!("resolver.yaml").to_owned();
+    Manifests::Texts(vec![
+        ("world.yaml".into(), text),
+        ("client.yaml".into(), client(1)),
+    ])
+}
+
+/// Asks twice from each of some fresh sockets; how many answers are lost.
+fn ask(source: SocketAddr, to: SocketAddr) -> io::Result<usize> {
+    let sockets = (0..AT_ONCE).map(|_| {
+        let socket = UdpSocket::bind(source)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.send_to(b"A", to)?;
+        socket.send_to(b"AAAA", to)?;
+        Ok(socket)
+    });
+    let sockets = sockets.collect::<io::Result<Vec<_>>>()?;
+    let mut lost = 0;
+    for socket in sockets {
+        for _ in 0..2 {
+            match socket.recv_from(&mut [0; 512]) {
+                Ok((_, from)) => assert_eq!(from, to),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => lost += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(lost)
+}
+
+/// Asks from many sockets while the policy changes all the time, if it is to.
+fn ask_all(lab: &Lab, to: SocketAddr, cold: bool) -> usize {
+    let family = Family::of(to.ip());
+    let source = SocketAddr::new(address(lab, "n/client", family), 0);
+    let (client_netns, done) = (
+        lab.pod_netns(&pod("n/client")).unwrap(),
+        AtomicBool::new(false),
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for unused in (1..5000).cycle() {
+                if !cold || done.load(Ordering::Relaxed) {
+                    break;
+                }
+                lab.manifests()
+                    .write("client.yaml", &client(unused))
+                    .unwrap();
+                // reason: the agent is to read it before the next one
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let ask = || {
+            (0..SOCKETS / AT_ONCE)
+                .map(|_| ask(source, to).unwrap())
+                .sum()
+        };
+        let lost = client_netns.enter(ask);
+        done.store(true, Ordering::Relaxed);
+        lost.unwrap()
+    })
+}
+
+fn counters(lab: &Lab) -> Counters {
+    lab.agents()[0].counters().unwrap()
+}
+
+#[track_caller]
+fn check(cold: bool, to: impl Fn(&Lab, Family) -> SocketAddr) {
+    for mode in MODES {
+        let Some(lab) = under_agents(&world(), &FAMILIES, mode) else {
+            return;
+        };
+        for family in FAMILIES {
+            let before = counters(&lab);
+            let lost = ask_all(&lab, to(&lab, family), cold);
+            let since = counters(&lab).since(before);
+            assert_eq!(lost, 0, "{mode:?} {family}: answers of {}", 2 * SOCKETS);
+            // the race was there to be lost: the agent saw both questions of many sockets
+            if cold || mode == Mode::Nfqueue {
+                assert!(since.allowed > 64, "{mode:?} {family}: {since:?}");
+            }
+        }
+    }
+}
+
+fn direct(lab: &Lab, family: Family) -> SocketAddr {
+    SocketAddr::new(address(lab, "n/dns-1", family), 5353)
+}
+
+fn service(lab: &Lab, family: Family) -> SocketAddr {
+    let name = ServiceName {
+        namespace: "n".into(),
+        name: "dns".into(),
+    };
+    let service = lab.plan().service(&name).unwrap();
+    SocketAddr::new(service.address(family).unwrap(), 53)
+}
+
+#[test]
+fn both_questions_of_a_socket_are_answered() {
+    check(false, direct);
+}
+
+#[test]
+fn both_questions_of_a_socket_are_answered_through_a_service() {
+    check(false, service);
+}
+
+#[test]
+fn both_are_answered_while_leases_end_all_the_time() {
+    check(true, direct);
+}
+
+#[test]
+fn both_are_answered_through_a_service_while_leases_end_all_the_time() {
+    check(true, service);
+}

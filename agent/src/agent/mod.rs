@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -34,7 +34,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
-use crate::queue::{Bound, Settings, Worker};
+use crate::queue::{Bound, Settings, Untracked, Worker};
 use crate::socket;
 pub use enforcer::Enforcer;
 use enforcer::Groundwork;
@@ -138,6 +138,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     let settings = Settings {
         marks: config.marks,
         metrics: Arc::clone(&metrics),
+        untracked: Untracked::new(Instant::now()),
     };
     let leases = groundwork.leases();
     let workers = start_workers(queues, settings, readers, leases.as_ref())?;

@@ -12,14 +12,20 @@ pub(crate) struct Hints {
     pub(crate) reply: bool,
     /// Conntrack has not seen its connection before.
     pub(crate) fresh: bool,
+    /// Conntrack was told to leave it alone.
+    pub(crate) untracked: bool,
 }
 
 impl Hints {
     /// From the packet mark as the queue delivers it.
     pub(crate) const fn from_mark(mark: u32, marks: Marks) -> Self {
+        let (reply, fresh) = (mark & marks.reply != 0, mark & marks.pass != 0);
+        // No packet is both a reply and the first of its connection.
+        let untracked = reply && fresh;
         Self {
-            reply: mark & marks.reply != 0,
-            fresh: mark & marks.pass != 0,
+            reply: reply && !untracked,
+            fresh: fresh && !untracked,
+            untracked,
         }
     }
 }
@@ -55,8 +61,14 @@ impl<'s> Judgement<'s> {
 ///
 /// Conntrack knows who opened a connection that it saw opening; only a SYN is never an answer, whatever it says. One that it picks up in the middle may run either
 /// way, so it may continue if either way is allowed: a packet without SYN opens nothing, and where one with SYN follows,
-/// the gate takes the acceptance back and has it judged.
-pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -> Judgement<'s> {
+/// the gate takes the acceptance back and has it judged. Of what conntrack does not look at, `answers` says whether it
+/// answers something that was accepted.
+pub(crate) fn judge<'s>(
+    snapshot: &'s Snapshot,
+    packet: &Packet,
+    hints: Hints,
+    answers: impl FnOnce() -> bool,
+) -> Judgement<'s> {
     let judged = |tuple: Tuple, reversed| Judgement {
         tuple,
         verdict: snapshot.evaluate(&tuple),
@@ -67,7 +79,15 @@ pub(crate) fn judge<'s>(snapshot: &'s Snapshot, packet: &Packet, hints: Hints) -
         return judged(packet.backward(), true);
     }
     let forward = judged(packet.forward(), false);
-    if forward.action() == Action::Allow || !(hints.fresh && packet.midstream) {
+    if forward.action() == Action::Allow {
+        return forward;
+    }
+    let may_answer = if hints.untracked {
+        !asks && answers()
+    } else {
+        hints.fresh && packet.midstream
+    };
+    if !may_answer {
         return forward;
     }
     let backward = judged(packet.backward(), true);
@@ -143,7 +163,7 @@ mod tests {
 
     fn check(packet: Packet, hints: Hints, action: Action, reversed: bool) {
         let snapshot = snapshot();
-        let judgement = judge(&snapshot, &packet, hints);
+        let judgement = judge(&snapshot, &packet, hints, || false);
         assert_eq!(
             (judgement.action(), judgement.reversed),
             (action, reversed),
@@ -158,6 +178,7 @@ mod tests {
             Hints {
                 fresh: true,
                 reply: false,
+                ..Hints::default()
             },
             Action::Deny,
             false,
@@ -167,6 +188,7 @@ mod tests {
             Hints {
                 fresh: true,
                 reply: false,
+                ..Hints::default()
             },
             Action::Allow,
             false,
@@ -180,6 +202,7 @@ mod tests {
             Hints {
                 reply: true,
                 fresh: false,
+                ..Hints::default()
             },
             Action::Allow,
             true,
@@ -189,6 +212,7 @@ mod tests {
             Hints {
                 reply: true,
                 fresh: false,
+                ..Hints::default()
             },
             Action::Deny,
             true,
@@ -200,6 +224,7 @@ mod tests {
         let reply = Hints {
             reply: true,
             fresh: false,
+            ..Hints::default()
         };
         check(packet(B, A, false), reply, Action::Deny, false);
         check(packet(A, B, false), reply, Action::Allow, false);
@@ -212,6 +237,7 @@ mod tests {
             Hints {
                 fresh: true,
                 reply: false,
+                ..Hints::default()
             },
             Action::Allow,
             true,
@@ -225,6 +251,7 @@ mod tests {
             Hints {
                 fresh: false,
                 reply: false,
+                ..Hints::default()
             },
             Action::Deny,
             false,
@@ -232,11 +259,30 @@ mod tests {
     }
 
     #[test]
+    fn without_conntrack_an_answer_is_judged_as_what_it_answers() {
+        let snapshot = snapshot();
+        let untracked = Hints {
+            untracked: true,
+            ..Hints::default()
+        };
+        for (packet, answers, action) in [
+            (packet(B, A, true), true, Action::Allow),
+            (packet(B, A, true), false, Action::Deny),
+            // a SYN answers nothing
+            (packet(B, A, false), true, Action::Deny),
+        ] {
+            let judgement = judge(&snapshot, &packet, untracked, || answers);
+            assert_eq!(judgement.action(), action, "{packet:?} {answers}");
+        }
+    }
+
+    #[test]
     fn a_denial_names_direction_and_policy() {
         let snapshot = snapshot();
-        let (direction, decision) = judge(&snapshot, &packet(B, A, false), Hints::default())
-            .denial()
-            .unwrap();
+        let (direction, decision) =
+            judge(&snapshot, &packet(B, A, false), Hints::default(), || true)
+                .denial()
+                .unwrap();
         assert_eq!(direction, Direction::Ingress);
         assert_eq!(decision.policy.unwrap().to_string(), "x/deny");
         assert_eq!(decision.rule, None);

@@ -4,7 +4,9 @@ mod denials;
 mod judge;
 mod packet;
 pub(crate) mod proc;
+mod untracked;
 mod worker;
 
 pub(crate) use judge::Judgement;
+pub(crate) use untracked::Untracked;
 pub(crate) use worker::{Bound, Settings, Worker};

@@ -13,6 +13,7 @@ use tracing::{debug, error};
 use super::denials::Denials;
 use super::judge::{Hints, Judgement, judge};
 use super::packet::{Packet, PacketError};
+use super::untracked::Untracked;
 use crate::agent::leases::LeaseWriter;
 use crate::agent::published::{Published, Reader};
 use crate::metrics::{Metrics, bump};
@@ -26,6 +27,7 @@ const QUEUE_LENGTH: u32 = 4096;
 pub(crate) struct Settings {
     pub(crate) marks: Marks,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) untracked: Untracked,
 }
 
 /// A queue that is this agent's: its packets wait for a worker. A queue has one listener, so whoever has bound it is the
@@ -155,8 +157,13 @@ fn answer(
         Err(error) => return unreadable(error, settings),
     };
     let hints = Hints::from_mark(message.get_nfmark(), settings.marks);
-    let judgement = judge(&published.snapshot, &packet, hints);
+    let answers = || settings.untracked.answers(&packet, started);
+    let judgement = judge(&published.snapshot, &packet, hints, answers);
     let action = judgement.action();
+    if hints.untracked && action == Action::Allow {
+        let answer = judgement.reversed;
+        settings.untracked.remember(&packet, answer, started);
+    }
     bump(if action == Action::Allow {
         &tally.allowed
     } else {

@@ -275,9 +275,9 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
 
 /// What is known about the packet, for the agent: whether it runs against its connection, as conntrack has it or, where
 /// it was accepted so, the other way round; and whether the connection is new. The bit of the latter is the one that TC
-/// passed packets with; here it is spent.
-fn hints(marks: Marks) -> [Rule; 4] {
-    let fresh = Rule::named("fresh").any_bits(Field::ConntrackState, ct_state::NEW);
+/// passed packets with; here it is spent. Both together say that conntrack was told to leave the packet alone.
+fn hints(marks: Marks) -> [Rule; 5] {
+    let state = |name, bit| Rule::named(name).any_bits(Field::ConntrackState, bit);
     let reply = reply(Rule::named("reply")).no_bits(Field::ConntrackMark, marks.reply);
     let turned = Rule::named("turned").equals(Field::ConntrackDirection, &[ORIGINAL]);
     let turned = turned.any_bits(Field::ConntrackMark, marks.reply);
@@ -285,7 +285,8 @@ fn hints(marks: Marks) -> [Rule; 4] {
         Rule::named("hints").mark(marks.packet(), 0),
         reply.mark(0, marks.reply),
         turned.mark(0, marks.reply),
-        fresh.mark(0, marks.pass),
+        state("fresh", ct_state::NEW).mark(0, marks.pass),
+        state("untracked", ct_state::UNTRACKED).mark(0, from_here(marks)),
     ]
 }
 
@@ -299,7 +300,8 @@ fn queue(config: &GateConfig) -> Rule {
 }
 
 /// Moves the agent's acceptance from the packet to the connection, and with it that the connection runs against the
-/// direction in which conntrack has it. One that was accepted so before stays so.
+/// direction in which conntrack has it. One that was accepted so before stays so. Where conntrack has none, the packet's
+/// bits have served their purpose all the same.
 fn keep(marks: Marks) -> Vec<Rule> {
     let keep = |rule: Rule, bits| {
         rule.conntrack_mark(marks.conntrack(), bits)
@@ -311,6 +313,7 @@ fn keep(marks: Marks) -> Vec<Rule> {
     vec![
         keep(reversed, marks.accepted | marks.reply),
         keep(accepted("keep"), marks.accepted),
+        accepted("unkept").mark(marks.packet(), 0),
     ]
 }
 
@@ -348,16 +351,16 @@ mod tests {
     #[test]
     fn the_rules_are_in_the_order_of_the_architecture() {
         let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related unisolated unisolated hints reply turned fresh queue";
-        let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer unisolated unisolated hints reply turned fresh queue";
+        let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related unisolated unisolated hints reply turned fresh untracked queue";
+        let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer unisolated unisolated hints reply turned fresh untracked queue";
         assert_eq!(
             names(&ruleset),
             [
                 "local",
                 postrouting,
-                "keep-reversed keep",
+                "keep-reversed keep unkept",
                 input,
-                "keep-reversed keep"
+                "keep-reversed keep unkept"
             ]
         );
         let priorities: Vec<i32> = ruleset.chains.iter().map(|chain| chain.priority).collect();
@@ -369,7 +372,7 @@ mod tests {
         let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
         let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
         assert_eq!(ruleset.sets, [REVIEW4, REVIEW6]);
-        let end = "gate-pass gate-deny hints reply turned fresh queue";
+        let end = "gate-pass gate-deny hints reply turned fresh untracked queue";
         assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
         assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
     }

@@ -145,6 +145,8 @@ pub(crate) mod ct_state {
     pub(crate) const RELATED: u32 = 4;
     /// The first packet of a connection.
     pub(crate) const NEW: u32 = 8;
+    /// Conntrack was told to leave it alone.
+    pub(crate) const UNTRACKED: u32 = 64;
 }
 
 impl Rule {

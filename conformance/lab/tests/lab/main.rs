@@ -18,3 +18,4 @@ mod reopened;
 mod resolver;
 mod streams;
 mod tcp_games;
+mod untracked;

@@ -39,6 +39,8 @@ struct State {
     disturbed: BTreeSet<Entry>,
     /// Whether there is something to read.
     changed: bool,
+    /// When a change was last told of.
+    told: Option<Instant>,
 }
 
 /// A directory's watch descriptor, and a name in it: they stay the same when the directory is moved.
@@ -53,11 +55,26 @@ enum Kind {
     Written,
     /// There are other directories, links or files.
     Entries,
+    /// There are fewer.
+    Gone,
 }
 
-/// Changes this close together are one.
+/// What became of all events there were.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finished {
+    /// No change.
+    Nothing,
+    /// Something is gone, and nothing has come: it may yet be replaced.
+    Gone,
+    /// Something is there to be read.
+    Change,
+}
+
+/// Changes this close together are one, in a row of changes: the first of them is told of at once, unless something is
+/// merely gone, as a file is for a moment when it is replaced in two steps.
 const QUIET: Duration = Duration::from_millis(5);
-/// A change is not held back for longer, however many follow.
+/// A change is not held back for longer, however many follow. After as long without any, the next is a first one.
 const MOST_DELAY: Duration = Duration::from_millis(100);
 /// How long after a file became empty its truncation is told of, where it cannot be awaited.
 const TRUNCATION: Duration = Duration::from_millis(50);
@@ -78,22 +95,31 @@ impl Watcher {
         })
     }
 
-    /// Waits for a finished change that nobody has read, and for those that follow it closely.
+    /// Waits for a finished change that nobody has read; in a row of changes, for those that follow it closely, too.
     pub(crate) fn wait(&self) -> io::Result<()> {
         loop {
             self.readable(None)?;
-            if self.catch_up() {
-                self.settle()?;
+            let finished = self.catch_up();
+            if finished != Finished::Nothing {
+                if finished == Finished::Gone || self.is_in_a_row() {
+                    self.settle()?;
+                }
                 if self.take_changed() {
+                    self.state().told = Some(Instant::now());
                     return Ok(());
                 }
             }
         }
     }
 
+    fn is_in_a_row(&self) -> bool {
+        let told = self.state().told;
+        told.is_some_and(|told| told.elapsed() < MOST_DELAY)
+    }
+
     /// From here on the files are read: all that was finished before is in them.
     pub(crate) fn begin_reading(&self) {
-        self.catch_up();
+        let _reading_finds_it = self.catch_up();
         let mut state = self.state();
         state.changed = false;
         let State {
@@ -131,7 +157,7 @@ impl Watcher {
 
     fn catch_up_until(&self, until: Instant) {
         loop {
-            self.catch_up();
+            let _told_as_changed = self.catch_up();
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.readable(Some(left)).is_err() {
                 return;
@@ -148,7 +174,7 @@ impl Watcher {
                 return Ok(());
             }
             // Of a file that is written all the time nothing is finished, and nothing waits for it.
-            if self.readable(Some(left))? && self.catch_up() {
+            if self.readable(Some(left))? && self.catch_up() != Finished::Nothing {
                 until = latest.min(Instant::now() + QUIET);
             }
         }
@@ -167,10 +193,10 @@ impl Watcher {
         }
     }
 
-    /// Takes in every event there is; whether any of them finished something.
-    fn catch_up(&self) -> bool {
+    /// Takes in every event there is.
+    fn catch_up(&self) -> Finished {
         let mut state = self.state();
-        let (mut finished, mut entries) = (false, false);
+        let (mut gone, mut come, mut entries) = (false, false, false);
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(&self.inotify, &mut buffer);
         while let Ok(event) = reader.next() {
@@ -178,8 +204,9 @@ impl Watcher {
                 .file_name()
                 .map(|name| OsStr::from_bytes(name.to_bytes()));
             let kind = state.take_in(event.wd(), event.events(), name);
-            finished |= kind.is_some_and(|kind| kind != Kind::Modified);
-            entries |= kind == Some(Kind::Entries);
+            gone |= kind == Some(Kind::Gone);
+            come |= matches!(kind, Some(Kind::Written | Kind::Entries));
+            entries |= matches!(kind, Some(Kind::Entries | Kind::Gone));
         }
         if entries {
             // A new directory is watched before it is read, so nothing in it is missed.
@@ -187,8 +214,12 @@ impl Watcher {
             std::mem::take(&mut state.coverage).give_way_to(&self.inotify, &coverage);
             state.coverage = coverage;
         }
-        state.changed |= finished;
-        finished
+        state.changed |= gone || come;
+        match (come, gone) {
+            (true, _) => Finished::Change,
+            (false, true) => Finished::Gone,
+            (false, false) => Finished::Nothing,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -232,6 +263,8 @@ impl State {
         self.open.remove(&entry);
         Some(if events.contains(ReadFlags::CLOSE_WRITE) {
             Kind::Written
+        } else if events.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
+            Kind::Gone
         } else {
             Kind::Entries
         })

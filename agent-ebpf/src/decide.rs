@@ -101,6 +101,7 @@ struct Finding {
     flow: FlowChange,
 }
 
+#[derive(Clone, Copy)]
 enum What {
     /// Covered by a live lease.
     Allowed,
@@ -122,7 +123,7 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
         Parsed::Ends(..) => return Outcome::plain(Tc::Leave, Counter::Unsure),
         Parsed::Broken => return Outcome::plain(Tc::Leave, Counter::ParseErrors),
     };
-    let found = find(packet, Where::Tc, maps);
+    let found = find(packet, Asks::Tc, maps);
     let (action, counter) = match found.what {
         What::Allowed => (Tc::Pass, Counter::LeaseHits),
         What::Reply => (Tc::Pass, Counter::FlowHits),
@@ -137,9 +138,10 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
     }
 }
 
-/// The first gate program's decision: [`Gate::Pass`], or anything else for no match.
+/// The first gate program's decision: [`Gate::Pass`], or anything else for no match. `against` says that the packet
+/// runs against its connection, as conntrack has it.
 #[inline(always)]
-pub fn gate_pass(parsed: &Parsed, maps: &impl Maps) -> Outcome<Gate> {
+pub fn gate_pass(parsed: &Parsed, against: bool, maps: &impl Maps) -> Outcome<Gate> {
     let packet = match parsed {
         Parsed::Whole(packet) => packet,
         Parsed::Ends(source, destination) if open(source, destination, Where::Gate, maps) => {
@@ -148,7 +150,8 @@ pub fn gate_pass(parsed: &Parsed, maps: &impl Maps) -> Outcome<Gate> {
         Parsed::Ends(..) => return Outcome::plain(Gate::Queue, Counter::GateLeft),
         Parsed::Broken => return Outcome::plain(Gate::Queue, Counter::ParseErrors),
     };
-    let found = find(packet, Where::Gate, maps);
+    let asks = Asks::Gate { against };
+    let found = find(packet, asks, maps);
     let (action, counter) = match found.what {
         What::Allowed => (Gate::Pass, Counter::GateLeaseHits),
         What::Reply => (Gate::Pass, Counter::GateFlowHits),
@@ -255,23 +258,51 @@ impl Finding {
     }
 }
 
+/// Who asks, and what is known there of who opened the packet's connection.
+///
+/// TCP and SCTP say themselves which packet opens one. Of UDP packets between two ports only conntrack knows which was
+/// first, and TC comes before it. If an answer were taken for an opening, the packets that it answers would become
+/// replies, and go on whatever becomes of their own verdict. So TC leaves UDP to the gate until the entry of the
+/// replies is there, and only the gate makes it.
+#[derive(Clone, Copy)]
+enum Asks {
+    Tc,
+    Gate { against: bool },
+}
+
+impl Asks {
+    #[inline(always)]
+    const fn place(self) -> Where {
+        match self {
+            Self::Tc => Where::Tc,
+            Self::Gate { .. } => Where::Gate,
+        }
+    }
+}
+
 /// Asks what costs least first. Where neither end is isolated, leases and flows have nothing to add: both would
 /// say the same, or be stale. A denial comes after the flows: it is about connections that the source opens, and a
 /// reply may happen to go to a port that its sender may not connect to.
 #[inline(always)]
-fn find(packet: &Packet, place: Where, maps: &impl Maps) -> Finding {
+fn find(packet: &Packet, asks: Asks, maps: &impl Maps) -> Finding {
+    let place = asks.place();
+    let mut denied = false;
+    let mut allowed = None;
     match Openness::glance(&packet.source, &packet.destination, place, maps) {
         Openness::Open => return Finding::of(What::Open, FlowChange::KEEP),
-        Openness::OneWay => return Finding::of(What::Open, opened(packet, maps)),
-        Openness::Unsure => {}
+        Openness::OneWay => allowed = Some(What::Open),
+        Openness::Unsure => match live_lease(packet, &packet.lease_key(), maps) {
+            Some((Verdict::Allow, _)) => allowed = Some(What::Allowed),
+            Some((Verdict::Deny, _)) => denied = true,
+            None => {}
+        },
     }
-    let denied = match live_lease(packet, &packet.lease_key(), maps) {
-        Some((Verdict::Allow, epochs)) => {
-            return Finding::of(What::Allowed, replies(packet, epochs.swapped(), maps));
+    if let Some(what) = allowed {
+        let opening = replies(packet, asks, maps);
+        if opening.certain {
+            return Finding::of(what, opening.flow);
         }
-        Some((Verdict::Deny, _)) => true,
-        None => false,
-    };
+    }
     let found = reply(packet, maps);
     if matches!(found.what, What::Reply) {
         return found;
@@ -279,8 +310,11 @@ fn find(packet: &Packet, place: Where, maps: &impl Maps) -> Finding {
     if denied {
         return Finding::of(What::Denied, FlowChange::KEEP);
     }
-    if open(&packet.source, &packet.destination, place, maps) {
-        return Finding::of(What::Open, opened(packet, maps));
+    if allowed.is_none() && open(&packet.source, &packet.destination, place, maps) {
+        let opening = replies(packet, asks, maps);
+        if opening.certain {
+            return Finding::of(What::Open, opening.flow);
+        }
     }
     Finding::UNKNOWN
 }
@@ -292,15 +326,6 @@ fn droppable(packet: &Packet, maps: &impl Maps) -> bool {
     packet.transport == Transport::Tcp
         && packet.phase == Phase::Opens
         && local(&packet.destination, maps)
-}
-
-/// What an unmatched packet does to the entry of its replies, which may need one: an end may be isolated in the
-/// other direction.
-#[inline(always)]
-fn opened(packet: &Packet, maps: &impl Maps) -> FlowChange {
-    current(packet, maps).map_or(FlowChange::KEEP, |epochs| {
-        replies(packet, epochs.swapped(), maps)
-    })
 }
 
 /// The live entry that covers a packet as a reply, and what the packet does to it.
@@ -340,26 +365,48 @@ fn current(packet: &Packet, maps: &impl Maps) -> Option<Epochs> {
     })
 }
 
-/// What a packet of an allowed connection does to the entry of its replies; `epochs` are that entry's.
+/// What a packet that may pass does to the entry of its replies.
+struct Opening {
+    /// Whether it is the packet's to say so: its connection runs its way, or is no matter.
+    certain: bool,
+    flow: FlowChange,
+}
+
+/// What a packet that may pass does to the entry of its replies, which may need one: an end may be isolated in the other
+/// direction.
 #[inline(always)]
-fn replies(packet: &Packet, epochs: Epochs, maps: &impl Maps) -> FlowChange {
-    let put = |state, now| FlowChange::put(Whose::Replies, state, epochs, now);
-    match packet.phase {
-        Phase::Continues => FlowChange::KEEP,
-        Phase::Ends => FlowChange::end(Whose::Replies),
-        Phase::Opens => put(FlowState::Open, maps.now_ns()),
-        Phase::Datagram | Phase::Closes => {
-            let now = maps.now_ns();
-            let key = packet.reply_key();
-            let known = maps
-                .flow(&key)
-                .map_or(Known::Absent, |flow| Known::of(&flow, &key, epochs, now));
-            match (packet.phase, known) {
-                (Phase::Datagram, Known::Absent | Known::Aged) => put(FlowState::Open, now),
-                (Phase::Closes, Known::Fresh | Known::Aged) => put(FlowState::Closing, now),
-                _ => FlowChange::KEEP,
-            }
-        }
+fn replies(packet: &Packet, asks: Asks, maps: &impl Maps) -> Opening {
+    let certain = |flow| Opening {
+        certain: true,
+        flow,
+    };
+    if packet.phase == Phase::Continues {
+        return certain(FlowChange::KEEP);
+    }
+    if packet.phase == Phase::Ends {
+        return certain(FlowChange::end(Whose::Replies));
+    }
+    let Some(epochs) = current(packet, maps).map(Epochs::swapped) else {
+        return certain(FlowChange::KEEP);
+    };
+    let now = maps.now_ns();
+    let put = |state| certain(FlowChange::put(Whose::Replies, state, epochs, now));
+    if packet.phase == Phase::Opens {
+        return put(FlowState::Open);
+    }
+    let key = packet.reply_key();
+    let known = maps
+        .flow(&key)
+        .map_or(Known::Absent, |flow| Known::of(&flow, &key, epochs, now));
+    match (packet.phase, known, asks) {
+        (Phase::Datagram, Known::Absent, Asks::Tc) => Opening {
+            certain: false,
+            flow: FlowChange::KEEP,
+        },
+        (Phase::Datagram, Known::Absent, Asks::Gate { against: false })
+        | (Phase::Datagram, Known::Aged, _) => put(FlowState::Open),
+        (Phase::Closes, Known::Fresh | Known::Aged, _) => put(FlowState::Closing),
+        _ => certain(FlowChange::KEEP),
     }
 }
 

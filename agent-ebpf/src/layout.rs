@@ -28,6 +28,8 @@ pub mod names {
     pub const MARK_BITS: &str = "SLUICE_MARK_BITS";
     /// Global of the object: the PASS bit.
     pub const MARK_PASS: &str = "SLUICE_MARK_PASS";
+    /// Global of the object: the REPLY bit.
+    pub const MARK_REPLY: &str = "SLUICE_MARK_REPLY";
 }
 
 /// Entries of `pods`: more local addresses than any kubelet runs.

@@ -7,7 +7,7 @@ use sluice_ebpf::{
     Transport, Verdict, Write, gate_deny, gate_pass, marked, tc,
 };
 use support::World;
-use support::pair::{SECOND, address, gate, isolated, packet, reply, run};
+use support::pair::{SECOND, address, gate, gate_against, isolated, packet, reply, run, through};
 
 #[test]
 fn a_live_lease_passes_and_makes_the_flow_of_its_replies() {
@@ -24,12 +24,15 @@ fn a_live_lease_passes_and_makes_the_flow_of_its_replies() {
             run(&mut world.clone(), &reply(&opening, Phase::Continues)),
             (Tc::Leave, Counter::Left)
         );
-        assert_eq!(run(&mut world, &opening), (Tc::Pass, Counter::LeaseHits));
         let answer = if transport == Transport::Udp {
+            let left = (Tc::Leave, Counter::Left);
+            assert_eq!(run(&mut world, &opening), left, "TC cannot tell who opened");
+            assert!(through(&mut world, &opening));
             Phase::Datagram
         } else {
             Phase::Continues
         };
+        assert_eq!(run(&mut world, &opening), (Tc::Pass, Counter::LeaseHits));
         assert_eq!(
             run(&mut world, &reply(&opening, answer)),
             (Tc::Pass, Counter::FlowHits),
@@ -170,7 +173,7 @@ fn flows_idle_out() {
         let mut world = isolated();
         let opening = packet(transport, phase);
         world.lease(opening.lease_key(), Verdict::Allow, 0);
-        assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+        assert!(through(&mut world, &opening));
         if closing {
             assert_eq!(
                 run(
@@ -220,17 +223,70 @@ fn datagrams_refresh_the_flow_of_their_replies_once_a_second() {
     let mut world = isolated();
     let datagram = packet(Transport::Udp, Phase::Datagram);
     world.lease(datagram.lease_key(), Verdict::Allow, 0);
-    assert_eq!(run(&mut world, &datagram).0, Tc::Pass);
+    assert!(through(&mut world, &datagram));
     world.now += SECOND - 1;
     assert_eq!(tc(&Parsed::Whole(datagram), &world).flow, FlowChange::KEEP);
     world.now += 1;
     assert_eq!(tc(&Parsed::Whole(datagram), &world).flow.write, Write::Put);
     world.now += 3600 * SECOND;
-    assert_eq!(run(&mut world, &datagram).0, Tc::Pass);
+    assert!(through(&mut world, &datagram));
     assert_eq!(
         run(&mut world, &reply(&datagram, Phase::Datagram)).0,
         Tc::Pass
     );
+}
+
+/// The server is isolated and the client is not, so the server may send to the client and not the other way round.
+fn denied_client() -> (World, Packet) {
+    let datagram = packet(Transport::Udp, Phase::Datagram);
+    let mut world = World {
+        now: 1000 * SECOND,
+        ..World::default()
+    };
+    world.pod(datagram.source, 0);
+    world.pod(datagram.destination, INGRESS);
+    (world, datagram)
+}
+
+#[test]
+fn an_answer_opens_nothing_for_what_it_answers() {
+    let (mut world, datagram) = denied_client();
+    let answer = reply(&datagram, Phase::Datagram);
+    assert_eq!(run(&mut world, &answer), (Tc::Leave, Counter::Left));
+    assert_eq!(
+        gate_against(&mut world, &answer),
+        (Gate::Pass, Counter::GateUnmatched)
+    );
+    assert!(world.flows.is_empty());
+    assert!(!through(&mut world, &datagram));
+}
+
+#[test]
+fn the_first_of_two_that_may_send_is_answered() {
+    let (mut world, datagram) = denied_client();
+    let opening = reply(&datagram, Phase::Datagram);
+    assert!(through(&mut world, &opening));
+    assert_eq!(run(&mut world, &datagram), (Tc::Pass, Counter::FlowHits));
+    assert_eq!(run(&mut world, &opening), (Tc::Pass, Counter::Unmatched));
+}
+
+#[test]
+fn leased_answers_of_a_leased_pair_pass_as_what_they_are() {
+    let mut world = isolated();
+    let opening = packet(Transport::Udp, Phase::Datagram);
+    let answer = reply(&opening, Phase::Datagram);
+    world.lease(opening.lease_key(), Verdict::Allow, 0);
+    world.lease(answer.lease_key(), Verdict::Allow, 0);
+    assert!(through(&mut world, &opening));
+    assert_eq!(run(&mut world, &answer), (Tc::Pass, Counter::FlowHits));
+    world.raise(opening.source);
+    world.lease(answer.lease_key(), Verdict::Allow, 0);
+    assert_eq!(run(&mut world, &answer), (Tc::Leave, Counter::Left));
+    assert_eq!(
+        gate_against(&mut world, &answer),
+        (Gate::Pass, Counter::GateLeaseHits)
+    );
+    assert!(!through(&mut world, &opening), "an answer opened something");
 }
 
 #[test]
@@ -347,14 +403,17 @@ fn packets_without_sure_ports_pass_the_gate_by_isolation_alone() {
         (tc(&ends, &world).action, tc(&ends, &world).counter),
         (Tc::Leave, Counter::Unsure)
     );
-    assert_eq!(gate_pass(&ends, &world).action, Gate::Queue);
+    assert_eq!(gate_pass(&ends, false, &world).action, Gate::Queue);
     assert_eq!(gate_deny(&ends, &world), Gate::Queue);
     world.pods.clear();
-    assert_eq!(gate_pass(&ends, &world).action, Gate::Pass);
+    assert_eq!(gate_pass(&ends, false, &world).action, Gate::Pass);
     assert_eq!(tc(&ends, &world).action, Tc::Leave);
-    assert_eq!(gate_pass(&Parsed::Broken, &world).action, Gate::Queue);
     assert_eq!(
-        gate_pass(&Parsed::Broken, &world).counter,
+        gate_pass(&Parsed::Broken, false, &world).action,
+        Gate::Queue
+    );
+    assert_eq!(
+        gate_pass(&Parsed::Broken, false, &world).counter,
         Counter::ParseErrors
     );
     assert_eq!(

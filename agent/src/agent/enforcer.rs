@@ -34,6 +34,8 @@ pub struct Enforcer {
     pending: BTreeMap<u32, u32>,
     /// The kernel refused something, so everything is to be written.
     behind: bool,
+    /// No worker judges by an older snapshot than the current one.
+    settled: bool,
 }
 
 impl Groundwork {
@@ -83,6 +85,7 @@ impl Groundwork {
             kernel,
             pending: BTreeMap::new(),
             behind: false,
+            settled: true,
         })
     }
 }
@@ -127,6 +130,13 @@ impl Enforcer {
         self.take_note(written);
     }
 
+    /// Whether no worker judges by an older snapshot. Until then a connection may still become accepted by one, so
+    /// judging connections again would come too early.
+    pub fn settled(&mut self) -> bool {
+        self.settled = self.settled || self.publisher.settle(Duration::ZERO);
+        self.settled
+    }
+
     /// Every connection that was accepted before has been judged again: what is accepted now is so by the current
     /// snapshot. Until the kernel takes that, connections under review keep the longer way.
     pub fn reviewed(&mut self) {
@@ -155,7 +165,8 @@ impl Enforcer {
                 self.restore();
             }
         }
-        if !self.publisher.settle(PATIENCE) {
+        self.settled = self.publisher.settle(PATIENCE);
+        if !self.settled {
             error!("a worker holds a verdict from an older snapshot");
         }
     }

@@ -101,6 +101,11 @@ impl Publisher {
 }
 
 impl Reader {
+    /// Whether nothing newer has been published.
+    pub(crate) fn is_current(&self, published: &Published) -> bool {
+        self.current.load().version == published.version
+    }
+
     /// Judges by the current version: the writer waits for `judge` to return, so the verdict must be given in it.
     pub(crate) fn judging<T>(&self, judge: impl FnOnce(&Published) -> T) -> T {
         // Announce before reading. If the writer saw the clock idle, it looked before this store, and published

@@ -136,6 +136,10 @@ impl Writer {
     }
 
     fn rejudge(&mut self, which: Which<'_>) {
+        if !self.enforcer.settled() {
+            self.unjudged = true;
+            return;
+        }
         let which = if self.unjudged { Which::All } else { which };
         let (marks, revoke) = (
             self.shared.config.marks,

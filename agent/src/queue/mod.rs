@@ -1,6 +1,7 @@
 //! The slow path: packets that need a verdict. The only room that knows `nfq`.
 
 mod denials;
+mod hold;
 mod judge;
 mod packet;
 pub(crate) mod proc;

@@ -11,6 +11,7 @@ use sluice_policy::Action;
 use tracing::{debug, error};
 
 use super::denials::Denials;
+use super::hold::{self, Point};
 use super::judge::{Hints, Judgement, judge};
 use super::packet::{Packet, PacketError};
 use super::untracked::Untracked;
@@ -121,12 +122,21 @@ impl Worker {
             number,
             ..
         } = self;
-        let outcome = reader.judging(|published| {
-            let answer = answer(published, &message, leases.as_ref(), settings, denials);
-            give(queue, message, answer)
-        });
-        if let Err(error) = outcome {
-            debug!(queue = number, %error, "verdict refused");
+        let mut waiting = Some(message);
+        while let Some(message) = waiting.take() {
+            let given = reader.judging(|published| {
+                let answer = answer(published, &message, leases.as_ref(), settings, denials);
+                if !reader.is_current(published) {
+                    // What held until a moment ago is judged by what holds now.
+                    waiting = Some(message);
+                    return Ok(());
+                }
+                hold::at(Point::Answered);
+                give(queue, message, answer)
+            });
+            if let Err(error) = given {
+                debug!(queue = number, %error, "verdict refused");
+            }
         }
     }
 }
@@ -159,6 +169,7 @@ fn answer(
     let hints = Hints::from_mark(message.get_nfmark(), settings.marks);
     let answers = || settings.untracked.answers(&packet, started);
     let judgement = judge(&published.snapshot, &packet, hints, answers);
+    hold::at(Point::Judged);
     let action = judgement.action();
     if hints.untracked && action == Action::Allow {
         let answer = judgement.reversed;

@@ -56,6 +56,8 @@ pub struct AgentOptions {
     pub mode: Mode,
     /// More arguments of `sluice agent`.
     pub arguments: Vec<String>,
+    /// What its environment has more than this process's.
+    pub environment: Vec<(String, PathBuf)>,
 }
 
 /// Why an agent is not ready.
@@ -269,7 +271,8 @@ fn command(node: &str, options: &AgentOptions, paths: &Paths) -> Result<Command>
         .arg(&paths.socket);
     command
         .args(["--metrics-bind-address", &METRICS.to_string()])
-        .args(&options.arguments);
+        .args(&options.arguments)
+        .envs(options.environment.iter().cloned());
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -361,6 +361,8 @@ fn open_tcp(lab: &Lab, cell: &Cell, client: OwnedFd, to: SocketAddr) -> Result<E
     for netns in netns.chain(lab.receivers(cell)?.into_iter().map(|(netns, _)| netns)) {
         // A probe for a lost tail would count as a loss, also when nothing is lost.
         netns.set_sysctl("ipv4/tcp_early_retrans", "0")?;
+        // So would an answer that a busy machine gives late; kernels before 6.11 cannot be told.
+        let _older_kernel = netns.set_sysctl("ipv4/tcp_rto_min_us", "1500000");
     }
     let from = SocketAddr::try_from(rustix::net::getsockname(&client)?)?;
     let accepted = lab.guests().announce(from);

@@ -8,6 +8,7 @@ use super::{ACK, FOREIGN_MARK, Frame, Ground, INIT, Programs, SCTP, SYN, TCP, UD
 /// The default bits.
 pub(crate) const OURS: u32 = 0x70;
 pub(crate) const PASS: u32 = 0x20;
+pub(crate) const REPLY: u32 = 0x40;
 pub(crate) const NEXT: i32 = -1;
 pub(crate) const SHOT: i32 = 2;
 
@@ -78,6 +79,15 @@ impl Bed {
             0 => false,
             other => panic!("mark bits {other:#x} for {frame:?}"),
         }
+    }
+
+    /// An opening that both programs see passes; UDP's first packet at the gate alone.
+    pub(crate) fn opens(&self, opening: &Frame) {
+        if opening.protocol == UDP {
+            assert!(!self.passes(opening), "{opening:?}");
+            assert_eq!(self.gate(opening), (1, 0), "{opening:?}");
+        }
+        assert!(self.passes(opening), "{opening:?}");
     }
 
     /// For packets that change what they find: one classifier only.

@@ -101,11 +101,16 @@ impl Programs {
     }
 
     pub(crate) fn gate_pass(&self, frame: &[u8], repeat: u32) -> Ran {
-        run_filter(&self.gate_pass, frame, repeat)
+        run_filter(&self.gate_pass, frame, 0, repeat)
+    }
+
+    /// Of a packet with a mark.
+    pub(crate) fn gate_pass_marked(&self, frame: &[u8], mark: u32) -> Ran {
+        run_filter(&self.gate_pass, frame, mark, 1)
     }
 
     pub(crate) fn gate_deny(&self, frame: &[u8], repeat: u32) -> Ran {
-        run_filter(&self.gate_deny, frame, repeat)
+        run_filter(&self.gate_deny, frame, 0, repeat)
     }
 }
 
@@ -133,9 +138,12 @@ fn run_classifier(program: &SchedClassifier, frame: &[u8], mark: u32, repeat: u3
     }
 }
 
-fn run_filter(program: &SocketFilter, frame: &[u8], repeat: u32) -> Ran {
+fn run_filter(program: &SocketFilter, frame: &[u8], mark: u32, repeat: u32) -> Ran {
+    let mut context = [0; SKB_SIZE];
+    context[MARK_AT..MARK_AT + 4].copy_from_slice(&mark.to_ne_bytes());
     let options = TestRunOptions {
         data_in: Some(frame),
+        ctx_in: Some(&context),
         repeat,
         ..TestRunOptions::default()
     };

@@ -82,8 +82,8 @@ fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     let mut rules = remembered(config);
     rules.push(own(config.marks));
     rules.extend(unjudged());
-    rules.extend_from_slice(matcher);
     rules.extend(hints(config.marks));
+    rules.extend_from_slice(matcher);
     rules.push(queue(config));
     rules
 }
@@ -121,8 +121,8 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     rules.extend(remembered(config));
     rules.extend(unjudged());
     rules.extend(answer());
-    rules.extend_from_slice(matcher);
     rules.extend(hints(config.marks));
+    rules.extend_from_slice(matcher);
     rules.push(queue(config));
     rules
 }
@@ -198,6 +198,11 @@ fn reopened(marks: Marks) -> [Rule; 2] {
     ]
 }
 
+/// Lets a packet pass that has its hints, which are spent.
+fn hinted(rule: Rule, config: &GateConfig) -> Rule {
+    settled(rule.mark(config.marks.packet(), 0), config)
+}
+
 /// Lets the packet pass, and where accepted once is accepted for good, its connection.
 fn settled(rule: Rule, config: &GateConfig) -> Rule {
     if config.accept_for_good {
@@ -238,10 +243,16 @@ fn unjudged() -> Vec<Rule> {
 fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     match &config.matcher {
         Matcher::Bpf { pass, deny } => Ok(vec![
-            settled(Rule::named("gate-pass").then(compat::bpf(pass)?), config),
-            // A connection under review was accepted: what its packets are part of, only the agent knows.
+            hinted(Rule::named("gate-pass").then(compat::bpf(pass)?), config),
+            // A denial is about what its source opens. What a packet under review, or a reply, is part of, the agent
+            // knows.
             Rule::named("gate-deny")
                 .no_bits(Field::ConntrackMark, config.marks.accepted)
+                .unlike(
+                    Field::Mark,
+                    &from_here(config.marks).to_ne_bytes(),
+                    &config.marks.reply.to_ne_bytes(),
+                )
                 .then(compat::bpf(deny)?)
                 .drop(),
         ]),
@@ -251,7 +262,7 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
                 let rule = rule
                     .outside(source, egress.name)
                     .outside(destination, ingress.name);
-                settled(rule, config)
+                hinted(rule, config)
             };
             Ok(vec![
                 unisolated(
@@ -273,8 +284,8 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     }
 }
 
-/// What is known about the packet, for the agent: whether it runs against its connection, as conntrack has it or, where
-/// it was accepted so, the other way round; and whether the connection is new. The bit of the latter is the one that TC
+/// What is known about the packet, for the programs and the agent: whether it runs against its connection, as conntrack
+/// has it or, where it was accepted so, the other way round; and whether the connection is new. The bit of the latter is the one that TC
 /// passed packets with; here it is spent. Both together say that conntrack was told to leave the packet alone.
 fn hints(marks: Marks) -> [Rule; 5] {
     let state = |name, bit| Rule::named(name).any_bits(Field::ConntrackState, bit);
@@ -351,8 +362,8 @@ mod tests {
     #[test]
     fn the_rules_are_in_the_order_of_the_architecture() {
         let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related unisolated unisolated hints reply turned fresh untracked queue";
-        let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer unisolated unisolated hints reply turned fresh untracked queue";
+        let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related hints reply turned fresh untracked unisolated unisolated queue";
+        let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer hints reply turned fresh untracked unisolated unisolated queue";
         assert_eq!(
             names(&ruleset),
             [
@@ -372,7 +383,7 @@ mod tests {
         let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
         let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
         assert_eq!(ruleset.sets, [REVIEW4, REVIEW6]);
-        let end = "gate-pass gate-deny hints reply turned fresh untracked queue";
+        let end = "hints reply turned fresh untracked gate-pass gate-deny queue";
         assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
         assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
     }

@@ -135,6 +135,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
         binary: agent_binary(args)?,
         mode: args.mode.into(),
         arguments: Vec::new(),
+        environment: Vec::new(),
     };
     let manifests = args.manifests().unwrap_or_else(builtin::default_world);
 

@@ -92,6 +92,7 @@ pub(crate) fn under_agents(manifests: &Manifests, families: &[Family], mode: Mod
         binary: agent_binary()?,
         mode,
         arguments: Vec::new(),
+        environment: Vec::new(),
     };
     let mut lab = Lab::up(
         manifests,

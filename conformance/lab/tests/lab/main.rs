@@ -16,6 +16,7 @@ mod protocols;
 mod raw;
 mod reopened;
 mod resolver;
+mod revocation;
 mod streams;
 mod tcp_games;
 mod untracked;

@@ -1,0 +1,265 @@
+//! A change reaches what is open: from the moment that the agent calls it enforced, nothing it denies arrives any more,
+//! and of what it still allows not one packet is lost.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::common::{cell, eventually, under_agents};
+use sluice_lab::stream::{Direction, Lost, Pace, Stream};
+use sluice_lab::{Cell, Family, Lab, Manifests, Mode, ServiceName, Target};
+use sluice_policy::Protocol;
+
+/// A server and who talks to it; the policy allows all three.
+const PODS: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: shop}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: guests, labels: {team: guests}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: server, namespace: shop, labels: {app: server}}
+spec: {nodeName: node-1, containers: [{name: s, image: s, ports: [{containerPort: 80}, {containerPort: 81, protocol: UDP}]}]}
+status: {podIPs: [{ip: 10.244.1.1}, {ip: "fd00:10:244:1::1"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, namespace: shop, labels: {role: client}}
+spec: {nodeName: node-1, containers: [{name: s, image: s}]}
+status: {podIPs: [{ip: 10.244.1.2}, {ip: "fd00:10:244:1::2"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: friend, namespace: shop, labels: {role: friend}}
+spec: {nodeName: node-1, containers: [{name: s, image: s}]}
+status: {podIPs: [{ip: 10.244.1.3}, {ip: "fd00:10:244:1::3"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: guest, namespace: guests, labels: {role: guest}}
+spec: {nodeName: node-1, containers: [{name: s, image: s}]}
+status: {podIPs: [{ip: 10.244.1.4}, {ip: "fd00:10:244:1::4"}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec:
+  selector: {app: server}
+  clusterIPs: [10.96.0.1, "fd00:10:96::1"]
+  ports: [{name: t, port: 80}, {name: u, port: 81, protocol: UDP}]
+"#;
+/// Isolates the server, and lets friends and guests in.
+const FRIENDS: &str = r"
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: friends, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  ingress: [{from: [{podSelector: {matchLabels: {role: friend}}}, {namespaceSelector: {matchLabels: {team: guests}}}]}]
+";
+/// Lets the client in as well.
+const CLIENT: &str = r"
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: client, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  ingress: [{from: [{podSelector: {matchLabels: {role: client}}}]}]
+";
+/// Lets guests go wherever nothing is strict.
+const EGRESS: &str = r"
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: nowhere-strict, namespace: guests}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: more, operator: DoesNotExist}]}}]}]
+";
+/// The files, in the order of [`Change`]'s texts.
+const FILES: [&str; 3] = ["pods.yaml", "friends.yaml", "client.yaml"];
+/// Nothing, as a manifest.
+const NONE: &str = "# nothing\n";
+
+/// A change of one file, and whose connections it ends.
+struct Change {
+    what: &'static str,
+    before: [&'static str; 3],
+    file: usize,
+    /// Replaced in that file: the first by the second.
+    edit: (&'static str, &'static str),
+    cut: &'static str,
+    kept: &'static str,
+}
+
+const CHANGES: [Change; 7] = [
+    Change {
+        what: "the first policy, of connections older than it",
+        before: [PODS, NONE, NONE],
+        file: 1,
+        edit: (NONE, FRIENDS),
+        cut: "shop/client",
+        kept: "shop/friend",
+    },
+    Change {
+        what: "a policy narrowed",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 2,
+        edit: ("role: client", "role: nobody"),
+        cut: "shop/client",
+        kept: "shop/friend",
+    },
+    Change {
+        what: "a policy deleted",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 2,
+        edit: (CLIENT, NONE),
+        cut: "shop/client",
+        kept: "guests/guest",
+    },
+    Change {
+        what: "a client's labels",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: ("{role: client}", "{role: nobody}"),
+        cut: "shop/client",
+        kept: "guests/guest",
+    },
+    Change {
+        what: "the server's labels",
+        before: [PODS, FRIENDS, EGRESS],
+        file: 0,
+        edit: ("{app: server}", "{app: server, more: strict}"),
+        cut: "guests/guest",
+        kept: "shop/friend",
+    },
+    Change {
+        what: "a namespace's labels",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: ("{team: guests}", "{team: gone}"),
+        cut: "guests/guest",
+        kept: "shop/client",
+    },
+    Change {
+        what: "a client's addresses",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: (
+            r#"[{ip: 10.244.1.2}, {ip: "fd00:10:244:1::2"}]"#,
+            r#"[{ip: 10.244.1.20}, {ip: "fd00:10:244:1::20"}]"#,
+        ),
+        cut: "shop/client",
+        kept: "shop/friend",
+    },
+];
+/// Every way that a pod reaches the server.
+fn ways(from: &str, family: Family) -> Vec<Cell> {
+    let direct = |port, protocol| cell(from, "shop/server", port, protocol, family);
+    let service = Target::Service(ServiceName {
+        namespace: "shop".into(),
+        name: "front".into(),
+    });
+    let direct = [direct(80, Protocol::Tcp), direct(81, Protocol::Udp)];
+    let through = direct.clone().map(|cell| Cell {
+        to: service.clone(),
+        ..cell
+    });
+    direct.into_iter().chain(through).collect()
+}
+
+fn streams(lab: &Lab, from: &str, family: Family) -> Vec<(Cell, Stream)> {
+    let pace = Pace {
+        interval: Duration::from_millis(2),
+        answered: true,
+    };
+    ways(from, family)
+        .into_iter()
+        .map(|cell| {
+            let stream = lab.stream(&cell, pace).unwrap();
+            (cell, stream)
+        })
+        .collect()
+}
+
+/// Writes a manifest, and waits until the agent says that it is enforced.
+fn enforce(lab: &Lab, file: &str, text: &str) {
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    lab.manifests().write(file, text).unwrap();
+    eventually("the change is enforced", || {
+        let status = lab.agents()[0].status().unwrap();
+        status["agent"]["enforced_as_of"].as_f64().unwrap() > before.as_secs_f64()
+    });
+}
+
+/// What the change ends has sent long enough since, and nothing of that arrived, either way.
+fn assert_no_leak(what: &str, cell: &Cell, stream: &Stream, since: Instant) {
+    let sent_then = stream.sent();
+    eventually("more is sent", || {
+        stream.sent() > sent_then + 100 || stream.broken().is_some()
+    });
+    for direction in [Direction::Forward, Direction::Backward] {
+        let leaks = stream.deliveries(direction);
+        let leaks = leaks.iter().filter(|it| it.sent > since).count();
+        assert_eq!(leaks, 0, "{what}: {cell}: {direction:?}");
+    }
+}
+
+fn check(change: &Change, family: Family, mode: Mode) {
+    let what = format!("{}, {family}, {mode:?}", change.what);
+    let files = FILES.iter().zip(change.before);
+    let files = files.map(|(file, text)| ((*file).to_owned(), text.to_owned()));
+    let Some(lab) = under_agents(&Manifests::Texts(files.collect()), &[family], mode) else {
+        return;
+    };
+    let cut = streams(&lab, change.cut, family);
+    let kept = streams(&lab, change.kept, family);
+    for (cell, stream) in cut.iter().chain(&kept) {
+        eventually(&format!("{what}: {cell}: it flows"), || {
+            stream.delivered(Direction::Backward) > 20
+        });
+    }
+    let text = change.before[change.file];
+    assert!(text.contains(change.edit.0), "{what}: edits nothing");
+    let edited = text.replace(change.edit.0, change.edit.1);
+    enforce(&lab, FILES[change.file], &edited);
+    let since = Instant::now();
+    for (cell, stream) in &cut {
+        assert_no_leak(&what, cell, stream, since);
+    }
+    for (cell, mut stream) in kept {
+        assert!(stream.stop(), "{what}: {cell}: something does not arrive");
+        assert_eq!(stream.lost(), Lost::default(), "{what}: {cell}");
+    }
+    // What is allowed again goes on.
+    enforce(&lab, FILES[change.file], text);
+    for (cell, stream) in &cut {
+        let then = stream.delivered(Direction::Backward);
+        eventually(&format!("{what}: {cell}: it flows again"), || {
+            stream.delivered(Direction::Backward) > then
+        });
+    }
+}
+
+#[test]
+fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_hybrid_mode() {
+    for change in &CHANGES {
+        check(change, Family::Ipv4, Mode::Hybrid);
+    }
+}
+
+#[test]
+fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_nfqueue_mode() {
+    for change in &CHANGES {
+        check(change, Family::Ipv4, Mode::Nfqueue);
+    }
+}
+
+#[test]
+fn a_change_ends_what_it_denies_and_cuts_nothing_else_over_ipv6() {
+    for change in &CHANGES {
+        check(change, Family::Ipv6, Mode::Hybrid);
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluice_lab::expect::expectations;
 use sluice_lab::judge::judge;
@@ -140,4 +140,24 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < limit, "never: {what}");
         std::thread::yield_now();
     }
+}
+
+/// Unix time, as the agent's status tells it.
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+/// Whether every agent says that what the manifests were at that time, or later, is enforced.
+pub(crate) fn enforced_since(lab: &Lab, then: Duration) -> bool {
+    lab.agents().iter().all(|agent| {
+        let status = agent.status().unwrap();
+        status["agent"]["enforced_as_of"].as_f64().unwrap() > then.as_secs_f64()
+    })
+}
+
+/// Writes a manifest, and waits until it is enforced.
+pub(crate) fn enforce(lab: &Lab, file: &str, text: &str) {
+    let before = now();
+    lab.manifests().write(file, text).unwrap();
+    eventually("the change is enforced", || enforced_since(lab, before));
 }

@@ -76,6 +76,7 @@ impl Field {
             binary: agent_binary()?,
             mode,
             arguments: vec!["--queues".into(), "1".into()],
+            environment: Vec::new(),
         };
         let text = include_str!("hostile.yaml").to_owned();
         let manifests = Manifests::Texts(vec![("world.yaml".into(), text)]);

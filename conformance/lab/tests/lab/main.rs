@@ -8,6 +8,7 @@ mod craft;
 mod demo;
 mod fragments;
 mod headers;
+mod held;
 mod hostile;
 mod icmp;
 mod node_traffic;

@@ -1,9 +1,9 @@
 //! A change reaches what is open: from the moment that the agent calls it enforced, nothing it denies arrives any more,
 //! and of what it still allows not one packet is lost.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use crate::common::{cell, eventually, under_agents};
+use crate::common::{cell, enforce, eventually, under_agents};
 use sluice_lab::stream::{Direction, Lost, Pace, Stream};
 use sluice_lab::{Cell, Family, Lab, Manifests, Mode, ServiceName, Target};
 use sluice_policy::Protocol;
@@ -182,16 +182,6 @@ fn streams(lab: &Lab, from: &str, family: Family) -> Vec<(Cell, Stream)> {
             (cell, stream)
         })
         .collect()
-}
-
-/// Writes a manifest, and waits until the agent says that it is enforced.
-fn enforce(lab: &Lab, file: &str, text: &str) {
-    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    lab.manifests().write(file, text).unwrap();
-    eventually("the change is enforced", || {
-        let status = lab.agents()[0].status().unwrap();
-        status["agent"]["enforced_as_of"].as_f64().unwrap() > before.as_secs_f64()
-    });
 }
 
 /// What the change ends has sent long enough since, and nothing of that arrived, either way.

@@ -28,6 +28,9 @@ pub struct Addr {
 const _: () = assert!(size_of::<Addr>() == 16);
 
 impl Addr {
+    /// The IPv6 address without a bit.
+    pub const UNSPECIFIED: Self = Self { words: [0; 4] };
+
     /// From an IPv4 header's word, as it lies in memory.
     #[inline(always)]
     pub const fn from_ipv4_word(word: u32) -> Self {
@@ -46,6 +49,21 @@ impl Addr {
     #[inline(always)]
     pub const fn is_ipv4(&self) -> bool {
         self.words[0] == 0 && self.words[1] == 0 && self.words[2] == MAPPED
+    }
+
+    /// Whether it is nobody's: `0.0.0.0` or `::`, the source of who has no address yet.
+    #[inline(always)]
+    pub const fn is_unspecified(&self) -> bool {
+        self.words[3] == 0
+            && (self.is_ipv4() || self.words[2] == 0)
+            && self.words[0] == 0
+            && self.words[1] == 0
+    }
+
+    /// Whether it is in `fe80::/10`, which no router forwards.
+    #[inline(always)]
+    pub const fn is_link_local(&self) -> bool {
+        self.words[0] & 0xffc0_0000_u32.to_be() == 0xfe80_0000_u32.to_be()
     }
 
     /// The index into the `epochs` map, below [`EPOCH_SLOTS`].

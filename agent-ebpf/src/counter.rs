@@ -26,6 +26,8 @@ pub struct Counters {
     pub deny_lease_hits: u64,
     /// TC and gate: IPv4 or IPv6 by its link protocol, and not even the addresses can be read.
     pub parse_errors: u64,
+    /// TC and gate: a source that is not behind the interface it came in by.
+    pub spoofed: u64,
 }
 
 const _: () = assert!(size_of::<Counters>() == 8 * Counters::COUNT);
@@ -49,11 +51,12 @@ pub enum Counter {
     GateLeft,
     DenyLeaseHits,
     ParseErrors,
+    Spoofed,
 }
 
 impl Counters {
     /// How many counters there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// The value of one.
     pub const fn get(&self, counter: Counter) -> u64 {
@@ -69,6 +72,7 @@ impl Counters {
             Counter::GateLeft => self.gate_left,
             Counter::DenyLeaseHits => self.deny_lease_hits,
             Counter::ParseErrors => self.parse_errors,
+            Counter::Spoofed => self.spoofed,
         }
     }
 
@@ -85,6 +89,7 @@ impl Counters {
         self.gate_left += other.gate_left;
         self.deny_lease_hits += other.deny_lease_hits;
         self.parse_errors += other.parse_errors;
+        self.spoofed += other.spoofed;
     }
 }
 
@@ -106,6 +111,7 @@ mod tests {
             gate_left: 8,
             deny_lease_hits: 9,
             parse_errors: 10,
+            spoofed: 11,
         };
         let order = [
             Counter::LeaseHits,
@@ -119,6 +125,7 @@ mod tests {
             Counter::GateLeft,
             Counter::DenyLeaseHits,
             Counter::ParseErrors,
+            Counter::Spoofed,
         ];
         assert_eq!(order.len(), Counters::COUNT);
         for (position, counter) in order.into_iter().enumerate() {

@@ -2,14 +2,16 @@
 
 use crate::isolation::{Openness, Where, local, open};
 use crate::{
-    Addr, Counter, Epochs, Flow, FlowKey, FlowState, Lease, LeaseKey, Packet, Parsed, Phase,
+    Addr, Counter, Epochs, Flow, FlowKey, FlowState, Guard, Lease, LeaseKey, Packet, Parsed, Phase,
     PodEntry, Slot, Transport, Verdict,
 };
 
 /// What a decision may ask of the maps and the clock. Absent is never wrong, only slower.
 pub trait Maps {
-    /// The lease under a key, live or not.
+    /// The allow lease under a key, live or not.
     fn lease(&self, key: &LeaseKey) -> Option<Lease>;
+    /// The deny lease under a key, live or not.
+    fn denial(&self, key: &LeaseKey) -> Option<Lease>;
     /// The flow under a key, live or not.
     fn flow(&self, key: &FlowKey) -> Option<Flow>;
     /// What the local pods of a slot below [`crate::EPOCH_SLOTS`] add up to.
@@ -18,6 +20,8 @@ pub trait Maps {
     fn pod(&self, address: &Addr) -> Option<PodEntry>;
     /// The epoch of a slot below [`crate::EPOCH_SLOTS`].
     fn epoch(&self, slot: u32) -> Option<u32>;
+    /// What belongs behind an interface; none where anything may.
+    fn guard(&self, ifindex: u32) -> Option<&Guard>;
     /// Whether `pods` holds every local pod.
     fn pods_complete(&self) -> bool;
     /// `CLOCK_MONOTONIC` in nanoseconds.
@@ -107,7 +111,7 @@ enum What {
     Allowed,
     /// Covered by a live flow entry.
     Reply,
-    /// Covered by a live deny lease.
+    /// Covered by a live deny lease; at TC only where that may drop it.
     Denied,
     /// Neither end is isolated.
     Open,
@@ -128,8 +132,8 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
         What::Allowed => (Tc::Pass, Counter::LeaseHits),
         What::Reply => (Tc::Pass, Counter::FlowHits),
         What::Open => (Tc::Pass, Counter::Unmatched),
-        What::Denied if droppable(packet, maps) => (Tc::Drop, Counter::DenyLeaseHits),
-        What::Denied | What::Unknown => (Tc::Leave, Counter::Left),
+        What::Denied => (Tc::Drop, Counter::DenyLeaseHits),
+        What::Unknown => (Tc::Leave, Counter::Left),
     };
     Outcome {
         action,
@@ -174,9 +178,10 @@ pub fn gate_deny(parsed: &Parsed, maps: &impl Maps) -> Gate {
     let Parsed::Whole(packet) = parsed else {
         return Gate::Queue;
     };
-    match live_lease(packet, &packet.lease_key(), maps) {
-        Some((Verdict::Deny, _)) if !matches!(reply(packet, maps).what, What::Reply) => Gate::Deny,
-        _ => Gate::Queue,
+    if denied(packet, maps) && !matches!(reply(packet, maps).what, What::Reply) {
+        Gate::Deny
+    } else {
+        Gate::Queue
     }
 }
 
@@ -286,17 +291,12 @@ impl Asks {
 #[inline(always)]
 fn find(packet: &Packet, asks: Asks, maps: &impl Maps) -> Finding {
     let place = asks.place();
-    let mut denied = false;
-    let mut allowed = None;
-    match Openness::glance(&packet.source, &packet.destination, place, maps) {
+    let allowed = match Openness::glance(&packet.source, &packet.destination, place, maps) {
         Openness::Open => return Finding::of(What::Open, FlowChange::KEEP),
-        Openness::OneWay => allowed = Some(What::Open),
-        Openness::Unsure => match live_lease(packet, &packet.lease_key(), maps) {
-            Some((Verdict::Allow, _)) => allowed = Some(What::Allowed),
-            Some((Verdict::Deny, _)) => denied = true,
-            None => {}
-        },
-    }
+        Openness::OneWay => Some(What::Open),
+        Openness::Unsure if leased(packet, maps) => Some(What::Allowed),
+        Openness::Unsure => None,
+    };
     if let Some(what) = allowed {
         let opening = replies(packet, asks, maps);
         if opening.certain {
@@ -304,13 +304,13 @@ fn find(packet: &Packet, asks: Asks, maps: &impl Maps) -> Finding {
         }
     }
     let found = reply(packet, maps);
-    if matches!(found.what, What::Reply) {
+    if matches!(found.what, What::Reply) || allowed.is_some() {
         return found;
     }
-    if denied {
+    if (place == Where::Gate || droppable(packet, maps)) && denied(packet, maps) {
         return Finding::of(What::Denied, FlowChange::KEEP);
     }
-    if allowed.is_none() && open(&packet.source, &packet.destination, place, maps) {
+    if open(&packet.source, &packet.destination, place, maps) {
         let opening = replies(packet, asks, maps);
         if opening.certain {
             return Finding::of(What::Open, opening.flow);
@@ -348,11 +348,20 @@ fn reply(packet: &Packet, maps: &impl Maps) -> Finding {
     }
 }
 
+/// Whether a live allow lease covers a packet.
 #[inline(always)]
-fn live_lease(packet: &Packet, key: &LeaseKey, maps: &impl Maps) -> Option<(Verdict, Epochs)> {
-    let lease = maps.lease(key)?;
-    let epochs = current(packet, maps)?;
-    Some((lease.live(key, epochs, || maps.now_ns())?, epochs))
+fn leased(packet: &Packet, maps: &impl Maps) -> bool {
+    let key = packet.lease_key();
+    let live = |lease: Lease| lease.live(&key, current(packet, maps)?, || maps.now_ns());
+    maps.lease(&key).and_then(live) == Some(Verdict::Allow)
+}
+
+/// Whether a live deny lease covers a packet.
+#[inline(always)]
+fn denied(packet: &Packet, maps: &impl Maps) -> bool {
+    let key = packet.lease_key();
+    let live = |lease: Lease| lease.live(&key, current(packet, maps)?, || maps.now_ns());
+    maps.denial(&key).and_then(live) == Some(Verdict::Deny)
 }
 
 #[inline(always)]

@@ -415,4 +415,6 @@ mod pod {
     unsafe impl aya::Pod for Epochs {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Guard {}
 }

@@ -8,8 +8,12 @@ pub mod names {
     pub const SLOTS: &str = "slots";
     /// LRU HASH, [`crate::LeaseKey`] to [`crate::Lease`].
     pub const LEASES: &str = "leases";
+    /// LRU HASH, [`crate::LeaseKey`] to [`crate::Lease`]: denials, so that they push no allowed pair out.
+    pub const DENIALS: &str = "denials";
     /// LRU HASH, [`crate::FlowKey`] to [`crate::Flow`].
     pub const FLOWS: &str = "flows";
+    /// HASH, interface index to [`crate::Guard`].
+    pub const GUARDS: &str = "guards";
     /// ARRAY of `u32`.
     pub const EPOCHS: &str = "epochs";
     /// ARRAY of one `u32`, see [`crate::PODS_COMPLETE`].
@@ -30,11 +34,17 @@ pub mod names {
     pub const MARK_PASS: &str = "SLUICE_MARK_PASS";
     /// Global of the object: the REPLY bit.
     pub const MARK_REPLY: &str = "SLUICE_MARK_REPLY";
+    /// Global of the object: 1 where spoofed packets are dropped.
+    pub const DROP_SPOOFED: &str = "SLUICE_DROP_SPOOFED";
 }
 
 /// Entries of `pods`: more local addresses than any kubelet runs.
 pub const MAX_PODS: u32 = 16_384;
 /// Entries of `leases`.
 pub const MAX_LEASES: u32 = 65_536;
+/// Entries of `denials`.
+pub const MAX_DENIALS: u32 = 16_384;
+/// Entries of `guards`: an interface per pod.
+pub const MAX_GUARDS: u32 = 16_384;
 /// Entries of `flows`.
 pub const MAX_FLOWS: u32 = 65_536;

@@ -12,6 +12,7 @@ mod addr;
 mod counter;
 mod decide;
 mod entry;
+mod guard;
 mod isolation;
 mod layout;
 mod mark;
@@ -24,6 +25,7 @@ pub use entry::{
     EGRESS, Epochs, Flow, FlowKey, FlowState, INGRESS, LOCAL, Lease, LeaseKey, PODS_COMPLETE,
     PodEntry, Slot, Verdict,
 };
-pub use layout::{MAX_FLOWS, MAX_LEASES, MAX_PODS, names};
+pub use guard::{GUARD_ADDRESSES, Guard, hidden, spoofed};
+pub use layout::{MAX_DENIALS, MAX_FLOWS, MAX_GUARDS, MAX_LEASES, MAX_PODS, names};
 pub use mark::{MarkError, Marks};
 pub use packet::{Bytes, Family, Packet, Parsed, Phase, Transport, parse};

@@ -168,6 +168,11 @@ pub struct AgentArgs {
     )]
     pub exclude_interfaces: Vec<String>,
 
+    /// Drop what a pod sends with an address that is not its own; without, it is judged as what it claims
+    #[arg(long, env = "SLUICE_DROP_SPOOFED", value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = true, action = ArgAction::Set,
+          num_args = 0..=1, default_missing_value = "true")]
+    pub drop_spoofed: bool,
+
     /// Log level: 0 or 1 info, 2 or 3 debug, 4 and up trace
     #[arg(short = 'v', long = "v", env = "SLUICE_V", value_name = "N", default_value_t = 0, num_args = 0..=1,
           default_missing_value = "2")]

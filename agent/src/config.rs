@@ -36,6 +36,8 @@ pub struct Config {
     pub marks: Marks,
     /// Which interfaces get the TC program.
     pub interfaces: InterfaceFilter,
+    /// Whether packets are dropped whose source is not behind the interface they come from.
+    pub drop_spoofed: bool,
     /// How log lines look.
     pub log_format: Output,
     /// How much is logged.
@@ -80,6 +82,7 @@ impl Config {
             bpffs: args.bpffs,
             marks: mark_bits(args.mark_bits.as_deref())?,
             interfaces: InterfaceFilter::new(&args.interfaces, &args.exclude_interfaces),
+            drop_spoofed: args.drop_spoofed,
             log_format: args.log_format,
             log_level: log_level(args.verbosity),
         })

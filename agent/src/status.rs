@@ -138,8 +138,14 @@ pub struct PolicyCounts {
 pub struct MapStates {
     /// Remembered verdicts.
     pub leases: MapState,
+    /// Remembered denials.
+    #[serde(default)]
+    pub denials: MapState,
     /// Replies of leased connections.
     pub flows: MapState,
+    /// Interfaces whose addresses are known.
+    #[serde(default)]
+    pub guards: MapState,
 }
 
 /// How full a map is.
@@ -164,6 +170,9 @@ pub struct CounterStates {
     pub gate_lease_hits: u64,
     /// A live deny lease: dropped in the kernel.
     pub deny_lease_hits: u64,
+    /// A source that is not behind the interface it came in by.
+    #[serde(default)]
+    pub spoofed: u64,
     /// Given to the agent.
     pub queued: u64,
     /// Of those, accepted.
@@ -249,8 +258,7 @@ impl fmt::Display for Status {
             "pods      {} local, {} isolated",
             pods.local, pods.isolated
         )?;
-        let MapStates { leases, flows } = self.maps;
-        writeln!(f, "maps      leases {leases}, flows {flows}")?;
+        writeln!(f, "maps      {}", self.maps)?;
         write!(f, "{}", self.counters)?;
         if self.agent.is_some() {
             let (valid, invalid) = (policies.network_policy, policies.invalid);
@@ -309,6 +317,19 @@ impl fmt::Display for GateState {
     }
 }
 
+impl fmt::Display for MapStates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            leases,
+            denials,
+            flows,
+            guards,
+        } = self;
+        write!(f, "leases {leases}, denials {denials}, flows {flows}, ")?;
+        write!(f, "{} interfaces guarded", guards.entries)
+    }
+}
+
 impl fmt::Display for MapState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.entries, self.max)
@@ -324,7 +345,8 @@ impl fmt::Display for CounterStates {
             "{} by flow, {} unmatched, ",
             self.flow_hits, self.unmatched
         )?;
-        write!(f, "{} denied by lease", self.deny_lease_hits)
+        write!(f, "{} denied by lease, ", self.deny_lease_hits)?;
+        write!(f, "{} spoofed", self.spoofed)
     }
 }
 
@@ -405,6 +427,9 @@ mod tests {
             "/counters/unmatched",
             "/counters/gate_lease_hits",
             "/counters/deny_lease_hits",
+            "/counters/spoofed",
+            "/maps/denials/entries",
+            "/maps/guards/entries",
             "/counters/queued",
             "/counters/allowed",
             "/counters/denied",

@@ -44,6 +44,7 @@ mod lines {
             Counter::Unsure => "unsure",
             Counter::DenyLeaseHits => "deny lease",
             Counter::ParseErrors => "unreadable",
+            Counter::Spoofed => "spoofed",
         }
     }
 }

@@ -25,8 +25,8 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use sluice_ebpf::{
-    Bytes, Counter, Family, Gate, Tc, gate_deny as decide_deny, gate_pass as decide_pass, marked,
-    parse, tc,
+    Bytes, Counter, Family, Gate, Parsed, Tc, gate_deny as decide_deny, gate_pass as decide_pass,
+    hidden, marked, parse, spoofed, tc,
 };
 
 use crate::maps::Kernel;
@@ -43,6 +43,9 @@ static SLUICE_MARK_PASS: Global<u32> = Global::new(0);
 /// The REPLY bit; set by the loader.
 #[unsafe(no_mangle)]
 static SLUICE_MARK_REPLY: Global<u32> = Global::new(0);
+/// Whether what is spoofed is dropped; set by the loader.
+#[unsafe(no_mangle)]
+static SLUICE_DROP_SPOOFED: Global<u32> = Global::new(0);
 
 /// Ingress of Ethernet interfaces: veths, uplinks, most overlays. Others' programs behind it run as well.
 #[classifier]
@@ -90,14 +93,38 @@ fn decide(skb: &Skb, bytes: &impl Bytes) -> Tc {
         return Tc::Leave;
     }
     let Some(family) = Family::of_ethertype(skb.ethertype()) else {
+        if hidden(skb.ethertype(), skb.interface(), &Kernel) {
+            return refuse();
+        }
         return Tc::Leave;
     };
     let parsed = parse(bytes, family);
+    if spoofed(&parsed, bytes, family, skb.interface(), &Kernel) {
+        return refuse();
+    }
     let outcome = tc(&parsed, &Kernel);
     maps::count(outcome.counter);
     maps::change(&parsed, outcome.flow);
     log::tc(skb, outcome.action, outcome.counter);
     outcome.action
+}
+
+/// What becomes of a packet that is not what it says. It makes no entry anywhere.
+#[inline(always)]
+fn refuse() -> Tc {
+    maps::count(Counter::Spoofed);
+    if drops_spoofed() { Tc::Drop } else { Tc::Leave }
+}
+
+#[inline(always)]
+fn drops_spoofed() -> bool {
+    SLUICE_DROP_SPOOFED.load() != 0
+}
+
+/// Whether the gate drops a packet for its source: TC would have, had its program been there.
+#[inline(always)]
+fn refused(skb: &Skb, parsed: &Parsed, family: Family) -> bool {
+    drops_spoofed() && spoofed(parsed, &skb.at_start(), family, skb.came_in_by(), &Kernel)
 }
 
 /// The first match of the gate: 1 where the packet passes.
@@ -108,6 +135,9 @@ fn gate_pass(context: SkBuffContext) -> i64 {
         return 0;
     };
     let parsed = parse(&skb.at_start(), family);
+    if refused(&skb, &parsed, family) {
+        return 0;
+    }
     let against = skb.mark() & SLUICE_MARK_REPLY.load() != 0;
     let outcome = decide_pass(&parsed, against, &Kernel);
     maps::count(outcome.counter);
@@ -123,7 +153,12 @@ fn gate_deny(context: SkBuffContext) -> i64 {
     let Some(family) = Family::of_ethertype(skb.ethertype()) else {
         return 0;
     };
-    match decide_deny(&parse(&skb.at_start(), family), &Kernel) {
+    let parsed = parse(&skb.at_start(), family);
+    if refused(&skb, &parsed, family) {
+        maps::count(Counter::Spoofed);
+        return 1;
+    }
+    match decide_deny(&parsed, &Kernel) {
         Gate::Deny => {
             maps::count(Counter::DenyLeaseHits);
             1

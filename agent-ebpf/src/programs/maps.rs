@@ -7,8 +7,9 @@ use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use sluice_ebpf::{
-    Addr, Counter, Counters, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey,
-    MAX_FLOWS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE, Parsed, PodEntry, Slot, Write,
+    Addr, Counter, Counters, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Guard, Lease,
+    LeaseKey, MAX_DENIALS, MAX_FLOWS, MAX_GUARDS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE,
+    Parsed, PodEntry, Slot, Write,
 };
 
 #[map(name = "pods")]
@@ -17,8 +18,12 @@ static PODS: HashMap<Addr, PodEntry> = HashMap::with_max_entries(MAX_PODS, BPF_F
 static SLOTS: Array<Slot> = Array::with_max_entries(EPOCH_SLOTS, 0);
 #[map(name = "leases")]
 static LEASES: LruHashMap<LeaseKey, Lease> = LruHashMap::with_max_entries(MAX_LEASES, 0);
+#[map(name = "denials")]
+static DENIALS: LruHashMap<LeaseKey, Lease> = LruHashMap::with_max_entries(MAX_DENIALS, 0);
 #[map(name = "flows")]
 static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+#[map(name = "guards")]
+static GUARDS: HashMap<u32, Guard> = HashMap::with_max_entries(MAX_GUARDS, BPF_F_NO_PREALLOC);
 #[map(name = "epochs")]
 static EPOCHS: Array<u32> = Array::with_max_entries(EPOCH_SLOTS, 0);
 #[map(name = "state")]
@@ -32,24 +37,24 @@ pub(crate) struct Kernel;
 impl Maps for Kernel {
     #[inline(always)]
     fn lease(&self, key: &LeaseKey) -> Option<Lease> {
-        let lease = LEASES.get_ptr(key)?;
-        // SAFETY: the entry stays mapped while the program runs. It may become another key's meanwhile, which the
-        // tag tells: it is written first, and read last by these volatile reads.
-        unsafe {
-            let epochs = read_epochs(&raw const (*lease).epochs);
-            let expires_ns = ptr::read_volatile(&raw const (*lease).expires_ns);
-            Some(Lease::from_parts(
-                epochs,
-                expires_ns,
-                ptr::read_volatile(lease.cast::<u32>()),
-            ))
-        }
+        // SAFETY: a live entry.
+        LEASES
+            .get_ptr(key)
+            .map(|lease| unsafe { read_lease(lease) })
+    }
+
+    #[inline(always)]
+    fn denial(&self, key: &LeaseKey) -> Option<Lease> {
+        // SAFETY: a live entry.
+        DENIALS
+            .get_ptr(key)
+            .map(|lease| unsafe { read_lease(lease) })
     }
 
     #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<Flow> {
         let flow = FLOWS.get_ptr(key)?;
-        // SAFETY: as for leases.
+        // SAFETY: as in `read_lease`.
         unsafe {
             let epochs = read_epochs(&raw const (*flow).epochs);
             let last_seen_ns = ptr::read_volatile(&raw const (*flow).last_seen_ns);
@@ -81,6 +86,13 @@ impl Maps for Kernel {
         EPOCHS
             .get_ptr(slot)
             .map(|epoch| unsafe { ptr::read_volatile(epoch) })
+    }
+
+    #[inline(always)]
+    fn guard(&self, ifindex: u32) -> Option<&Guard> {
+        // SAFETY: the entry stays mapped while the program runs. It is replaced and never written, and tells whose it
+        // is, should it become another's.
+        GUARDS.get_ptr(&ifindex).map(|guard| unsafe { &*guard })
     }
 
     #[inline(always)]
@@ -122,6 +134,20 @@ pub(crate) fn change(parsed: &Parsed, change: FlowChange) {
         Write::Put => FLOWS.insert(key, change.flow(&key), 0),
         Write::Keep | Write::End => FLOWS.remove(key),
     };
+}
+
+/// # Safety
+///
+/// The pointer is to a live map entry.
+#[inline(always)]
+unsafe fn read_lease(lease: *const Lease) -> Lease {
+    // SAFETY: the entry stays mapped while the program runs. It may become another key's meanwhile, which the tag
+    // tells: it is written first, and read last by these volatile reads.
+    unsafe {
+        let epochs = read_epochs(&raw const (*lease).epochs);
+        let expires_ns = ptr::read_volatile(&raw const (*lease).expires_ns);
+        Lease::from_parts(epochs, expires_ns, ptr::read_volatile(lease.cast::<u32>()))
+    }
 }
 
 /// # Safety

@@ -20,10 +20,10 @@ pub(crate) struct Skb {
 /// Reads the packet in place, behind its Ethernet header; by the helper what is not in one piece.
 pub(crate) struct BehindEthernet<'s>(&'s Skb);
 
-/// Reads from the network header on, wherever it is.
+/// Reads from the network header on, wherever it is; only what is in one piece with it.
 pub(crate) struct AtNetwork<'s>(&'s Skb);
 
-/// Reads from the start, where the packet begins with its network header.
+/// Reads from the start, wherever the bytes are.
 pub(crate) struct AtStart<'s>(&'s Skb);
 
 impl Skb {
@@ -40,10 +40,26 @@ impl Skb {
         u16::from_be_bytes([low, high])
     }
 
+    /// Whether it belongs to a VLAN. Tagged with number 0 it belongs to none, and the kernel takes it as untagged.
     #[inline(always)]
     pub(crate) fn is_tagged(&self) -> bool {
+        const NUMBER: u32 = 0xfff;
         // SAFETY: as above.
-        unsafe { (*self.raw).vlan_present != 0 }
+        unsafe { (*self.raw).vlan_present != 0 && (*self.raw).vlan_tci & NUMBER != 0 }
+    }
+
+    /// The interface that it comes in by.
+    #[inline(always)]
+    pub(crate) fn interface(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.raw).ifindex }
+    }
+
+    /// The interface that it came in by; 0 where it was sent here.
+    #[inline(always)]
+    pub(crate) fn came_in_by(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.raw).ingress_ifindex }
     }
 
     #[inline(always)]
@@ -97,13 +113,17 @@ impl BehindEthernet<'_> {
         // SAFETY: the kernel gave the context to this program.
         let (start, end) =
             unsafe { ((*self.0.raw).data as usize, (*self.0.raw).data_end as usize) };
-        if start + TYPE + size_of::<u32>() > end {
-            return false;
-        }
+        let word = if start + TYPE + size_of::<u32>() <= end {
+            load_word(start + TYPE)
+        } else {
+            // The sender decides how much of a large packet is in one piece: as little as this header.
+            match self.0.at_start().load::<1>(TYPE as u32) {
+                Some([word]) => word,
+                None => return false,
+            }
+        };
         // SAFETY: as above.
-        (load_word(start + TYPE) ^ unsafe { (*self.0.raw).protocol })
-            & u32::from_ne_bytes([0xff, 0xff, 0, 0])
-            == 0
+        (word ^ unsafe { (*self.0.raw).protocol }) & u32::from_ne_bytes([0xff, 0xff, 0, 0]) == 0
     }
 }
 
@@ -115,7 +135,7 @@ impl Bytes for BehindEthernet<'_> {
             unsafe { ((*self.0.raw).data as usize, (*self.0.raw).data_end as usize) };
         let from = start + ETHERNET + offset as usize;
         if from + size_of::<[u32; N]>() > end {
-            return self.0.at_network().load(offset);
+            return self.0.at_start().load(ETHERNET as u32 + offset);
         }
         let mut words = [0; N];
         let mut index = 0;

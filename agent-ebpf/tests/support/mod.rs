@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sluice_ebpf::{
-    Addr, Bytes, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Lease, LeaseKey, Maps, Packet,
-    PodEntry, Slot, Verdict, Write,
+    Addr, Bytes, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Guard, Lease, LeaseKey, Maps,
+    Packet, PodEntry, Slot, Verdict, Write,
 };
 
 /// A packet in memory.
@@ -72,6 +72,8 @@ pub(crate) fn ipv6(source: &str, destination: &str, next: u8, payload: &[u8]) ->
 #[derive(Clone, Default)]
 pub(crate) struct World {
     pub(crate) leases: HashMap<LeaseKey, Lease>,
+    pub(crate) denials: HashMap<LeaseKey, Lease>,
+    pub(crate) guards: HashMap<u32, Guard>,
     pub(crate) flows: HashMap<FlowKey, Flow>,
     pub(crate) pods: HashMap<Addr, PodEntry>,
     pub(crate) epochs: HashMap<u32, u32>,
@@ -88,8 +90,14 @@ impl World {
 
     pub(crate) fn lease(&mut self, key: LeaseKey, verdict: Verdict, expires_ns: u64) {
         let epochs = self.epochs_of(key.source, key.destination);
-        self.leases
-            .insert(key, Lease::new(&key, verdict, epochs, expires_ns));
+        let map = match verdict {
+            Verdict::Allow => &mut self.leases,
+            Verdict::Deny => {
+                self.leases.remove(&key);
+                &mut self.denials
+            }
+        };
+        map.insert(key, Lease::new(&key, verdict, epochs, expires_ns));
     }
 
     pub(crate) fn raise(&mut self, address: Addr) {
@@ -129,6 +137,11 @@ impl Maps for World {
         self.leases.get(key).copied()
     }
 
+    fn denial(&self, key: &LeaseKey) -> Option<Lease> {
+        self.asked();
+        self.denials.get(key).copied()
+    }
+
     fn flow(&self, key: &FlowKey) -> Option<Flow> {
         self.asked();
         self.flows.get(key).copied()
@@ -152,6 +165,11 @@ impl Maps for World {
     fn epoch(&self, slot: u32) -> Option<u32> {
         assert!(slot < EPOCH_SLOTS);
         Some(self.epochs.get(&slot).copied().unwrap_or_default())
+    }
+
+    fn guard(&self, ifindex: u32) -> Option<&Guard> {
+        self.asked();
+        self.guards.get(&ifindex)
     }
 
     fn pods_complete(&self) -> bool {

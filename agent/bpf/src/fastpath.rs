@@ -8,7 +8,8 @@ use std::sync::Arc;
 use aya::programs::{Program, ProgramError, ProgramFd, SchedClassifier, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use sluice_ebpf::{
-    Counters, EGRESS, INGRESS, MAX_FLOWS, MAX_LEASES, Marks, PODS_COMPLETE, PodEntry, names,
+    Counters, EGRESS, Guard, INGRESS, MAX_DENIALS, MAX_FLOWS, MAX_LEASES, MAX_PODS, Marks,
+    PODS_COMPLETE, PodEntry, names,
 };
 use tracing::{debug, info};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub marks: Marks,
     /// How large the maps are; [`Sizes::default`] fits a node.
     pub sizes: Sizes,
+    /// Whether packets are dropped whose source is not behind the interface they come from.
+    pub drop_spoofed: bool,
 }
 
 /// Map capacities, in entries. Full means slower, never wrong.
@@ -33,8 +36,12 @@ pub struct Config {
 pub struct Sizes {
     /// Of the `leases` map.
     pub leases: u32,
+    /// Of the `denials` map.
+    pub denials: u32,
     /// Of the `flows` map.
     pub flows: u32,
+    /// Of the `pods` map.
+    pub pods: u32,
 }
 
 /// In which directions policies select a local pod.
@@ -102,12 +109,13 @@ pub struct Fastpath {
 }
 
 impl Config {
-    /// With default sizes.
+    /// With default sizes, and dropping what is spoofed.
     pub fn new(pins: impl Into<PathBuf>, marks: Marks) -> Self {
         Self {
             pins: pins.into(),
             marks,
             sizes: Sizes::default(),
+            drop_spoofed: true,
         }
     }
 }
@@ -116,7 +124,9 @@ impl Default for Sizes {
     fn default() -> Self {
         Self {
             leases: MAX_LEASES,
+            denials: MAX_DENIALS,
             flows: MAX_FLOWS,
+            pods: MAX_PODS,
         }
     }
 }
@@ -189,6 +199,22 @@ impl Fastpath {
         self.slots.remove(&self.maps, address.into())
     }
 
+    /// Takes for spoofed what comes in by an interface from none of these addresses; for a number of them that no guard
+    /// can have, nothing is. A family of which there is none is not guarded. Whether there is a guard now.
+    pub fn guard(&mut self, ifindex: u32, addresses: &[IpAddr]) -> Result<bool, MapError> {
+        let addresses: Vec<_> = addresses.iter().map(|&address| address.into()).collect();
+        match Guard::new(ifindex, &addresses) {
+            Some(guard) => self.maps.guards.insert(&ifindex, &guard).map(|()| true),
+            None => self.maps.guards.remove(&ifindex).map(|_was_there| false),
+        }
+    }
+
+    /// The guarded interfaces, by index.
+    pub fn guarded(&self) -> Result<Vec<u32>, MapError> {
+        let entries = self.maps.guards.entries()?;
+        Ok(entries.into_iter().map(|(ifindex, _)| ifindex).collect())
+    }
+
     /// While true, every address counts as isolated, whatever the pods are: for a map that is full, or that does not
     /// hold every local pod yet. New maps start like this.
     pub fn assume_isolated(&mut self, isolated: bool) -> Result<(), MapError> {
@@ -235,11 +261,13 @@ impl From<PodIsolation> for PodEntry {
 
 fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
     let (ours, pass, reply) = (config.marks.packet(), config.marks.pass, config.marks.reply);
+    let drop_spoofed = u32::from(config.drop_spoofed);
     let mut loader = EbpfLoader::new();
     loader
         .override_global(names::MARK_BITS, &ours, true)
         .override_global(names::MARK_PASS, &pass, true)
-        .override_global(names::MARK_REPLY, &reply, true);
+        .override_global(names::MARK_REPLY, &reply, true)
+        .override_global(names::DROP_SPOOFED, &drop_spoofed, true);
     for spec in specs(config.sizes) {
         loader
             .map_max_entries(spec.name, spec.max)

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use aya::maps::MapType;
 use sluice_ebpf::{
-    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Lease, LeaseKey, MAX_PODS, PodEntry, Slot, names,
+    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Guard, Lease, LeaseKey, MAX_GUARDS, PodEntry, Slot,
+    names,
 };
 
 use crate::sys::{self, MapInfo};
@@ -26,8 +27,12 @@ pub struct Fill {
 pub struct Usage {
     /// The `leases` map.
     pub leases: Fill,
+    /// The `denials` map.
+    pub denials: Fill,
     /// The `flows` map.
     pub flows: Fill,
+    /// The `guards` map.
+    pub guards: Fill,
 }
 
 /// A map as this program wants it.
@@ -46,7 +51,9 @@ pub(crate) struct Maps {
     pub(crate) pods: Table<Addr, PodEntry>,
     pub(crate) slots: Table<u32, Slot>,
     pub(crate) leases: Table<LeaseKey, Lease>,
+    pub(crate) denials: Table<LeaseKey, Lease>,
     pub(crate) flows: Table<FlowKey, Flow>,
+    pub(crate) guards: Table<u32, Guard>,
     pub(crate) epochs: Table<u32, u32>,
     pub(crate) state: Table<u32, u32>,
     pub(crate) counters: Table<u32, Counters>,
@@ -54,9 +61,10 @@ pub(crate) struct Maps {
 
 /// Maps that mean something together only: the new of one beside the old of another would be believed. A lease
 /// says nothing without the epochs it was given at, and a slot nothing without its pods.
-const GROUPS: [&[&str]; 3] = [
+const GROUPS: [&[&str]; 4] = [
     &[names::PODS, names::SLOTS, names::STATE],
-    &[names::EPOCHS, names::LEASES, names::FLOWS],
+    &[names::EPOCHS, names::LEASES, names::DENIALS, names::FLOWS],
+    &[names::GUARDS],
     &[names::COUNTERS],
 ];
 
@@ -82,7 +90,7 @@ pub(crate) fn discard_unusable(pins: &Path, sizes: Sizes) -> Result<Vec<&'static
 }
 
 /// Every pinned map.
-pub(crate) fn specs(sizes: Sizes) -> [Spec; 7] {
+pub(crate) fn specs(sizes: Sizes) -> [Spec; 9] {
     let spec = |name, kind, (key_size, value_size), max| Spec {
         name,
         kind,
@@ -91,7 +99,12 @@ pub(crate) fn specs(sizes: Sizes) -> [Spec; 7] {
         max,
     };
     [
-        spec(names::PODS, MapType::Hash, of::<Addr, PodEntry>(), MAX_PODS),
+        spec(
+            names::PODS,
+            MapType::Hash,
+            of::<Addr, PodEntry>(),
+            sizes.pods,
+        ),
         spec(names::SLOTS, MapType::Array, of::<u32, Slot>(), EPOCH_SLOTS),
         spec(
             names::LEASES,
@@ -100,11 +113,18 @@ pub(crate) fn specs(sizes: Sizes) -> [Spec; 7] {
             sizes.leases,
         ),
         spec(
+            names::DENIALS,
+            MapType::LruHash,
+            of::<LeaseKey, Lease>(),
+            sizes.denials,
+        ),
+        spec(
             names::FLOWS,
             MapType::LruHash,
             of::<FlowKey, Flow>(),
             sizes.flows,
         ),
+        spec(names::GUARDS, MapType::Hash, of::<u32, Guard>(), MAX_GUARDS),
         spec(names::EPOCHS, MapType::Array, of::<u32, u32>(), EPOCH_SLOTS),
         spec(names::STATE, MapType::Array, of::<u32, u32>(), 1),
         spec(
@@ -154,7 +174,9 @@ impl Maps {
             pods: Table::open(pins, names::PODS)?,
             slots: Table::open(pins, names::SLOTS)?,
             leases: Table::open(pins, names::LEASES)?,
+            denials: Table::open(pins, names::DENIALS)?,
             flows: Table::open(pins, names::FLOWS)?,
+            guards: Table::open(pins, names::GUARDS)?,
             epochs: Table::open(pins, names::EPOCHS)?,
             state: Table::open(pins, names::STATE)?,
             counters: Table::open(pins, names::COUNTERS)?,
@@ -172,14 +194,10 @@ impl Maps {
 
     pub(crate) fn usage(&self) -> Result<Usage, MapError> {
         Ok(Usage {
-            leases: Fill {
-                entries: self.leases.count()?,
-                max: self.leases.max()?,
-            },
-            flows: Fill {
-                entries: self.flows.count()?,
-                max: self.flows.max()?,
-            },
+            leases: self.leases.fill()?,
+            denials: self.denials.fill()?,
+            flows: self.flows.fill()?,
+            guards: self.guards.fill()?,
         })
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use aya::Pod;
 
+use crate::maps::Fill;
 use crate::sys::{self, Cursor};
 
 /// Entries per batched call.
@@ -82,6 +83,14 @@ impl<K: Pod, V: Pod> Table<K, V> {
         let mut count = 0_usize;
         self.visit(|keys, _| count += keys.len())?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// How many entries there are, and can be.
+    pub(crate) fn fill(&self) -> Result<Fill, MapError> {
+        Ok(Fill {
+            entries: self.count()?,
+            max: self.max()?,
+        })
     }
 
     fn visit(&self, mut each: impl FnMut(&[K], &[V])) -> Result<(), MapError> {

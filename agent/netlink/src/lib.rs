@@ -3,6 +3,7 @@
 //! * [`Gate`]: the `nf_tables` table that hands to the agent what needs a verdict;
 //! * [`Conntrack`]: the kernel's connections, read, marked and deleted;
 //! * [`LinkWatch`], [`links`]: which network interfaces there are, come and go;
+//! * [`RouteWatch`]: which addresses are straight behind which of them;
 //! * [`Netns`], [`Rtnetlink`], [`dnat`]: namespaces, links, addresses, routes and Services, for laboratories and tests.
 //!
 //! Messages are encoded and decoded by `netlink-bindings`, which is generated from the kernel's own specifications;
@@ -17,6 +18,7 @@ pub mod links;
 mod message;
 mod netns;
 mod nft;
+mod routes;
 mod rtnetlink;
 mod socket;
 
@@ -25,4 +27,5 @@ pub use error::Error;
 pub use gate::{Gate, GateConfig, Isolated, Matcher, QueueVerb};
 pub use links::{Link, LinkEvent, LinkWatch};
 pub use netns::Netns;
+pub use routes::{HostRoute, RouteEvent, RouteWatch};
 pub use rtnetlink::{Route, Rtnetlink, VethEnd};

@@ -1,5 +1,5 @@
 //! Links, addresses and routes, made and changed: what laboratories and tests are built of. The agent itself only
-//! watches links (`links.rs`).
+//! watches (`links.rs`, `routes.rs`).
 
 use std::ffi::CString;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use netlink_bindings::rt_addr::{self, IfaFlags, Ifaddrmsg};
 use netlink_bindings::rt_link::{self, IfinfoFlags, Ifinfomsg};
-use netlink_bindings::rt_route::{self, RtmType, Rtmsg};
+use netlink_bindings::rt_route::{self, PushRouteAttrs, RtmType, Rtmsg};
 use netlink_bindings::traits::Pusher as _;
 use netlink_bindings::utils::{finalize_nested_header, push_header, push_nested_header};
 
@@ -198,25 +198,25 @@ impl Rtnetlink {
 
     /// Adds a route.
     pub fn add_route(&mut self, route: &Route) -> Result<(), Error> {
-        let mut request = rt_route::Request::new()
-            .set_create()
-            .set_excl()
-            .op_newroute_do(&route.header()?);
-        let mut attributes = request.encode();
-        if let Some((address, _)) = route.destination {
-            attributes = attributes.push_dst(address);
-        }
-        if let Some(gateway) = route.gateway {
-            attributes = attributes.push_gateway(gateway);
-        }
-        if let Some(device) = route.device {
-            attributes = attributes.push_oif(device);
-        }
-        if let Some(source) = route.source {
-            attributes = attributes.push_prefsrc(source);
-        }
-        drop(attributes);
+        let request = rt_route::Request::new().set_create().set_excl();
+        let mut request = request.op_newroute_do(&route.header()?);
+        route.encode(request.encode());
         self.socket.command("add a route", &request)
+    }
+
+    /// Adds a route in the place of another one to the same destination.
+    pub fn replace_route(&mut self, route: &Route) -> Result<(), Error> {
+        let request = rt_route::Request::new().set_create().set_replace();
+        let mut request = request.op_newroute_do(&route.header()?);
+        route.encode(request.encode());
+        self.socket.command("replace a route", &request)
+    }
+
+    /// Removes a route.
+    pub fn delete_route(&mut self, route: &Route) -> Result<(), Error> {
+        let mut request = rt_route::Request::new().op_delroute_do(&route.header()?);
+        route.encode(request.encode());
+        self.socket.command("delete a route", &request)
     }
 
     fn change(
@@ -235,6 +235,22 @@ impl Rtnetlink {
 }
 
 impl Route {
+    fn encode(&self, mut attributes: PushRouteAttrs<&mut Vec<u8>>) {
+        if let Some((address, _)) = self.destination {
+            attributes = attributes.push_dst(address);
+        }
+        if let Some(gateway) = self.gateway {
+            attributes = attributes.push_gateway(gateway);
+        }
+        if let Some(device) = self.device {
+            attributes = attributes.push_oif(device);
+        }
+        if let Some(source) = self.source {
+            attributes = attributes.push_prefsrc(source);
+        }
+        drop(attributes);
+    }
+
     fn header(&self) -> Result<Rtmsg, Error> {
         let any = self
             .destination

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sluice_netlink::RouteEvent;
 use sluice_policy::{Changes, Event, Index, Scope, Snapshot};
 use tracing::error;
 
@@ -62,7 +63,7 @@ impl Groundwork {
     }
 
     /// A handle for the workers; none without eBPF.
-    pub(crate) fn leases(&self) -> Option<LeaseWriter> {
+    pub(crate) const fn leases(&self) -> Option<&LeaseWriter> {
         self.foundation.leases()
     }
 
@@ -145,6 +146,22 @@ impl Enforcer {
         }
     }
 
+    /// Guards interfaces by what is routed to them.
+    pub(crate) fn routes(&mut self, events: impl IntoIterator<Item = RouteEvent>) {
+        let written = self.kernel.routes(events);
+        if written.is_err() {
+            self.take_note(written);
+        }
+    }
+
+    /// Guards no interface any more.
+    pub(crate) fn forget_routes(&mut self) {
+        let written = self.kernel.forget_routes();
+        if written.is_err() {
+            self.take_note(written);
+        }
+    }
+
     fn enforce(&mut self, changes: &Changes) {
         let slots: BTreeSet<u32> = changes
             .addresses
@@ -169,6 +186,7 @@ impl Enforcer {
         if !self.settled {
             error!("a worker holds a verdict from an older snapshot");
         }
+        self.kernel.forget_pods(changes);
     }
 
     fn take_note(&mut self, written: anyhow::Result<()>) {

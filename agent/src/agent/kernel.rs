@@ -6,11 +6,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use sluice_bpf::{Attach, Fastpath, PodIsolation};
-use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, links};
+use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, RouteEvent, links};
 use sluice_policy::{Changes, Isolation, Snapshot};
 use tracing::{info, warn};
 
 use super::epochs::Epochs;
+use super::guards::Guards;
 use super::leases::LeaseWriter;
 use crate::cli::Mode;
 use crate::config::Config;
@@ -26,11 +27,14 @@ pub(crate) struct Kernel {
     gate: Gate,
     gate_config: GateConfig,
     attached: BTreeMap<u32, (String, Attach)>,
+    guards: Guards,
+    leases: Option<LeaseWriter>,
 }
 
 /// The eBPF half before there is a gate: what the first snapshot's epochs start from.
 pub(crate) struct Foundation {
     fastpath: Option<Fastpath>,
+    leases: Option<LeaseWriter>,
 }
 
 impl Foundation {
@@ -42,7 +46,10 @@ impl Foundation {
                 None
             }
             Mode::Hybrid => {
-                let settings = sluice_bpf::Config::new(&config.bpffs, config.marks);
+                let settings = sluice_bpf::Config {
+                    drop_spoofed: config.drop_spoofed,
+                    ..sluice_bpf::Config::new(&config.bpffs, config.marks)
+                };
                 let unable = |error: sluice_bpf::LoadError| Failure::Unable(error.into());
                 #[cfg_attr(
                     not(feature = "ebpf-log"),
@@ -54,7 +61,13 @@ impl Foundation {
                 Some(fastpath)
             }
         };
-        Ok(Self { fastpath })
+        let leases = fastpath
+            .as_ref()
+            .map(|fastpath| LeaseWriter::new(fastpath.leases()))
+            .transpose()
+            .context("leases")
+            .map_err(Failure::Unable)?;
+        Ok(Self { fastpath, leases })
     }
 
     /// The epochs as the kernel has them; none without eBPF.
@@ -84,10 +97,8 @@ impl Foundation {
     }
 
     /// A handle for the queue workers.
-    pub(crate) fn leases(&self) -> Option<LeaseWriter> {
-        self.fastpath
-            .as_ref()
-            .map(|fastpath| LeaseWriter::new(fastpath.leases()))
+    pub(crate) const fn leases(&self) -> Option<&LeaseWriter> {
+        self.leases.as_ref()
     }
 
     /// Enforces the first snapshot: pods, epochs, then the gate.
@@ -99,7 +110,17 @@ impl Foundation {
     ) -> Result<Kernel, Failure> {
         let gate_config = gate_config(config, self.fastpath.as_ref())?;
         if let Some(fastpath) = &mut self.fastpath {
+            let inherited = fastpath.leases();
+            let keys = inherited
+                .keys()
+                .context("leases")
+                .map_err(Failure::Unable)?;
             reconcile(fastpath, snapshot, raised).map_err(Failure::Unable)?;
+            // Raising the epochs has ended them all: nobody is charged for them.
+            inherited
+                .remove_all(&keys)
+                .context("leases")
+                .map_err(Failure::Unable)?;
         }
         let gate = install(&gate_config, snapshot, &[]).map_err(Failure::Unable)?;
         Ok(Kernel {
@@ -107,6 +128,8 @@ impl Foundation {
             gate,
             gate_config,
             attached: BTreeMap::new(),
+            guards: Guards::of(snapshot.local_addresses().map(|(address, _)| address)),
+            leases: self.leases,
         })
     }
 }
@@ -123,6 +146,9 @@ impl Kernel {
         if let Some(fastpath) = &mut self.fastpath {
             for &(address, isolation) in &changes.isolation {
                 let _complete = write_pod(fastpath, address, isolation)?;
+                for device in self.guards.pod(address, isolation.is_some()) {
+                    write_guard(fastpath, &self.guards, device)?;
+                }
             }
             fastpath.raise(raised.iter().copied()).context("epochs")?;
         }
@@ -150,10 +176,54 @@ impl Kernel {
     ) -> anyhow::Result<()> {
         if let Some(fastpath) = &mut self.fastpath {
             reconcile(fastpath, snapshot, raised)?;
+            let local = snapshot.local_addresses();
+            self.guards.pods(local.map(|(address, _)| address));
+            write_guards(fastpath, &self.guards)?;
         }
         let every: Vec<_> = snapshot.local_addresses().map(|(it, _)| it).collect();
         self.gate = install(&self.gate_config, snapshot, &every)?;
         Ok(())
+    }
+
+    /// Takes routes in, and guards the interfaces that they lead to.
+    pub(crate) fn routes(
+        &mut self,
+        events: impl IntoIterator<Item = RouteEvent>,
+    ) -> anyhow::Result<()> {
+        let devices: BTreeSet<u32> = events
+            .into_iter()
+            .map(|event| self.guards.route(event))
+            .collect();
+        let Some(fastpath) = &mut self.fastpath else {
+            return Ok(());
+        };
+        devices
+            .into_iter()
+            .try_for_each(|device| write_guard(fastpath, &self.guards, device))
+    }
+
+    /// Takes away every guard: nobody tells any more when one is wrong.
+    pub(crate) fn forget_routes(&mut self) -> anyhow::Result<()> {
+        self.guards.forget_routes();
+        self.fastpath
+            .as_mut()
+            .map_or(Ok(()), |fastpath| write_guards(fastpath, &self.guards))
+    }
+
+    /// Forgets what local pods held that are none any more.
+    pub(crate) fn forget_pods(&self, changes: &Changes) {
+        let Some(leases) = &self.leases else {
+            return;
+        };
+        let gone = changes
+            .isolation
+            .iter()
+            .filter(|(_, isolation)| isolation.is_none());
+        for (address, _) in gone {
+            if let Err(error) = leases.close(*address) {
+                warn!(%address, %error, "leases of a pod that is gone are left");
+            }
+        }
     }
 
     /// Puts the TC program on an interface. An interface without it is slower, not less safe.
@@ -256,7 +326,9 @@ pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
         },
         maps: MapStates {
             leases: fill(usage.leases),
+            denials: fill(usage.denials),
             flows: fill(usage.flows),
+            guards: fill(usage.guards),
         },
         counters: CounterStates {
             lease_hits: c.lease_hits,
@@ -264,6 +336,7 @@ pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
             unmatched: c.unmatched + c.gate_unmatched,
             gate_lease_hits: c.gate_lease_hits,
             deny_lease_hits: c.deny_lease_hits,
+            spoofed: c.spoofed,
             ..CounterStates::default()
         },
     })
@@ -390,6 +463,22 @@ fn write_pod(
         .assume_isolated(true)
         .with_context(|| format!("pod address {address}"))?;
     Ok(false)
+}
+
+fn write_guard(fastpath: &mut Fastpath, guards: &Guards, device: u32) -> anyhow::Result<()> {
+    let _guarded = fastpath
+        .guard(device, &guards.wanted(device))
+        .with_context(|| format!("guard of interface {device}"))?;
+    Ok(())
+}
+
+/// Makes the guards what they should be, whatever there is.
+fn write_guards(fastpath: &mut Fastpath, guards: &Guards) -> anyhow::Result<()> {
+    let mut devices: BTreeSet<u32> = fastpath.guarded().context("guards")?.into_iter().collect();
+    devices.extend(guards.devices());
+    devices
+        .into_iter()
+        .try_for_each(|device| write_guard(fastpath, guards, device))
 }
 
 const fn isolated(isolation: Isolation) -> Isolated {

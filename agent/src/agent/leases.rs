@@ -1,12 +1,14 @@
 //! Verdicts into leases: what a worker remembers of a judgement.
 
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sluice_bpf::{Leases, now_ns};
+use sluice_bpf::{Leases, MapError, now_ns};
 use sluice_ebpf::{Addr, Epochs, Lease, LeaseKey, Verdict};
 use sluice_policy::{Action, Protocol, Tuple};
 
+use super::ledger::Ledger;
 use super::published::Published;
 use crate::queue::Judgement;
 
@@ -18,11 +20,38 @@ const DENIAL: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct LeaseWriter {
     leases: Leases,
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+/// What became of a judgement's lease.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remembered {
+    /// It is written, or there is none to write.
+    Written,
+    /// It is written, and another one was removed for it.
+    Displacing,
 }
 
 impl LeaseWriter {
-    pub(crate) fn new(leases: Leases) -> Self {
-        Self { leases }
+    /// Leases into an empty map. A quarter of it stays free: the kernel hands entries to its CPUs by the hundred, and
+    /// takes any lease for the next where it has none left.
+    pub(crate) fn new(leases: Leases) -> Result<Self, MapError> {
+        let bound = leases.capacity()? as usize / 4 * 3;
+        Ok(Self {
+            leases,
+            ledger: Arc::new(Mutex::new(Ledger::new(bound))),
+        })
+    }
+
+    /// Forgets the leases of an address that is no local pod's any more; no worker judges by a snapshot in which it was.
+    pub(crate) fn close(&self, address: IpAddr) -> Result<(), MapError> {
+        let closed = self.ledger().close(address);
+        self.leases.remove_all(&closed)
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a judgement, with the epochs of the snapshot that it was made from. A denial is remembered only of a
@@ -32,11 +61,11 @@ impl LeaseWriter {
         published: &Published,
         judgement: &Judgement<'_>,
         opens: bool,
-    ) -> Result<(), sluice_bpf::MapError> {
+    ) -> Result<Remembered, MapError> {
         let denial = judgement.action() == Action::Deny;
         let says_nothing = denial && (judgement.reversed || !opens);
         let Some(key) = key(&judgement.tuple).filter(|_| !says_nothing) else {
-            return Ok(());
+            return Ok(Remembered::Written);
         };
         let epoch = |address: IpAddr| published.epochs.get(slot(address));
         let (verdict, expires_ns) = if denial {
@@ -54,8 +83,33 @@ impl LeaseWriter {
             source: epoch(source),
             destination: epoch(destination),
         };
+        let displaced = if denial {
+            None
+        } else {
+            self.ledger()
+                .charge(account(published, &judgement.tuple), key)
+        };
+        if let Some(displaced) = &displaced {
+            let _was_there = self.leases.remove(displaced)?;
+        }
         self.leases
-            .insert(&key, &Lease::new(&key, verdict, epochs, expires_ns))
+            .insert(&key, &Lease::new(&key, verdict, epochs, expires_ns))?;
+        Ok(if displaced.is_some() {
+            Remembered::Displacing
+        } else {
+            Remembered::Written
+        })
+    }
+}
+
+/// Who pays for a lease: the local pod that asks, or that is asked from elsewhere. So there are no more accounts than
+/// local pods, however many addresses there are in the world.
+fn account(published: &Published, tuple: &Tuple) -> IpAddr {
+    let local = published.snapshot.isolation(tuple.source).is_some();
+    if local {
+        tuple.source
+    } else {
+        tuple.destination
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod enforcer;
 mod epochs;
+mod guards;
 mod http;
 pub(crate) mod kernel;
 pub(crate) mod leases;
+mod ledger;
 mod lock;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
@@ -23,9 +25,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sluice_kubernetes::{Loaded, Manifests};
-use sluice_netlink::{Conntrack, LinkWatch};
+use sluice_netlink::{Conntrack, LinkWatch, RouteWatch};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -56,6 +58,9 @@ pub enum Stopped {
 
 /// How long answers that are being given may take once the agent is to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How often routes are compared with what was told of them: some go without a word.
+const ROUTES_COMPARED: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or SIGINT. Rules and pins stay behind: the data path outlives the agent.
 pub fn run(config: Config) -> Result<Stopped, Failure> {
@@ -140,7 +145,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         metrics: Arc::clone(&metrics),
         untracked: Untracked::new(Instant::now()),
     };
-    let leases = groundwork.leases();
+    let leases = groundwork.leases().cloned();
     let workers = start_workers(queues, settings, readers, leases.as_ref())?;
     let shared = Arc::new(Shared::new(
         config,
@@ -165,6 +170,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         read_at,
     };
     let links = attach_links(&mut writer)?;
+    let routes = guard_links(&mut writer)?;
     writer.adopt_connections();
     shared.set_ready();
     let local = writer.enforcer.snapshot().counts().local;
@@ -178,16 +184,22 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         let node = &shared.config.node_name;
         warn!(node, "no pod has this spec.nodeName: is --node-name right?");
     }
-    follow(writer, watcher, links)?;
+    follow(writer, watcher, links, routes)?;
     Ok(shared)
 }
 
 /// Hands the writer over to its thread, and starts what gives it work.
-fn follow(writer: Writer, watcher: Watcher, links: LinkWatch) -> Result<(), Failure> {
+fn follow(
+    writer: Writer,
+    watcher: Watcher,
+    links: LinkWatch,
+    routes: RouteWatch,
+) -> Result<(), Failure> {
     let (sender, receiver) = channel();
-    let changes = sender.clone();
+    let (changes, ways) = (sender.clone(), sender.clone());
     spawn("writer", move || writer.run(&receiver))?;
     spawn("links", move || watch_links(links, &sender))?;
+    spawn("routes", move || watch_routes(routes, &ways))?;
     spawn("manifests", move || {
         watch_manifests(&Arc::new(watcher), &changes);
     })
@@ -246,6 +258,47 @@ fn attach_links(writer: &mut Writer) -> Result<LinkWatch, Failure> {
         writer.link(&event);
     }
     Ok(links)
+}
+
+/// Guards the interfaces that local pods are behind by now.
+fn guard_links(writer: &mut Writer) -> Result<RouteWatch, Failure> {
+    let unable = |error| Failure::Unable(anyhow::Error::new(error).context("routes"));
+    let mut routes = RouteWatch::open().map_err(unable)?;
+    let mut events = Vec::new();
+    while let Some(event) = routes.next().map_err(unable)? {
+        events.push(event);
+    }
+    writer.enforcer.routes(events);
+    Ok(routes)
+}
+
+/// Has the writer told of routes that come and go.
+fn watch_routes(mut routes: RouteWatch, sender: &Sender<Work>) {
+    let outcome: anyhow::Result<()> = (|| {
+        let patience = Timespec::try_from(ROUTES_COMPARED)?;
+        let mut compared = Instant::now();
+        loop {
+            let mut ready = [PollFd::new(&routes, PollFlags::IN)];
+            rustix::io::retry_on_intr(|| poll(&mut ready, Some(&patience)))?;
+            if compared.elapsed() >= ROUTES_COMPARED {
+                routes.resynchronise()?;
+                compared = Instant::now();
+            }
+            let mut events = Vec::new();
+            while let Some(event) = routes.next()? {
+                events.push(event);
+            }
+            sender.send(Work::Routes(events))?;
+        }
+    })();
+    if let Err(error) = outcome {
+        error!(
+            error = format!("{error:#}"),
+            "routes are no longer watched: no interface is guarded"
+        );
+        // The writer is gone only with the whole agent.
+        drop(sender.send(Work::NoRoutes));
+    }
 }
 
 /// Has the writer told of interfaces that come and go.

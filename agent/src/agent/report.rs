@@ -63,8 +63,11 @@ pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
     ];
     let entries = [
         ("leases", maps.leases.entries),
+        ("denials", maps.denials.entries),
         ("flows", maps.flows.entries),
+        ("guards", maps.guards.entries),
     ];
+    shared.metrics.spoofed(c.spoofed);
     shared.metrics.refresh(&queues(shared), &counters, &entries);
     shared.metrics.render()
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sluice_kubernetes::{Loaded, Manifests, Problem, World};
-use sluice_netlink::{Conntrack, Gate, LinkEvent};
+use sluice_netlink::{Conntrack, Gate, LinkEvent, RouteEvent};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
@@ -22,6 +22,10 @@ pub(crate) enum Work {
     Reload(Arc<Watcher>),
     /// An interface came, went, or changed its name.
     Link(LinkEvent),
+    /// Addresses came, went or moved behind interfaces.
+    Routes(Vec<RouteEvent>),
+    /// Nobody knows any more what is behind which interface.
+    NoRoutes,
 }
 
 /// How often what failed is repeated, and the gate looked after.
@@ -54,6 +58,8 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Work::Reload(watcher)) => self.reload(&watcher),
                 Ok(Work::Link(event)) => self.link(&event),
+                Ok(Work::Routes(events)) => self.enforcer.routes(events),
+                Ok(Work::NoRoutes) => self.enforcer.forget_routes(),
             }
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use sluice_policy::{Action, Protocol};
 
@@ -42,6 +42,8 @@ pub(crate) struct Tally {
     pub(crate) revoked: AtomicU64,
     /// Leases that could not be written.
     pub(crate) lease_errors: AtomicU64,
+    /// Leases that had to go for others, because the map is at its bound.
+    pub(crate) leases_displaced: AtomicU64,
     /// Times that the gate was found gone.
     pub(crate) gate_losses: AtomicU64,
 }
@@ -63,6 +65,7 @@ pub(crate) struct Metrics {
     nfqueue: [IntGaugeVec; 4],
     counters: IntCounterVec,
     events: IntCounterVec,
+    spoofed: IntCounter,
     map_entries: GaugeVec,
     /// Seconds from a change being read to its being enforced
     pub(crate) sync_seconds: Histogram,
@@ -106,6 +109,7 @@ impl Metrics {
             nfqueue: [total?, dropped?, user_dropped?, id?],
             counters: register(r, packets())?,
             events: register(r, events())?,
+            spoofed: register(r, spoofed())?,
             map_entries: register(r, map_entries())?,
             sync_seconds: register(r, sync_seconds())?,
             invalid_objects: gauge("sluice_invalid_objects", "Invalid objects in the source")?,
@@ -137,6 +141,12 @@ impl Metrics {
             .inc();
     }
 
+    /// Takes over how many packets were spoofed.
+    pub(crate) fn spoofed(&self, packets: u64) {
+        self.spoofed.reset();
+        self.spoofed.inc_by(packets);
+    }
+
     /// Takes over what is only read when asked for.
     pub(crate) fn refresh(
         &self,
@@ -164,6 +174,7 @@ impl Metrics {
         for (name, counter) in [
             ("revoked", &tally.revoked),
             ("lease_not_written", &tally.lease_errors),
+            ("lease_displaced", &tally.leases_displaced),
             ("gate_lost", &tally.gate_losses),
         ] {
             set(&self.events, name, counter.load(Ordering::Relaxed));
@@ -221,8 +232,14 @@ fn packets() -> prometheus::Result<IntCounterVec> {
     IntCounterVec::new(Opts::new("sluice_packets_total", help), &["outcome"])
 }
 
+fn spoofed() -> prometheus::Result<IntCounter> {
+    let help = "Packets whose source is not behind the interface they came in by";
+    IntCounter::new("sluice_spoofed_packets_total", help)
+}
+
 fn events() -> prometheus::Result<IntCounterVec> {
-    let help = "Connections revoked, leases not written, times that the gate was found gone";
+    let help =
+        "Connections revoked, leases not written or displaced, times that the gate was found gone";
     IntCounterVec::new(Opts::new("sluice_events_total", help), &["event"])
 }
 

@@ -15,7 +15,7 @@ use super::hold::{self, Point};
 use super::judge::{Hints, Judgement, judge};
 use super::packet::{Packet, PacketError};
 use super::untracked::Untracked;
-use crate::agent::leases::LeaseWriter;
+use crate::agent::leases::{LeaseWriter, Remembered};
 use crate::agent::published::{Published, Reader};
 use crate::metrics::{Metrics, bump};
 
@@ -180,11 +180,15 @@ fn answer(
     } else {
         &tally.denied
     });
-    if let Some(leases) = leases
-        && let Err(error) = leases.remember(published, &judgement, packet.opens)
-    {
-        bump(&tally.lease_errors);
-        debug!(%error, tuple = %judgement.tuple, "lease not written");
+    if let Some(leases) = leases {
+        match leases.remember(published, &judgement, packet.opens) {
+            Ok(Remembered::Written) => {}
+            Ok(Remembered::Displacing) => bump(&tally.leases_displaced),
+            Err(error) => {
+                bump(&tally.lease_errors);
+                debug!(%error, tuple = %judgement.tuple, "lease not written");
+            }
+        }
     }
     if action == Action::Deny {
         denials.log(&judgement, &packet, started);

@@ -17,6 +17,8 @@ pub struct Counters {
     pub gate_lease_hits: u64,
     /// Packets dropped on a lease.
     pub deny_lease_hits: u64,
+    /// Packets whose source is not behind the interface they came in by.
+    pub spoofed: u64,
     /// Packets that the queues saw.
     pub queued: u64,
     /// Those of them that were accepted.
@@ -31,13 +33,14 @@ pub struct Counters {
 
 impl Counters {
     /// Name and value of each, in the order of the status document.
-    pub fn fields(&self) -> [(&'static str, u64); 10] {
+    pub fn fields(&self) -> [(&'static str, u64); 11] {
         [
             ("lease_hits", self.lease_hits),
             ("flow_hits", self.flow_hits),
             ("unmatched", self.unmatched),
             ("gate_lease_hits", self.gate_lease_hits),
             ("deny_lease_hits", self.deny_lease_hits),
+            ("spoofed", self.spoofed),
             ("queued", self.queued),
             ("allowed", self.allowed),
             ("denied", self.denied),
@@ -53,6 +56,7 @@ impl Counters {
             unmatched: with(self.unmatched, other.unmatched),
             gate_lease_hits: with(self.gate_lease_hits, other.gate_lease_hits),
             deny_lease_hits: with(self.deny_lease_hits, other.deny_lease_hits),
+            spoofed: with(self.spoofed, other.spoofed),
             queued: with(self.queued, other.queued),
             allowed: with(self.allowed, other.allowed),
             denied: with(self.denied, other.denied),

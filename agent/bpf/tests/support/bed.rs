@@ -120,6 +120,7 @@ impl Bed {
             gate_left: after.gate_left - before.gate_left,
             deny_lease_hits: after.deny_lease_hits - before.deny_lease_hits,
             parse_errors: after.parse_errors - before.parse_errors,
+            spoofed: after.spoofed - before.spoofed,
         }
     }
 }

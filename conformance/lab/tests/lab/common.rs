@@ -69,6 +69,19 @@ pub(crate) fn nft(netns: &Netns, rules: &str) {
     netns.enter(run).unwrap();
 }
 
+/// What the counters of a chain, `FAMILY TABLE CHAIN`, add up to.
+pub(crate) fn nft_list(netns: &Netns, chain: &str) -> u64 {
+    let mut nft = Command::new("nft");
+    nft.args(["list", "chain"]).args(chain.split(' '));
+    let listed = netns.enter(|| nft.output().unwrap()).unwrap();
+    assert!(listed.status.success(), "nft list chain {chain}");
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let counters = text.split("counter packets ").skip(1);
+    counters
+        .map(|rest| rest.split(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
+}
+
 /// The agent's binary beside the test's; none where it is not built, which is said.
 pub(crate) fn agent_binary() -> Option<PathBuf> {
     let lab = PathBuf::from(env!("CARGO_BIN_EXE_sluice-lab"));

@@ -15,6 +15,7 @@ pub(crate) mod report;
 mod revoke;
 pub(crate) mod shared;
 mod source;
+mod takeover;
 mod writer;
 
 use std::os::unix::net::UnixListener;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sluice_ebpf::Marks;
 use sluice_kubernetes::{Loaded, Manifests};
 use sluice_netlink::{Conntrack, LinkWatch, RouteWatch};
 use tokio::net::TcpListener;
@@ -155,10 +157,8 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     ));
     let asked = Arc::clone(&shared);
     spawn("socket", move || socket::serve(&unix, &asked))?;
+    let conntrack = take_over(&groundwork, shared.config.marks).map_err(Failure::Unable)?;
     let enforcer = groundwork.build(&shared.config)?;
-    let conntrack = Conntrack::open()
-        .context("conntrack")
-        .map_err(Failure::Unable)?;
     announce(&shared, &loaded);
     let mut writer = Writer {
         enforcer,
@@ -241,6 +241,17 @@ fn start_workers(
         .enumerate()
         .map(start)
         .collect()
+}
+
+/// Open connections are accepted before their leases end.
+fn take_over(groundwork: &Groundwork, marks: Marks) -> anyhow::Result<Conntrack> {
+    let mut conntrack = Conntrack::open().context("conntrack")?;
+    let snapshot = &groundwork.publisher().current().snapshot;
+    let accepted = takeover::accept_open(&mut conntrack, snapshot, marks).context("conntrack")?;
+    if accepted > 0 {
+        info!(accepted, "open connections taken over");
+    }
+    Ok(conntrack)
 }
 
 fn announce(shared: &Arc<Shared>, loaded: &Loaded) {
@@ -332,10 +343,15 @@ fn watch_manifests(watcher: &Arc<Watcher>, sender: &Sender<Work>) {
 }
 
 async fn bind_http(config: &Config) -> Result<TcpListener, Failure> {
-    http::bind(config.metrics)
-        .await
-        .with_context(|| format!("--metrics-bind-address {}", config.metrics))
-        .map_err(Failure::Unable)
+    http::bind(config.metrics).await.map_err(|error| {
+        let address = config.metrics;
+        let taken = error.kind() == std::io::ErrorKind::AddrInUse;
+        Failure::unable(if taken {
+            format!("--metrics-bind-address {address}: taken, by another agent or something else")
+        } else {
+            format!("--metrics-bind-address {address}: {error}")
+        })
+    })
 }
 
 /// A token that SIGTERM and SIGINT cancel, and which of them it was.

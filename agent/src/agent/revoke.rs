@@ -90,7 +90,7 @@ impl Which<'_> {
 
 /// The connection as policies see it: after destination translation, and turned round where conntrack picked it up
 /// by a reply.
-fn judged(entry: &Entry, marks: Marks) -> Tuple {
+pub(super) fn judged(entry: &Entry, marks: Marks) -> Tuple {
     let Judged {
         source,
         destination,

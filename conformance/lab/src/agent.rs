@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -174,6 +174,12 @@ impl Agent {
         serde_json::from_slice(&output.stdout).context("sluice status: not one JSON document")
     }
 
+    /// The page of `/metrics`.
+    pub fn metrics(&self) -> Result<String> {
+        let page = self.netns.enter(|| get("/metrics"))?;
+        page.context("ask for metrics")
+    }
+
     /// The counters of its status.
     pub fn counters(&self) -> Result<Counters> {
         counters(&self.status()?)
@@ -181,13 +187,14 @@ impl Agent {
 
     /// Runs `sluice cleanup` where the agent is or was, and returns what it printed.
     pub fn cleanup(&self) -> Result<String> {
-        let mut command = bare_command(&self.options.binary);
-        command.arg("cleanup").arg("--bpffs").arg(&self.paths.bpffs);
-        let output = self
-            .warden
-            .spawn(piped(command), &self.netns)?
-            .wait_with_output()
-            .context("sluice cleanup")?;
+        let (bpffs, socket) = (self.paths.bpffs.as_os_str(), self.paths.socket.as_os_str());
+        let output = self.run(&[
+            "cleanup".as_ref(),
+            "--bpffs".as_ref(),
+            bpffs,
+            "--socket".as_ref(),
+            socket,
+        ])?;
         if !output.status.success() {
             bail!(
                 "sluice cleanup: {}: {}",
@@ -219,6 +226,11 @@ impl Agent {
         }
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), signal).context("signal the agent")
+    }
+
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().context("kill the agent")?;
@@ -227,11 +239,41 @@ impl Agent {
 
     /// Starts it again after it was stopped or killed, and waits until it is ready.
     pub fn restart(&mut self) -> Result<(), StartError> {
-        self.child = self.warden.spawn(
-            command(&self.node, &self.options, &self.paths)?,
-            &self.netns,
-        )?;
+        self.start_again()?;
         self.wait_ready()
+    }
+
+    /// Starts it again after it was stopped or killed, without waiting until it is ready.
+    pub fn start_again(&mut self) -> Result<()> {
+        let command = command(&self.node, &self.options, &self.paths)?;
+        self.child = self.warden.spawn(command, &self.netns)?;
+        Ok(())
+    }
+
+    /// The arguments that this agent was started with.
+    pub fn arguments(&self) -> Vec<String> {
+        let command = command(&self.node, &self.options, &self.paths);
+        let arguments = command.iter().flat_map(Command::get_args);
+        arguments
+            .map(|it| it.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// Runs `sluice` with `arguments` where the agent is or was, until it ends.
+    pub fn run(&self, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Result<Output> {
+        let mut command = bare_command(&self.options.binary);
+        command.args(arguments);
+        let child = self.warden.spawn(piped(command), &self.netns)?;
+        child.wait_with_output().context("wait for sluice")
+    }
+
+    /// Does `work` in the agent's namespaces, with the path of its pins.
+    pub fn visit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> T + Send + 'static,
+    ) -> Result<T> {
+        let pins = self.paths.bpffs.clone();
+        self.warden.visit(&self.netns, move || work(&pins))
     }
 
     fn ended(&self, status: ExitStatus) -> StartError {
@@ -302,14 +344,17 @@ fn piped(mut command: Command) -> Command {
 
 /// Asks `/readyz` in the network namespace of the calling thread.
 fn is_ready() -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let timeout = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&METRICS, timeout)?;
-        stream.set_read_timeout(Some(timeout))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.split(' ').nth(1) == Some("200"))
-    };
-    ask().unwrap_or(false)
+    get("/readyz").is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+}
+
+/// The whole answer, in the network namespace of the calling thread.
+fn get(path: &str) -> std::io::Result<String> {
+    let timeout = Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&METRICS, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

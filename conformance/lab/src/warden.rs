@@ -67,6 +67,21 @@ impl Warden {
         self.run(spawn)?
     }
 
+    /// Does `work` in `netns` and among the mounts of this warden's processes.
+    pub(crate) fn visit<T: Send + 'static>(
+        &self,
+        netns: &Netns,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let netns = netns.try_clone()?;
+        let visit = move || -> Result<T> {
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
+                .context("enter the namespace")?;
+            Ok(work())
+        };
+        self.run(visit)?
+    }
+
     fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let (answer, result) = mpsc::sync_channel(1);
         let work: Work = Box::new(move || drop(answer.send(work())));

@@ -11,6 +11,7 @@ mod headers;
 mod held;
 mod hostile;
 mod icmp;
+mod life;
 mod marks;
 mod node_traffic;
 mod packets;

@@ -43,6 +43,7 @@ static SLUICE_MARK_PASS: Global<u32> = Global::new(0);
 /// The REPLY bit; set by the loader.
 #[unsafe(no_mangle)]
 static SLUICE_MARK_REPLY: Global<u32> = Global::new(0);
+
 /// Whether what is spoofed is dropped; set by the loader.
 #[unsafe(no_mangle)]
 static SLUICE_DROP_SPOOFED: Global<u32> = Global::new(0);
@@ -138,7 +139,9 @@ fn gate_pass(context: SkBuffContext) -> i64 {
     if refused(&skb, &parsed, family) {
         return 0;
     }
-    let against = skb.mark() & SLUICE_MARK_REPLY.load() != 0;
+    // With PASS it would say that conntrack was told to leave the packet alone, and knows nothing.
+    let (reply, pass) = (SLUICE_MARK_REPLY.load(), SLUICE_MARK_PASS.load());
+    let against = skb.mark() & (reply | pass) == reply;
     let outcome = decide_pass(&parsed, against, &Kernel);
     maps::count(outcome.counter);
     maps::change(&parsed, outcome.flow);

@@ -116,7 +116,10 @@ impl Staged {
         let path = self.resolve(file)?;
         let parent = path.parent().context("a file name")?;
         fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
-        let draft = parent.join(".draft");
+        // Beside the directory, whose readers would take its coming for a change.
+        let outside = self.copies.first().and_then(|first| first.copy.parent());
+        let name = format!("draft-{}", file.replace('/', "-"));
+        let draft = outside.context("a directory")?.join(name);
         fs::write(&draft, text).with_context(|| draft.display().to_string())?;
         fs::rename(&draft, &path).with_context(|| path.display().to_string())
     }

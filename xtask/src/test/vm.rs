@@ -2,7 +2,7 @@
 //!
 //! A test gets there by a line in [`TAGGED`]. How the machine works is `crate::vm`'s.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use anyhow::Context as _;
 
@@ -23,18 +23,14 @@ struct Tagged {
     only: &'static [&'static str],
     /// What the other kernel shows that ours does not.
     reason: &'static str,
-    /// The module through which the gate asks its programs.
-    xt_bpf: XtBpf,
+    /// A module that has to be there. It is loaded before the first that needs it, and stays.
+    needs: Option<&'static str>,
 }
 
-/// Whether a module is there. It is never taken out, so what runs without it runs first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum XtBpf {
-    Without,
-    With,
-}
-
-use XtBpf::{With, Without};
+/// The gate asks its programs through this one.
+const XT_BPF: &str = "xt_bpf";
+/// Sockets. The kernel then answers SCTP that the lab's own listeners answer on raw sockets.
+const SCTP: &str = "sctp";
 
 /// In the order in which they run.
 const TAGGED: &[Tagged] = &[
@@ -43,88 +39,95 @@ const TAGGED: &[Tagged] = &[
         test: "gate",
         only: &[],
         reason: "the table with nf_tables' own queue",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-netlink",
         test: "verdicts",
         only: &[],
         reason: "verdicts of nf_tables' own queue",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-netlink",
         test: "exemptions",
         only: &[],
         reason: "the same rules, read by another nf_tables",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-netlink",
         test: "conntrack",
         only: &[],
         reason: "another ctnetlink",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-netlink",
         test: "dnat",
         only: &[],
         reason: "the lab's Services, and translation of SCTP",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-bpf",
         test: "load",
         only: &[],
         reason: "another verifier",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-bpf",
         test: "programs",
         only: &[],
         reason: "what another verifier and JIT make of the programs",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-bpf",
         test: "reading",
         only: &[],
         reason: "likewise",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-bpf",
         test: "attach",
         only: &[],
         reason: "clsact: there is no TCX",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice",
         test: "daemon",
         only: &[],
         reason: "what is left, and taken away, without TCX links",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
     },
     Tagged {
         package: "sluice-lab",
         test: "lab",
         only: &["agents::hybrid", "agents::two_nodes", "agents::leased"],
         reason: "the whole agent where the gate has sets and cannot ask its programs",
-        xt_bpf: Without,
+        needs: None,
     },
     Tagged {
         package: "sluice-lab",
         test: "lab",
         only: &["agents::"],
         reason: "the whole agent, in both modes",
-        xt_bpf: With,
+        needs: Some(XT_BPF),
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
+        only: &["associations::"],
+        reason: "SCTP over sockets of the kernel",
+        needs: Some(SCTP),
     },
 ];
 
-/// What the tests need of the kernel, beside `xt_bpf`.
+/// What all of them need of the kernel.
 const MODULES: &[&str] = &[
     // Asked for by name and by no module's needs: the checksum of nf_tables and SCTP.
     "crc32c_generic",
@@ -143,13 +146,9 @@ const MODULES: &[&str] = &[
     "cls_bpf",
     "dummy",
     "sch_ingress",
-    "sctp",
     "veth",
     "vxlan",
 ];
-
-/// The gate asks its programs through this one.
-const XT_BPF: &str = "xt_bpf";
 
 /// Runs what is tagged among the tests of `suite`.
 ///
@@ -160,16 +159,16 @@ pub(super) fn run(suite: &Suite) -> anyhow::Result<Tally> {
     let tests: Vec<_> = suite.tests(Level::Lab)?.collect();
     let mut runs = Runs::default();
     let mut steps = vec![Step::Load(kernel.modules(MODULES)?)];
-    for xt_bpf in [Without, With] {
-        if xt_bpf == With {
-            steps.push(Step::Load(kernel.modules(&[XT_BPF])?));
+    let mut loaded = BTreeSet::new();
+    for tagged in TAGGED {
+        let Some(test) = tests.iter().find(|test| tagged.is(test)) else {
+            continue;
+        };
+        if let Some(module) = tagged.needs.filter(|module| loaded.insert(*module)) {
+            steps.push(Step::Load(kernel.modules(&[module])?));
         }
-        for tagged in TAGGED.iter().filter(|it| it.xt_bpf == xt_bpf) {
-            if let Some(test) = tests.iter().find(|test| tagged.is(test)) {
-                runs.announce(tagged, test);
-                steps.push(Step::Run(tagged.job(test, suite.arguments())));
-            }
-        }
+        runs.announce(tagged, test, loaded.contains(XT_BPF));
+        steps.push(Step::Run(tagged.job(test, suite.arguments())));
     }
     if !runs.is_empty() {
         let done = vm::run(&kernel, &steps, |event| runs.see(event));
@@ -219,11 +218,8 @@ impl Runs {
         self.waiting.is_empty()
     }
 
-    fn announce(&mut self, tagged: &Tagged, test: &Executable) {
-        let without = match tagged.xt_bpf {
-            Without => " without xt_bpf",
-            With => "",
-        };
+    fn announce(&mut self, tagged: &Tagged, test: &Executable, xt_bpf: bool) {
+        let without = if xt_bpf { "" } else { " without xt_bpf" };
         let label = format!("vm{without}: {}", label(&test.target));
         eprintln!("{label} ({})", tagged.reason);
         self.waiting.push_back(label);

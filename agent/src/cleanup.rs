@@ -5,12 +5,11 @@ use sluice_netlink::Gate;
 
 use crate::cli::CleanupArgs;
 use crate::exit::Failure;
+use crate::privilege;
 
 /// Removes the gate first: without it nothing is queued, so nothing is lost while the rest goes.
 pub(crate) fn run(args: &CleanupArgs) -> Result<(), Failure> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(Failure::unable("cleanup needs root"));
-    }
+    privilege::for_cleanup()?;
     let mut removed = Vec::new();
     if Gate::remove().context("gate").map_err(Failure::Unable)? {
         removed.push("table inet sluice".to_owned());

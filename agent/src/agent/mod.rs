@@ -39,7 +39,7 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::queue::{Bound, Settings, Untracked, Worker};
-use crate::socket;
+use crate::{confine, privilege, socket};
 pub use enforcer::Enforcer;
 use enforcer::Groundwork;
 use leases::LeaseWriter;
@@ -66,7 +66,13 @@ const ROUTES_COMPARED: Duration = Duration::from_secs(30);
 
 /// Runs until SIGTERM or SIGINT. Rules and pins stay behind: the data path outlives the agent.
 pub fn run(config: Config) -> Result<Stopped, Failure> {
-    require_root()?;
+    privilege::for_agent(config.mode)?;
+    if let Err(error) = confine::forbid_programs() {
+        warn!(
+            error = format!("{error:#}"),
+            "could not give up running programs"
+        );
+    }
     abort_on_panic();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -378,13 +384,4 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure
         .map(drop)
         .with_context(|| format!("thread {name}"))
         .map_err(Failure::Unable)
-}
-
-fn require_root() -> Result<(), Failure> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(Failure::unable(
-        "the agent needs root: CAP_NET_ADMIN for netfilter, CAP_BPF and CAP_SYS_ADMIN for eBPF",
-    ))
 }

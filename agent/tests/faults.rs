@@ -7,21 +7,99 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use sluice_netlink::Gate;
+use sluice_netlink::Rtnetlink;
 use support::{Node, privileged};
 
 mod support;
 
+/// A pod that nothing may reach.
+const ISOLATED: &str = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: x}
+spec: {nodeName: node-1, containers: [{name: s, image: s}]}
+status: {podIPs: [{ip: 10.244.0.1}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: x}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+";
+
+/// The event's count in the agent's metrics.
+fn counted(node: &Node, event: &str) -> u64 {
+    let metrics = node.metrics();
+    let line = format!("sluice_events_total{{event=\"{event}\"}} ");
+    let count = metrics.lines().find_map(|text| text.strip_prefix(&line));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+/// What `nft` does to the gate, and what of it is then missing or too much.
+const MEDDLING: [(&str, &str); 5] = [
+    ("the table", "flush ruleset"),
+    ("all rules", "flush table inet sluice"),
+    ("a chain's rules", "flush chain inet sluice postrouting"),
+    ("isolation", "flush set inet sluice ingress4"),
+    (
+        "a rule of somebody's",
+        "insert rule inet sluice postrouting accept",
+    ),
+];
+
 #[test]
-fn a_gate_that_somebody_removes_is_put_back() {
+fn a_gate_that_somebody_changes_is_put_back() {
     if !privileged() {
         return;
     }
     let node = Node::new();
-    let _agent = node.agent(&[]);
-    assert!(node.netns().enter(Gate::remove).unwrap().unwrap());
-    node.eventually("the gate", |status| status["gate"]["installed"] == true);
+    node.write("world.yaml", ISOLATED);
+    let _agent = node.agent(&["--mode", "nfqueue"]);
+    let before = node.nft("list table inet sluice");
+    assert!(before.contains("10.244.0.1"), "{before}");
+    for (count, (what, change)) in (1..).zip(MEDDLING) {
+        node.nft(change);
+        node.await_that(what, || counted(&node, "gate_lost") == count);
+        node.await_that(what, || {
+            stripped(&node.nft("list table inet sluice")) == stripped(&before)
+        });
+    }
     assert!(node.log().contains("the gate is gone"), "{}", node.log());
+}
+
+/// A listing without its counters.
+fn stripped(listing: &str) -> Vec<String> {
+    let counters = |line: &str| {
+        let words = line.split(' ').filter(|word| word.parse::<u64>().is_err());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    listing.lines().map(counters).collect()
+}
+
+#[test]
+fn a_program_that_somebody_takes_off_is_put_back() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.add_link("veth0");
+    let _agent = node.agent(&[]);
+    let listed = || node.tool("bpftool", &["net", "show", "dev", "veth0"]);
+    let links = node.path("bpf/sluice/links");
+    let index = || Rtnetlink::open()?.index("veth0");
+    let index = node.netns().enter(index).unwrap().unwrap();
+    let pin = links.join(index.to_string());
+    let pin = pin.to_str().unwrap();
+    assert!(listed().contains("sluice_tc"), "{}", listed());
+    let ways: [(&str, &[&str]); 2] = [
+        ("bpftool", &["link", "detach", "pinned", pin]),
+        ("rm", &[pin]),
+    ];
+    for (count, (program, arguments)) in (1..).zip(ways) {
+        node.tool(program, arguments);
+        node.await_that("the loss is noticed", || counted(&node, "tc_lost") == count);
+        assert!(listed().contains("sluice_tc"), "{}", listed());
+    }
+    assert!(node.log().contains("was taken off"), "{}", node.log());
 }
 
 #[test]

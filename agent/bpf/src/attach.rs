@@ -67,6 +67,20 @@ impl Fastpath {
         detach(&self.pins, ifindex)
     }
 
+    /// Whether the classifier is where [`Fastpath::attach`] put it. A clsact filter, which nothing points to, is put in
+    /// its own place again to find out.
+    pub fn is_attached(
+        &mut self,
+        ifindex: u32,
+        name: &str,
+        attach: Attach,
+    ) -> Result<bool, AttachError> {
+        match attach {
+            Attach::Tcx => Ok(pinned_link(&self.pins, ifindex)?.is_some()),
+            Attach::Clsact => self.replace_clsact(ifindex, name),
+        }
+    }
+
     /// The interfaces that have the classifier, by index.
     pub fn attached(&self) -> Vec<(u32, Attach)> {
         attached(&self.pins)

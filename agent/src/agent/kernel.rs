@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use sluice_bpf::{Attach, Fastpath, PodIsolation};
 use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, RouteEvent, links};
 use sluice_policy::{Changes, Isolation, Snapshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::epochs::Epochs;
 use super::guards::Guards;
@@ -246,6 +246,36 @@ impl Kernel {
                 warn!(interface = name, %error, "tc program not attached: its packets take the slow path");
             }
         }
+    }
+
+    /// Whether the gate is as it was written; true where that cannot be asked.
+    pub(crate) fn gate_is_intact(&mut self) -> bool {
+        self.gate.is_intact().unwrap_or_else(|error| {
+            warn!(%error, "the gate cannot be read");
+            true
+        })
+    }
+
+    /// Puts the TC program back where somebody took it off; the names of those interfaces.
+    pub(crate) fn reattach(&mut self) -> Vec<String> {
+        let Some(fastpath) = &mut self.fastpath else {
+            return Vec::new();
+        };
+        let mut lost = Vec::new();
+        for (&index, (name, attach)) in &mut self.attached {
+            if matches!(fastpath.is_attached(index, name, *attach), Ok(true)) {
+                continue;
+            }
+            match fastpath.attach(index, name) {
+                Ok(now) => {
+                    *attach = now;
+                    lost.push(name.clone());
+                }
+                // It is about to be told of.
+                Err(error) => debug!(interface = name, %error, "the interface is gone"),
+            }
+        }
+        lost
     }
 
     /// An interface is gone, or is not to have the program, which an earlier agent may have put there.

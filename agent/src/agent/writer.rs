@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sluice_kubernetes::{Loaded, Manifests, Problem, World};
-use sluice_netlink::{Conntrack, Gate, LinkEvent, RouteEvent};
+use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
@@ -50,11 +50,13 @@ impl Writer {
     pub(crate) fn run(mut self, work: &Receiver<Work>) {
         let mut tended = Instant::now();
         loop {
+            // Also where there is always more to do.
+            if tended.elapsed() >= TENDED {
+                self.tend();
+                tended = Instant::now();
+            }
             match work.recv_timeout(TENDED.saturating_sub(tended.elapsed())) {
-                Err(RecvTimeoutError::Timeout) => {
-                    self.tend();
-                    tended = Instant::now();
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Work::Reload(watcher)) => self.reload(&watcher),
                 Ok(Work::Link(event)) => self.link(&event),
@@ -66,10 +68,15 @@ impl Writer {
 
     /// Repeats what failed, and puts back what somebody took away.
     fn tend(&mut self) {
-        let lost = matches!(Gate::is_installed(), Ok(false));
+        let kernel = &mut self.enforcer.kernel;
+        let lost = !kernel.gate_is_intact();
         if lost {
             bump(&self.shared.metrics.tally.gate_losses);
-            error!("the gate is gone, and nothing was enforced since: putting it back");
+            error!("the gate is gone or changed, and not all was enforced: putting it back");
+        }
+        for interface in kernel.reattach() {
+            bump(&self.shared.metrics.tally.tc_losses);
+            error!(interface, "the tc program was taken off: put back");
         }
         if lost || self.enforcer.behind() {
             self.enforcer.restore();

@@ -44,8 +44,10 @@ pub(crate) struct Tally {
     pub(crate) lease_errors: AtomicU64,
     /// Leases that had to go for others, because the map is at its bound.
     pub(crate) leases_displaced: AtomicU64,
-    /// Times that the gate was found gone.
+    /// Times that the gate was found gone or changed.
     pub(crate) gate_losses: AtomicU64,
+    /// Times that a TC program was found taken off.
+    pub(crate) tc_losses: AtomicU64,
 }
 
 /// Counts one more.
@@ -176,6 +178,7 @@ impl Metrics {
             ("lease_not_written", &tally.lease_errors),
             ("lease_displaced", &tally.leases_displaced),
             ("gate_lost", &tally.gate_losses),
+            ("tc_lost", &tally.tc_losses),
         ] {
             set(&self.events, name, counter.load(Ordering::Relaxed));
         }

@@ -7,7 +7,8 @@
 )]
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -156,7 +157,61 @@ impl Node {
             .unwrap()
     }
 
+    /// What a program that is not ours prints, run in this node; it must succeed.
+    pub fn tool(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Does to the ruleset what a line of `nft` says.
+    pub fn nft(&self, line: &str) -> String {
+        self.tool("nft", &[line])
+    }
+
+    /// The agent's metrics.
+    pub fn metrics(&self) -> String {
+        let ask = || {
+            let mut stream = TcpStream::connect("127.0.0.1:9080").unwrap();
+            let request = b"GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        self.netns().enter(ask).unwrap()
+    }
+
+    /// Waits until something is so.
+    pub fn await_that(&self, what: &str, so: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !so() {
+            assert!(Instant::now() < deadline, "{what}: never\n{}", self.log());
+            std::thread::yield_now();
+        }
+    }
+
+    /// A link that leads nowhere.
+    pub fn add_link(&self, name: &str) {
+        self.tool(
+            "ip",
+            &[
+                "link", "add", name, "type", "veth", "peer", "name", "nowhere",
+            ],
+        );
+    }
+
     fn sluice(&self, verb: &str) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_sluice"));
+        command.arg(verb).env_remove("NODE_NAME");
+        command
+            .env("SLUICE_SOCKET", self.path("agent.sock"))
+            .env("SLUICE_BPFFS", self.path("bpf/sluice"));
+        command
+    }
+
+    fn command(&self, program: &str) -> Command {
         let open = |kind: &str| {
             OwnedFd::from(fs::File::open(format!("/proc/{}/ns/{kind}", self.holder.id())).unwrap())
         };
@@ -164,11 +219,7 @@ impl Node {
             (open("net"), LinkNameSpaceType::Network),
             (open("mnt"), LinkNameSpaceType::Mount),
         ];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.arg(verb).env_remove("NODE_NAME");
-        command
-            .env("SLUICE_SOCKET", self.path("agent.sock"))
-            .env("SLUICE_BPFFS", self.path("bpf/sluice"));
+        let mut command = Command::new(program);
         // SAFETY: system calls alone, between fork and exec.
         unsafe {
             command.pre_exec(move || {

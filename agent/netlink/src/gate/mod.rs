@@ -12,6 +12,7 @@ use std::ffi::CStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use sluice_ebpf::Marks;
 
 use crate::Error;
@@ -78,6 +79,10 @@ pub struct Gate {
     sets: Option<Sets>,
     /// None where what was accepted once is accepted for good.
     review: Option<Review>,
+    /// The names of the rules, chain by chain.
+    rules: Vec<String>,
+    /// The generation of the ruleset in which all was there.
+    intact: Option<u32>,
 }
 
 impl Gate {
@@ -100,7 +105,8 @@ impl Gate {
         review: &[IpAddr],
     ) -> Result<Self, Error> {
         let mut socket = Socket::open(Family::Netfilter)?;
-        let mut transaction = Transaction::replace(&rules::ruleset(config)?);
+        let ruleset = rules::ruleset(config)?;
+        let mut transaction = Transaction::replace(&ruleset);
         let sets = (config.matcher == Matcher::Sets).then(|| {
             let mut sets = Sets::default();
             sets.stage(elements).write(&mut transaction);
@@ -118,6 +124,8 @@ impl Gate {
             socket,
             sets,
             review,
+            rules: ruleset.rule_names(),
+            intact: None,
         })
     }
 
@@ -177,6 +185,35 @@ impl Gate {
             }
         }
         Ok(sums)
+    }
+
+    /// Whether everything is there that was put there, and nothing else is in the table. Cheap where nobody has changed
+    /// the ruleset since it was last asked.
+    pub fn is_intact(&mut self) -> Result<bool, Error> {
+        let generation = nft::generation(&mut self.socket)?;
+        if generation != 0 && self.intact == Some(generation) {
+            return Ok(true);
+        }
+        let intact = match self.is_complete() {
+            Err(error) if error.errno() == Some(Errno::NOENT) => false,
+            complete => complete?,
+        };
+        self.intact = intact.then_some(generation);
+        Ok(intact)
+    }
+
+    fn is_complete(&mut self) -> Result<bool, Error> {
+        if nft::rules(&mut self.socket, TABLE)? != self.rules {
+            return Ok(false);
+        }
+        let isolated = self.sets.iter().flat_map(Sets::elements);
+        let review = self.review.iter().flat_map(Review::elements);
+        for (set, elements) in isolated.chain(review) {
+            if nft::elements(&mut self.socket, TABLE, set.name)? != elements {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether there is a gate in this network namespace, whoever installed it.

@@ -51,6 +51,12 @@ impl Review {
         }
     }
 
+    /// What each set contains.
+    pub(super) fn elements(&self) -> impl Iterator<Item = (Set, BTreeSet<IpAddr>)> + '_ {
+        let families = by_family(&self.addresses).map(|elements| elements.into_iter().collect());
+        [REVIEW4, REVIEW6].into_iter().zip(families)
+    }
+
     /// Takes down that the kernel has none; returns how many there were.
     pub(super) fn ended(&mut self) -> usize {
         std::mem::take(&mut self.addresses).len()

@@ -1,6 +1,6 @@
 //! Who is isolated, where the table's own sets are to know it: what they contain, and what is to change.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::TABLE;
@@ -73,6 +73,21 @@ impl Sets {
         for (address, old) in staged.before {
             self.put(address, old);
         }
+    }
+
+    /// What each set contains.
+    pub(super) fn elements(&self) -> impl Iterator<Item = (Set, BTreeSet<IpAddr>)> + '_ {
+        ALL.into_iter().enumerate().map(|(number, set)| {
+            let of_set = |(address, isolated): (&IpAddr, &Isolated)| {
+                let direction = if number < 2 {
+                    isolated.ingress
+                } else {
+                    isolated.egress
+                };
+                (direction && address.is_ipv6() == (number % 2 == 1)).then_some(*address)
+            };
+            (set, self.isolated.iter().filter_map(of_set).collect())
+        })
     }
 
     fn put(&mut self, address: IpAddr, new: Isolated) -> Isolated {

@@ -3,13 +3,15 @@
 
 mod encode;
 mod expression;
+mod read;
 mod transaction;
 
 use std::borrow::Cow;
 use std::ffi::CStr;
 
 pub(crate) use expression::{Expression, Extension, Field, IPV4, IPV6, Nat, Rule, ct_state};
-pub(crate) use transaction::{Transaction, counters, remove_table, table_exists};
+pub(crate) use read::{counters, elements, generation, rules, table_exists};
+pub(crate) use transaction::{Transaction, remove_table};
 
 /// A table of the `inet` family, and all that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,14 @@ pub(crate) struct Ruleset {
     pub(crate) table: &'static CStr,
     pub(crate) sets: Vec<Set>,
     pub(crate) chains: Vec<Chain>,
+}
+
+impl Ruleset {
+    /// The comments of all rules, chain by chain.
+    pub(crate) fn rule_names(&self) -> Vec<String> {
+        let rules = self.chains.iter().flat_map(|chain| &chain.rules);
+        rules.map(|rule| rule.name.clone().into_owned()).collect()
+    }
 }
 
 /// A set of addresses of one family.

@@ -4,16 +4,15 @@ use std::ffi::CStr;
 use std::net::IpAddr;
 
 use netlink_bindings::nftables::{
-    self, ExprOps, IterableExprListAttrs, Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDelsetelemDo,
-    OpDeltableDo, OpNewchainDo, OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo,
-    PushSetelemListAttrs,
+    Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDelsetelemDo, OpDeltableDo, OpNewchainDo,
+    OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo, PushSetelemListAttrs,
 };
 use rustix::io::Errno;
 
-use super::{Chain, ChainKind, Count, Key, Rule, Ruleset, Set, display, encode};
+use super::{Chain, ChainKind, Key, Rule, Ruleset, Set, display, encode};
 use crate::Error;
 use crate::message::{Batch, flag};
-use crate::socket::{Ended, Socket};
+use crate::socket::Socket;
 
 /// `NFNL_SUBSYS_NFTABLES`, the high byte of message types.
 const SUBSYSTEM: u16 = 10;
@@ -29,7 +28,7 @@ const DELETE_ELEMENTS: u16 = 0xa0e;
 /// An attribute's length has 16 bits, and an IPv6 element 28 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 2000;
 /// What `nft` writes into a rule's user data: type, length, text with its NUL.
-const USERDATA_COMMENT: u8 = 0;
+pub(super) const USERDATA_COMMENT: u8 = 0;
 
 /// Messages on their way to becoming a change.
 pub(crate) struct Transaction {
@@ -226,17 +225,6 @@ impl Transaction {
     }
 }
 
-/// Whether the table exists.
-pub(crate) fn table_exists(socket: &mut Socket, table: &CStr) -> Result<bool, Error> {
-    let mut request = nftables::Request::new().op_gettable_do(&header());
-    drop(request.encode().push_name(table));
-    match socket.request("look a table up", &request, |_| ()) {
-        Ok(_) => Ok(true),
-        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Deletes the table and all that is in it; whether there was one.
 pub(crate) fn remove_table(socket: &mut Socket, table: &CStr) -> Result<bool, Error> {
     let mut transaction = Transaction::new();
@@ -246,49 +234,6 @@ pub(crate) fn remove_table(socket: &mut Socket, table: &CStr) -> Result<bool, Er
         Err(error) if error.errno() == Some(Errno::NOENT) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// The counters of all rules of the table that have one and a comment, in the order of the rules.
-pub(crate) fn counters(socket: &mut Socket, table: &CStr) -> Result<Vec<Count>, Error> {
-    let mut request = nftables::Request::new().op_getrule_dump(&header());
-    drop(request.encode().push_table(table));
-    loop {
-        let mut counts = Vec::new();
-        let ended = socket.request("read the counters", &request, |(_, rule)| {
-            let name = rule.get_userdata().ok().and_then(comment);
-            let packets = rule.get_expressions().ok().and_then(packets);
-            counts.extend(
-                name.zip(packets)
-                    .map(|(rule, packets)| Count { rule, packets }),
-            );
-        })?;
-        if ended == Ended::Complete {
-            return Ok(counts);
-        }
-    }
-}
-
-fn packets(expressions: IterableExprListAttrs<'_>) -> Option<u64> {
-    expressions
-        .get_elem()
-        .find_map(|expression| match expression.get_data() {
-            Ok(ExprOps::Counter(counter)) => counter.get_packets().ok(),
-            _ => None,
-        })
-}
-
-fn comment(userdata: &[u8]) -> Option<String> {
-    let mut rest = userdata;
-    while let [kind, length, tail @ ..] = rest {
-        let value = tail.get(..usize::from(*length))?;
-        if *kind == USERDATA_COMMENT {
-            return Some(
-                String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned(),
-            );
-        }
-        rest = &tail[value.len()..];
-    }
-    None
 }
 
 fn push_elements(
@@ -310,7 +255,7 @@ fn push_elements(
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "NFPROTO_INET is 1")]
-fn header() -> Nfgenmsg {
+pub(super) fn header() -> Nfgenmsg {
     Nfgenmsg {
         nfgen_family: libc::NFPROTO_INET as u8,
         ..Nfgenmsg::new()

@@ -41,7 +41,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show the agent of this node, or what is pinned where none runs
     Status(StatusArgs),
-    /// Remove everything that Sluice has put into the kernel
+    /// Remove everything that Sluice has put into the kernel; refused while an agent runs
     Cleanup(CleanupArgs),
 }
 
@@ -255,7 +255,7 @@ pub struct CleanupArgs {
     /// Where the pins are
     #[arg(long, env = "SLUICE_BPFFS", default_value = DEFAULT_BPFFS, value_name = "PATH")]
     pub bpffs: PathBuf,
-    /// The agent's socket; a stale one is removed too
+    /// The agent's socket: who has it runs, and a stale one is removed too
     #[arg(long, env = "SLUICE_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! One agent per socket: the second one says so and leaves the first alone.
+//! One agent per socket: the second one says so and leaves the first alone, and so does whoever would clean up after it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::exit::Failure;
 
 /// Held for as long as the agent runs; the kernel releases it whatever ends the process.
-pub(super) struct Lock {
+pub(crate) struct Lock {
     /// Closed after the removal of both files: whoever waits for the lock must not lose its own.
     _held: File,
     socket: PathBuf,
@@ -19,19 +19,26 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock beside `socket`.
     pub(super) fn take(socket: &Path) -> Result<Self, Failure> {
+        let holder = || {
+            let path = beside(socket);
+            let path = path.display();
+            Failure::unable(format!("another agent runs on this node: it holds {path}"))
+        };
+        Self::take_free(socket)?.ok_or_else(holder)
+    }
+
+    /// Takes the lock beside `socket` unless an agent, or whoever else, holds it.
+    pub(crate) fn take_free(socket: &Path) -> Result<Option<Self>, Failure> {
         let path = beside(socket);
         let file = open(&path)
             .with_context(|| path.display().to_string())
             .map_err(Failure::Unable)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
+            Ok(()) => Ok(Some(Self {
                 _held: file,
                 socket: socket.to_path_buf(),
-            }),
-            Err(Errno::WOULDBLOCK) => Err(Failure::unable(format!(
-                "another agent runs on this node: it holds {}",
-                path.display()
-            ))),
+            })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(Failure::unable(format!("{}: {error}", path.display()))),
         }
     }

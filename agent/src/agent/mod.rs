@@ -7,7 +7,7 @@ mod http;
 pub(crate) mod kernel;
 pub(crate) mod leases;
 mod ledger;
-mod lock;
+pub(crate) mod lock;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 pub(crate) mod published;

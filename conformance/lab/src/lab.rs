@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::run_dir::{self, RunDir};
 use crate::server::Listener;
 use crate::stage::{Manifests, StageError, Staged};
-use crate::topology::Topology;
+use crate::topology::{Topology, node_end};
 use crate::warden::Warden;
 use crate::{Cell, Family, Outcome, Reply, Target};
 
@@ -187,6 +187,15 @@ impl Lab {
             .pod(name)
             .with_context(|| format!("no pod {name}"))?;
         Ok(self.topology.pod(&self.plan, index))
+    }
+
+    /// Gives a pod another link with the same addresses, as when it is made anew: to its node a new interface appears.
+    /// Returns the interface's name on the node.
+    pub fn replug(&self, name: &PodName) -> Result<String> {
+        let index = self.plan.pod(name);
+        let index = index.with_context(|| format!("no pod {name}"))?;
+        self.topology.replug(&self.plan, index)?;
+        Ok(node_end(index))
     }
 
     /// Starts an agent on every node, and waits until all are ready.

@@ -90,6 +90,27 @@ impl Topology {
         Ok(topology)
     }
 
+    /// Takes a pod's link away and makes another one like it, as when a pod is made anew. Not for pods on their node's
+    /// network.
+    pub(crate) fn replug(&self, plan: &Plan, index: usize) -> Result<()> {
+        let pod = &plan.pods[index];
+        let netns = self.pods[index].as_ref().context("a pod without a link")?;
+        let connect = || -> Result<()> {
+            let mut netlink = Rtnetlink::open()?;
+            netlink.delete(&node_end(index))?;
+            connect_pod(
+                &mut netlink,
+                &plan.nodes[pod.node],
+                &node_end(index),
+                pod,
+                netns,
+            )
+        };
+        self.nodes[pod.node].enter(connect)??;
+        netns.enter(|| build_pod(pod))??;
+        self.activate(plan)
+    }
+
     /// The near ends of links, whose far ends came up after them. A link carries packets once the kernel has got round
     /// to noticing its carrier, up to a second later, or at once where somebody asks for the link (`linkwatch_sync_dev`
     /// in `rtnl_getlink`).

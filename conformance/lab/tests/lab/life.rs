@@ -2,6 +2,8 @@
 //! leaks.
 
 mod answer;
+mod cleanup;
+mod interface;
 mod kill;
 mod restart;
 mod stopped;

@@ -120,13 +120,15 @@ fn a_policy_that_was_narrowed_while_the_agent_was_away_is_in_force_once_it_is_re
 }
 
 /// Each pinned map, and a way to make one of another layout.
-const MAPS: [(&str, &str); 7] = [
+const MAPS: [(&str, &str); 9] = [
     ("pods", "hash key 16 value 32 entries 64"),
     ("slots", "array key 4 value 32 entries 64"),
     ("state", "array key 4 value 16 entries 1"),
     ("epochs", "array key 4 value 8 entries 64"),
     ("leases", "lru_hash key 40 value 80 entries 64"),
+    ("denials", "lru_hash key 40 value 80 entries 64"),
     ("flows", "lru_hash key 40 value 8 entries 64"),
+    ("guards", "hash key 8 value 64 entries 64"),
     ("counters", "percpu_array key 4 value 8 entries 1"),
 ];
 

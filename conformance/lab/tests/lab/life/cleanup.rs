@@ -26,15 +26,32 @@ fn left(lab: &mut Lab) -> Vec<String> {
             String::from_utf8(output.stdout).unwrap()
         };
         let tables = said("nft", &["list", "tables"]);
-        let programs = said("bpftool", &["net", "show"]);
-        let lines = tables.lines().chain(programs.lines());
-        let ours = lines
-            .filter(|line| line.contains("sluice"))
-            .map(str::to_owned);
+        let filters = said("bpftool", &["net", "show"]);
+        let lines = tables.lines().chain(filters.lines());
+        let ours = lines.filter(|line| line.contains("sluice"));
+        let links = sluice_netlink::links::list().unwrap();
+        let programs = links.iter().filter(|link| has_programs(link.index));
+        let programs = programs.map(|link| format!("TCX on {}", link.name));
         let pinned = pins.exists().then(|| pins.display().to_string());
-        ours.chain(pinned).collect()
+        let left = ours.map(str::to_owned).chain(programs).chain(pinned);
+        left.collect()
     };
     agent(lab).visit(look).unwrap()
+}
+
+/// Whether there are TCX programs at the ingress of an interface, by `BPF_PROG_QUERY` of bpf(2); kernels without TCX
+/// refuse.
+fn has_programs(ifindex: u32) -> bool {
+    const PROG_QUERY: libc::c_int = 16;
+    const TCX_INGRESS: u32 = 46;
+    const COUNT: usize = 6;
+    // the interface, the kind, flags, and no room for programs: the kernel says how many there are
+    let mut attributes = [0_u32; 16];
+    attributes[..2].copy_from_slice(&[ifindex, TCX_INGRESS]);
+    let size = u32::try_from(size_of_val(&attributes)).unwrap();
+    // SAFETY: the kernel reads and writes `size` bytes of what lives until it returns.
+    let outcome = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut attributes, size) };
+    outcome == 0 && attributes[COUNT] > 0
 }
 
 #[track_caller]
@@ -58,7 +75,11 @@ fn nothing_is_left_of_an_agent_that_was_killed_under_load_and_nothing_is_cut() {
             return;
         };
         let mut load = Load::start(&lab);
-        assert!(!left(&mut lab).is_empty());
+        let there = left(&mut lab);
+        let kinds = |what: &str| there.iter().filter(|it| it.contains(what)).count();
+        assert!(kinds("inet sluice") == 1, "{there:?}");
+        let on_interfaces = kinds("TCX") + kinds("clsact");
+        assert_eq!(on_interfaces >= 7, mode == Mode::Hybrid, "{there:?}");
         agent(&mut lab).kill().unwrap();
         assert_eq!(load.passed(), 0);
         assert_cleans(&mut lab);

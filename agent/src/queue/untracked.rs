@@ -184,7 +184,7 @@ mod tests {
             untracked.remember(&asked, false, start);
             let mut now = start;
             for _ in 0..5 {
-                now += lifetime - Duration::from_secs(1);
+                now += lifetime * 9 / 10;
                 assert!(untracked.answers(&answer(&asked), now));
                 untracked.remember(&answer(&asked), true, now);
             }

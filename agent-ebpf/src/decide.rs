@@ -52,6 +52,29 @@ pub enum Gate {
     Queue,
 }
 
+/// Which way a packet runs on its connection, as conntrack has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// As the packets of the end that opened it do.
+    With,
+    /// As replies do.
+    Against,
+    /// Nobody knows: conntrack was told to leave it alone.
+    Untracked,
+}
+
+impl Runs {
+    /// As the gate has written it into the packet mark.
+    #[inline(always)]
+    pub const fn from_mark(mark: u32, pass: u32, reply: u32) -> Self {
+        match (mark & reply != 0, mark & pass != 0) {
+            (false, _) => Self::With,
+            (true, false) => Self::Against,
+            (true, true) => Self::Untracked,
+        }
+    }
+}
+
 /// What is to be written to the `flows` map.
 ///
 /// Every field always has a value: a variant's fields that another leaves out would reach the verifier as registers
@@ -142,10 +165,9 @@ pub fn tc(parsed: &Parsed, maps: &impl Maps) -> Outcome<Tc> {
     }
 }
 
-/// The first gate program's decision: [`Gate::Pass`], or anything else for no match. `against` says that the packet
-/// runs against its connection, as conntrack has it.
+/// The first gate program's decision: [`Gate::Pass`], or anything else for no match.
 #[inline(always)]
-pub fn gate_pass(parsed: &Parsed, against: bool, maps: &impl Maps) -> Outcome<Gate> {
+pub fn gate_pass(parsed: &Parsed, runs: Runs, maps: &impl Maps) -> Outcome<Gate> {
     let packet = match parsed {
         Parsed::Whole(packet) => packet,
         Parsed::Ends(source, destination) if open(source, destination, Where::Gate, maps) => {
@@ -154,8 +176,7 @@ pub fn gate_pass(parsed: &Parsed, against: bool, maps: &impl Maps) -> Outcome<Ga
         Parsed::Ends(..) => return Outcome::plain(Gate::Queue, Counter::GateLeft),
         Parsed::Broken => return Outcome::plain(Gate::Queue, Counter::ParseErrors),
     };
-    let asks = Asks::Gate { against };
-    let found = find(packet, asks, maps);
+    let found = find(packet, Asks::Gate(runs), maps);
     let (action, counter) = match found.what {
         What::Allowed => (Gate::Pass, Counter::GateLeaseHits),
         What::Reply => (Gate::Pass, Counter::GateFlowHits),
@@ -266,13 +287,13 @@ impl Finding {
 /// Who asks, and what is known there of who opened the packet's connection.
 ///
 /// TCP and SCTP say themselves which packet opens one. Of UDP packets between two ports only conntrack knows which was
-/// first, and TC comes before it. If an answer were taken for an opening, the packets that it answers would become
+/// first, and TC comes before it; and of those that it was told to leave alone, only the agent does. If an answer were taken for an opening, the packets that it answers would become
 /// replies, and go on whatever becomes of their own verdict. So TC leaves UDP to the gate until the entry of the
 /// replies is there, and only the gate makes it.
 #[derive(Clone, Copy)]
 enum Asks {
     Tc,
-    Gate { against: bool },
+    Gate(Runs),
 }
 
 impl Asks {
@@ -280,7 +301,7 @@ impl Asks {
     const fn place(self) -> Where {
         match self {
             Self::Tc => Where::Tc,
-            Self::Gate { .. } => Where::Gate,
+            Self::Gate(_) => Where::Gate,
         }
     }
 }
@@ -408,11 +429,11 @@ fn replies(packet: &Packet, asks: Asks, maps: &impl Maps) -> Opening {
         .flow(&key)
         .map_or(Known::Absent, |flow| Known::of(&flow, &key, epochs, now));
     match (packet.phase, known, asks) {
-        (Phase::Datagram, Known::Absent, Asks::Tc) => Opening {
+        (Phase::Datagram, Known::Absent, Asks::Tc | Asks::Gate(Runs::Untracked)) => Opening {
             certain: false,
             flow: FlowChange::KEEP,
         },
-        (Phase::Datagram, Known::Absent, Asks::Gate { against: false })
+        (Phase::Datagram, Known::Absent, Asks::Gate(Runs::With))
         | (Phase::Datagram, Known::Aged, _) => put(FlowState::Open),
         (Phase::Closes, Known::Fresh | Known::Aged, _) => put(FlowState::Closing),
         _ => certain(FlowChange::KEEP),

@@ -20,7 +20,9 @@ mod packet;
 
 pub use addr::{Addr, EPOCH_SLOTS};
 pub use counter::{Counter, Counters};
-pub use decide::{FlowChange, Gate, Maps, Outcome, Tc, Write, gate_deny, gate_pass, marked, tc};
+pub use decide::{
+    FlowChange, Gate, Maps, Outcome, Runs, Tc, Write, gate_deny, gate_pass, marked, tc,
+};
 pub use entry::{
     EGRESS, Epochs, Flow, FlowKey, FlowState, INGRESS, LOCAL, Lease, LeaseKey, PODS_COMPLETE,
     PodEntry, Slot, Verdict,

@@ -3,11 +3,13 @@
 mod support;
 
 use sluice_ebpf::{
-    Counter, EGRESS, FlowChange, FlowState, Gate, INGRESS, Marks, Packet, Parsed, Phase, Tc,
+    Counter, EGRESS, FlowChange, FlowState, Gate, INGRESS, Marks, Packet, Parsed, Phase, Runs, Tc,
     Transport, Verdict, Write, gate_deny, gate_pass, marked, tc,
 };
 use support::World;
-use support::pair::{SECOND, address, gate, gate_against, isolated, packet, reply, run, through};
+use support::pair::{
+    SECOND, address, asked_of_gate, gate, gate_against, isolated, packet, reply, run, through,
+};
 
 #[test]
 fn a_live_lease_passes_and_makes_the_flow_of_its_replies() {
@@ -262,6 +264,37 @@ fn an_answer_opens_nothing_for_what_it_answers() {
 }
 
 #[test]
+fn what_nobody_has_tracked_goes_to_the_agent_unless_an_entry_knows_it() {
+    let mut world = isolated();
+    let datagram = packet(Transport::Udp, Phase::Datagram);
+    world.lease(datagram.lease_key(), Verdict::Allow, 0);
+    let untracked = (Gate::Queue, Counter::GateLeft);
+    assert_eq!(
+        asked_of_gate(&mut world, &datagram, Runs::Untracked),
+        untracked
+    );
+    assert!(world.flows.is_empty());
+    let segment = packet(Transport::Tcp, Phase::Opens);
+    world.lease(segment.lease_key(), Verdict::Allow, 0);
+    let leased = (Gate::Pass, Counter::GateLeaseHits);
+    assert_eq!(asked_of_gate(&mut world, &segment, Runs::Untracked), leased);
+    assert_eq!(world.flows.len(), 1);
+}
+
+#[test]
+fn what_the_gate_wrote_into_the_mark_is_read_back() {
+    let (pass, reply) = (0x20, 0x40);
+    for (mark, runs) in [
+        (0, Runs::With),
+        (0x8020, Runs::With),
+        (0x40, Runs::Against),
+        (0x8060, Runs::Untracked),
+    ] {
+        assert_eq!(Runs::from_mark(mark, pass, reply), runs, "{mark:#x}");
+    }
+}
+
+#[test]
 fn the_first_of_two_that_may_send_is_answered() {
     let (mut world, datagram) = denied_client();
     let opening = reply(&datagram, Phase::Datagram);
@@ -403,17 +436,17 @@ fn packets_without_sure_ports_pass_the_gate_by_isolation_alone() {
         (tc(&ends, &world).action, tc(&ends, &world).counter),
         (Tc::Leave, Counter::Unsure)
     );
-    assert_eq!(gate_pass(&ends, false, &world).action, Gate::Queue);
+    assert_eq!(gate_pass(&ends, Runs::With, &world).action, Gate::Queue);
     assert_eq!(gate_deny(&ends, &world), Gate::Queue);
     world.pods.clear();
-    assert_eq!(gate_pass(&ends, false, &world).action, Gate::Pass);
+    assert_eq!(gate_pass(&ends, Runs::With, &world).action, Gate::Pass);
     assert_eq!(tc(&ends, &world).action, Tc::Leave);
     assert_eq!(
-        gate_pass(&Parsed::Broken, false, &world).action,
+        gate_pass(&Parsed::Broken, Runs::With, &world).action,
         Gate::Queue
     );
     assert_eq!(
-        gate_pass(&Parsed::Broken, false, &world).counter,
+        gate_pass(&Parsed::Broken, Runs::With, &world).counter,
         Counter::ParseErrors
     );
     assert_eq!(

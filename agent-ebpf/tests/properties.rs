@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sluice_ebpf::{
-    Addr, EGRESS, Gate, INGRESS, Packet, Parsed, Phase, Tc, Transport, Verdict, gate_deny,
+    Addr, EGRESS, Gate, INGRESS, Packet, Parsed, Phase, Runs, Tc, Transport, Verdict, gate_deny,
     gate_pass, tc,
 };
 use support::World;
@@ -320,7 +320,7 @@ fn judge(
             outcome.flow,
         )
     } else {
-        let outcome = gate_pass(&parsed, false, world);
+        let outcome = gate_pass(&parsed, Runs::With, world);
         let drops = outcome.action != Gate::Pass && gate_deny(&parsed, world) == Gate::Deny;
         (outcome.action == Gate::Pass, drops, outcome.flow)
     };

@@ -25,8 +25,8 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use sluice_ebpf::{
-    Bytes, Counter, Family, Gate, Parsed, Tc, gate_deny as decide_deny, gate_pass as decide_pass,
-    hidden, marked, parse, spoofed, tc,
+    Bytes, Counter, Family, Gate, Parsed, Runs, Tc, gate_deny as decide_deny,
+    gate_pass as decide_pass, hidden, marked, parse, spoofed, tc,
 };
 
 use crate::maps::Kernel;
@@ -139,10 +139,9 @@ fn gate_pass(context: SkBuffContext) -> i64 {
     if refused(&skb, &parsed, family) {
         return 0;
     }
-    // With PASS it would say that conntrack was told to leave the packet alone, and knows nothing.
-    let (reply, pass) = (SLUICE_MARK_REPLY.load(), SLUICE_MARK_PASS.load());
-    let against = skb.mark() & (reply | pass) == reply;
-    let outcome = decide_pass(&parsed, against, &Kernel);
+    let (pass, reply) = (SLUICE_MARK_PASS.load(), SLUICE_MARK_REPLY.load());
+    let runs = Runs::from_mark(skb.mark(), pass, reply);
+    let outcome = decide_pass(&parsed, runs, &Kernel);
     maps::count(outcome.counter);
     maps::change(&parsed, outcome.flow);
     log::gate(&skb, outcome.action, outcome.counter);

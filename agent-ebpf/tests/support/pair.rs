@@ -1,7 +1,7 @@
 //! Two pods, what they send each other, and what the programs do with it.
 
 use sluice_ebpf::{
-    Addr, Counter, EGRESS, Gate, INGRESS, Packet, Parsed, Phase, Tc, Transport, gate_deny,
+    Addr, Counter, EGRESS, Gate, INGRESS, Packet, Parsed, Phase, Runs, Tc, Transport, gate_deny,
     gate_pass, tc,
 };
 
@@ -58,12 +58,12 @@ pub(crate) fn run(world: &mut World, packet: &Packet) -> (Tc, Counter) {
 /// The same for the gate, whose second program is asked where the first does not match; the packet runs with its
 /// connection.
 pub(crate) fn gate(world: &mut World, packet: &Packet) -> (Gate, Counter) {
-    asked_of_gate(world, packet, false)
+    asked_of_gate(world, packet, Runs::With)
 }
 
 /// The same for a packet that runs against its connection.
 pub(crate) fn gate_against(world: &mut World, packet: &Packet) -> (Gate, Counter) {
-    asked_of_gate(world, packet, true)
+    asked_of_gate(world, packet, Runs::Against)
 }
 
 /// Whether a packet gets through both, and does what they say.
@@ -75,9 +75,9 @@ pub(crate) fn through(world: &mut World, packet: &Packet) -> bool {
     }
 }
 
-fn asked_of_gate(world: &mut World, packet: &Packet, against: bool) -> (Gate, Counter) {
+pub(crate) fn asked_of_gate(world: &mut World, packet: &Packet, runs: Runs) -> (Gate, Counter) {
     let parsed = Parsed::Whole(*packet);
-    let outcome = gate_pass(&parsed, against, world);
+    let outcome = gate_pass(&parsed, runs, world);
     world.change(packet, outcome.flow);
     let action = if outcome.action == Gate::Pass {
         Gate::Pass

@@ -1,7 +1,7 @@
 //! TCP games: flags in every combination, resets that are not the sender's to send, and servers that would rather open
 //! connections than answer them.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use sluice_lab::{Family, Mode};
 
-use crate::common::{nft, pod};
+use crate::common::{eventually, nft, pod};
 use crate::craft::{ACK, FIN, PSH, RST, SYN, Segment, TCP, UDP, Way};
 use crate::hostile::Fate::{Arrives, Dropped};
 use crate::hostile::{Case, DENIED, FAMILIES, FRIEND, Fate, Field, MODES, SERVER, WEB, check};
@@ -342,6 +342,21 @@ fn a_reset_that_the_client_does_not_take_cuts_nothing() {
     }
 }
 
+/// Connects as soon as the client's kernel has closed the former connection, which on a busy machine takes a moment.
+fn connect_again(field: &Field, family: Family) -> TcpStream {
+    let mut opened = None;
+    eventually("the client's port is free", || {
+        match connect(field, WEB, CLIENT, family) {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => false,
+            other => {
+                opened = Some(other.unwrap());
+                true
+            }
+        }
+    });
+    opened.unwrap()
+}
+
 #[test]
 fn a_source_port_is_used_again_at_once() {
     for mode in MODES {
@@ -353,7 +368,7 @@ fn a_source_port_is_used_again_at_once() {
         client.set_sysctl("ipv4/tcp_max_tw_buckets", "0").unwrap();
         for family in FAMILIES {
             for round in 0..40 {
-                let mut stream = greeted(connect(&field, WEB, CLIENT, family).unwrap());
+                let mut stream = greeted(connect_again(&field, family));
                 assert_eq!(
                     exchange(&mut stream, b"again"),
                     b"again",

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use sluice_netlink::Netns;
 
+use crate::confine::Confinement;
 use crate::counters::{Counters, counters};
 use crate::warden::Warden;
 
@@ -92,6 +93,7 @@ pub struct Agent {
     warden: Arc<Warden>,
     options: AgentOptions,
     paths: Paths,
+    confinement: Option<Confinement>,
     child: Child,
 }
 
@@ -103,14 +105,17 @@ impl Agent {
         warden: Arc<Warden>,
         options: AgentOptions,
         paths: Paths,
+        confinement: Option<Confinement>,
     ) -> Result<Self> {
-        let child = warden.spawn(command(&node, &options, &paths)?, &netns)?;
+        let command = command(&node, &options, &paths)?;
+        let child = warden.spawn(command, &netns, confinement.as_ref())?;
         Ok(Self {
             node,
             netns,
             warden,
             options,
             paths,
+            confinement,
             child,
         })
     }
@@ -162,7 +167,7 @@ impl Agent {
             .args(["status", "-o", "json", "--socket"])
             .arg(&self.paths.socket);
         command.arg("--bpffs").arg(&self.paths.bpffs);
-        let child = self.warden.spawn(piped(command), &self.netns)?;
+        let child = self.spawn(piped(command))?;
         let output = child.wait_with_output().context("sluice status")?;
         if !output.status.success() {
             bail!(
@@ -246,7 +251,7 @@ impl Agent {
     /// Starts it again after it was stopped or killed, without waiting until it is ready.
     pub fn start_again(&mut self) -> Result<()> {
         let command = command(&self.node, &self.options, &self.paths)?;
-        self.child = self.warden.spawn(command, &self.netns)?;
+        self.child = self.spawn(command)?;
         Ok(())
     }
 
@@ -263,7 +268,7 @@ impl Agent {
     pub fn run(&self, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Result<Output> {
         let mut command = bare_command(&self.options.binary);
         command.args(arguments);
-        let child = self.warden.spawn(piped(command), &self.netns)?;
+        let child = self.spawn(piped(command))?;
         child.wait_with_output().context("wait for sluice")
     }
 
@@ -274,6 +279,11 @@ impl Agent {
     ) -> Result<T> {
         let pins = self.paths.bpffs.clone();
         self.warden.visit(&self.netns, move || work(&pins))
+    }
+
+    fn spawn(&self, command: Command) -> Result<Child> {
+        let confinement = self.confinement.as_ref();
+        self.warden.spawn(command, &self.netns, confinement)
     }
 
     fn ended(&self, status: ExitStatus) -> StartError {

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::client::{Client, Conversation, SourcePorts};
 use crate::complete::complete;
+use crate::confine::Confinement;
 use crate::guests::Guests;
 use crate::patience::Patience;
 use crate::plan::Plan;
@@ -65,6 +66,8 @@ pub struct Options {
     pub families: Vec<Family>,
     /// Where the run's directory is made [default: `/run/sluice-lab`].
     pub runs: Option<PathBuf>,
+    /// Agents get no more rights than the chart gives them, and end where they ask for more.
+    pub confined: bool,
 }
 
 /// A world that is up. Everything ends with this value, and with this process: no namespace, link or mount has a name,
@@ -85,6 +88,7 @@ pub struct Lab {
     ignored: BTreeMap<String, usize>,
     staged: Staged,
     run: RunDir,
+    confined: bool,
 }
 
 impl Lab {
@@ -121,6 +125,7 @@ impl Lab {
             ignored: loaded.ignored,
             staged,
             run,
+            confined: options.confined,
         };
         lab.serve()?;
         Ok(lab)
@@ -214,8 +219,11 @@ impl Lab {
                 .try_clone()
                 .context("clone a namespace")?;
             let (node, warden) = (Arc::clone(&node.name), Arc::clone(&self.warden));
-            self.agents
-                .push(Agent::start(node, netns, warden, options.clone(), paths)?);
+            let confinement = self.confined.then(|| Confinement::of(options.mode));
+            let confinement = confinement.transpose()?;
+            let options = options.clone();
+            let agent = Agent::start(node, netns, warden, options, paths, confinement)?;
+            self.agents.push(agent);
         }
         self.agents.iter_mut().try_for_each(Agent::wait_ready)
     }

@@ -10,6 +10,7 @@ pub mod builtin;
 mod cell;
 mod client;
 mod complete;
+mod confine;
 mod counters;
 pub mod demo;
 mod dnat;
@@ -32,6 +33,7 @@ mod warden;
 
 pub use agent::{Agent, AgentOptions, Mode, StartError};
 pub use cell::{Cell, Outcome, Port, Reply, ServiceName, Target};
+pub use confine::Confinement;
 pub use counters::{Counters, counters};
 pub use forge::{Forged, Forger, Segment};
 pub use lab::{Connection, Lab, Options, UpError};

@@ -17,6 +17,8 @@ use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use sluice_netlink::Netns;
 
+use crate::confine::Confinement;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A handle of the thread, which ends with the handle.
@@ -42,8 +44,13 @@ impl Warden {
         Ok(warden)
     }
 
-    /// Starts `command` in `netns`. The kernel kills it when this warden is gone.
-    pub(crate) fn spawn(&self, mut command: Command, netns: &Netns) -> Result<Child> {
+    /// Starts `command` in `netns`, with the rights that are left to it. The kernel kills it when this warden is gone.
+    pub(crate) fn spawn(
+        &self,
+        mut command: Command,
+        netns: &Netns,
+        confinement: Option<&Confinement>,
+    ) -> Result<Child> {
         let netns = netns.try_clone()?;
         let parent = getpid();
         let die_with_parent = move || {
@@ -57,6 +64,10 @@ impl Warden {
         };
         // SAFETY: between fork and exec only system calls are made, which allocate nothing and take no lock.
         unsafe { command.pre_exec(die_with_parent) };
+        // The last thing before the program, as in a container.
+        if let Some(confinement) = confinement {
+            confinement.impose(&mut command);
+        }
         let spawn = move || {
             // Where the thread is in between matters to nobody: every process is started from here, each after a move.
             move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))

@@ -18,6 +18,7 @@ Examples:
 /// Probes a world of manifests with real packets, under the real agent
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// Kubernetes YAML or JSON: a file, a directory, or `-` for stdin (repeatable) [default: a world that is built in]
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -28,6 +29,9 @@ pub struct Args {
     /// Address families of pods and probes [default: 4, or 6 where no pod has an IPv4 address]
     #[arg(long, value_enum)]
     pub(crate) family: Option<FamilyName>,
+    /// Agents get the capabilities that they need and the chart's seccomp profile, and nothing else
+    #[arg(long)]
+    pub(crate) confined: bool,
     /// Leave namespaces, servers and agents up, and say how to enter them
     #[arg(long, conflicts_with = "down")]
     pub(crate) keep: bool,
@@ -94,6 +98,7 @@ impl Args {
         Options {
             families,
             runs: Some(self.runs.clone()),
+            confined: self.confined,
         }
     }
 }

@@ -122,6 +122,16 @@ fn the_default_world_is_right_in_every_mode_and_family() {
 }
 
 #[test]
+fn the_demo_runs_with_no_more_rights_than_the_agent_needs() {
+    let Some(demo) = Demo::new() else { return };
+    for mode in ["hybrid", "nfqueue"] {
+        let output = demo.run(&["--confined", "--mode", mode, "-o", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(document(&output)["ok"], true);
+    }
+}
+
+#[test]
 fn the_table_shows_what_was_expected_and_observed() {
     let Some(demo) = Demo::new() else { return };
     let output = demo.run(&[]);

@@ -5,6 +5,7 @@
 mod agents;
 mod associations;
 mod common;
+mod confined;
 mod craft;
 mod demo;
 mod fragments;

@@ -105,7 +105,7 @@ pub struct Fastpath {
     pub(crate) pins: PathBuf,
     pub(crate) prefer_clsact: bool,
     slots: SlotBook,
-    maps: Arc<Maps>,
+    pub(crate) maps: Arc<Maps>,
 }
 
 impl Config {

@@ -12,6 +12,7 @@ mod log;
 mod maps;
 mod object;
 mod pinned;
+mod repin;
 mod slots;
 mod sys;
 mod table;

@@ -1,6 +1,6 @@
 //! The pinned maps: which there are, whether those found can be used, and typed access to them.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use aya::maps::MapType;
@@ -181,6 +181,21 @@ impl Maps {
             state: Table::open(pins, names::STATE)?,
             counters: Table::open(pins, names::COUNTERS)?,
         })
+    }
+
+    /// The descriptor of each, by name.
+    pub(crate) fn descriptors(&self) -> [(&'static str, BorrowedFd<'_>); 9] {
+        [
+            self.pods.descriptor(),
+            self.slots.descriptor(),
+            self.leases.descriptor(),
+            self.denials.descriptor(),
+            self.flows.descriptor(),
+            self.guards.descriptor(),
+            self.epochs.descriptor(),
+            self.state.descriptor(),
+            self.counters.descriptor(),
+        ]
     }
 
     pub(crate) fn counters(&self) -> Result<Counters, MapError> {

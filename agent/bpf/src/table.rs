@@ -3,7 +3,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use aya::Pod;
@@ -49,6 +49,11 @@ impl<K: Pod, V: Pod> Table<K, V> {
                 call: "open",
                 source,
             })
+    }
+
+    /// Its name and descriptor.
+    pub(crate) fn descriptor(&self) -> (&'static str, BorrowedFd<'_>) {
+        (self.name, self.fd.as_fd())
     }
 
     pub(crate) fn get(&self, key: &K) -> Result<Option<V>, MapError> {

@@ -175,6 +175,9 @@ impl Kernel {
         raised: &[(u32, u32)],
     ) -> anyhow::Result<()> {
         if let Some(fastpath) = &mut self.fastpath {
+            for pin in fastpath.repin().context("pins")? {
+                warn!(pin, "the pin was removed: pinned again");
+            }
             reconcile(fastpath, snapshot, raised)?;
             let local = snapshot.local_addresses();
             self.guards.pods(local.map(|(address, _)| address));

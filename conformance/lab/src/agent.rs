@@ -242,6 +242,11 @@ impl Agent {
         self.child.wait().context("wait for the agent").map(drop)
     }
 
+    /// Has it start in another mode from now on.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.options.mode = mode;
+    }
+
     /// Starts it again after it was stopped or killed, and waits until it is ready.
     pub fn restart(&mut self) -> Result<(), StartError> {
         self.start_again()?;

@@ -1,5 +1,6 @@
 //! `sluice cleanup` at any moment of an agent's life.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -29,8 +30,8 @@ fn left(lab: &mut Lab) -> Vec<String> {
         let filters = said("bpftool", &["net", "show"]);
         let lines = tables.lines().chain(filters.lines());
         let ours = lines.filter(|line| line.contains("sluice"));
-        let links = sluice_netlink::links::list().unwrap();
-        let programs = links.iter().filter(|link| has_programs(link.index));
+        let interfaces = sluice_netlink::links::list().unwrap();
+        let programs = interfaces.iter().filter(|link| has_programs(link.index));
         let programs = programs.map(|link| format!("TCX on {}", link.name));
         let pinned = pins.exists().then(|| pins.display().to_string());
         let left = ours.map(str::to_owned).chain(programs).chain(pinned);
@@ -188,5 +189,33 @@ fn what_was_revoked_before_a_cleanup_is_not_cut_by_the_next_agent() {
             assert_eq!(more, lost, "{mode:?}");
             assert_ne!(more, Lost::default(), "it was never revoked");
         }
+    }
+}
+
+#[test]
+fn an_agent_that_is_cleaned_up_after_all_the_same_puts_everything_back() {
+    for mode in MODES {
+        let how = How {
+            mode,
+            fail_open: false,
+        };
+        let Some(mut lab) = how.up() else {
+            return;
+        };
+        let mut load = Load::start(&lab);
+        let before = left(&mut lab);
+        let pins = agent(&mut lab).visit(Path::to_path_buf).unwrap();
+        let elsewhere = "/nonexistent/agent.sock";
+        let arguments = ["cleanup", "--socket", elsewhere, "--bpffs"].map(OsStr::new);
+        let arguments = [&arguments[..], &[pins.as_os_str()]].concat();
+        let output = agent(&mut lab).run(&arguments).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        eventually("all is back", || left(&mut lab) == before);
+        let denied = pair("stranger", "server", Protocol::Udp, Family::Ipv4);
+        assert_eq!(lab.probe(&[denied]).unwrap(), [Outcome::Denied]);
+        let tolls = load.end(|_, _| false);
+        assert_eq!(tolls.lost, 0, "{mode:?}");
+        agent(&mut lab).stop().unwrap();
+        assert_cleans(&mut lab);
     }
 }

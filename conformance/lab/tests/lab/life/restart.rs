@@ -183,3 +183,27 @@ fn maps_of_another_layout_are_replaced_without_a_window() {
     let tolls = load.end(|_, _| true);
     assert_eq!((tolls.lost, tolls.leaked), (0, 0));
 }
+
+#[test]
+fn the_mode_is_changed_without_a_window() {
+    let how = How {
+        mode: Mode::Hybrid,
+        fail_open: false,
+    };
+    let Some(mut lab) = how.up() else {
+        return;
+    };
+    let mut load = Load::start(&lab);
+    for mode in [Mode::Nfqueue, Mode::Hybrid, Mode::Nfqueue, Mode::Hybrid] {
+        agent(&mut lab).kill().unwrap();
+        agent(&mut lab).set_mode(mode);
+        agent(&mut lab).restart().unwrap();
+        for (_, stream) in &load.streams {
+            sends(stream, 20);
+        }
+        let status = agent(&mut lab).status().unwrap();
+        assert_eq!(status["agent"]["mode"], mode.name());
+    }
+    let tolls = load.end(|_, _| true);
+    assert_eq!((tolls.lost, tolls.leaked), (0, 0));
+}

@@ -226,7 +226,7 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 /// What the kernel holds without an agent; none where that is nothing.
 fn from_kernel(pins: &Path) -> Option<Status> {
     let installed = Gate::is_installed().ok();
-    let pinned = crate::agent::kernel::peek(pins);
+    let pinned = crate::agent::pinned::peek(pins);
     if pinned.is_none() && installed != Some(true) {
         return None;
     }

@@ -1,22 +1,22 @@
 //! The kernel half as the writer sees it: one thing that a change is enforced in, with or without eBPF.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 
 use anyhow::Context as _;
 use sluice_bpf::{Attach, Fastpath, PodIsolation};
-use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, RouteEvent, links};
+use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, RouteEvent};
 use sluice_policy::{Changes, Isolation, Snapshot};
 use tracing::{debug, info, warn};
 
 use super::epochs::Epochs;
 use super::guards::Guards;
 use super::leases::LeaseWriter;
+use super::pinned::tc_state;
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::status::{CounterStates, KernelState, MapState, MapStates, PodCounts, TcState};
+use crate::status::KernelState;
 
 /// More addresses than this are not put under review one by one: some 5 µs each.
 const REVIEWED_ONE_BY_ONE: usize = 256;
@@ -306,88 +306,6 @@ impl Kernel {
             tc: tc_state(self.attached.values().cloned()),
         }
     }
-}
-
-/// What the pins tell without an agent.
-#[derive(Debug, Default)]
-pub(crate) struct Pinned {
-    attached: Vec<(u32, Attach)>,
-    pub(crate) pods: PodCounts,
-    pub(crate) maps: MapStates,
-    pub(crate) counters: CounterStates,
-}
-
-impl Pinned {
-    /// Where the program is, by the names that the interfaces have now.
-    pub(crate) fn tc(&self) -> TcState {
-        let links = links::list().unwrap_or_default();
-        let names: HashMap<u32, String> = links
-            .into_iter()
-            .map(|link| (link.index, link.name))
-            .collect();
-        let name = |index: u32| {
-            names
-                .get(&index)
-                .cloned()
-                .unwrap_or_else(|| index.to_string())
-        };
-        tc_state(
-            self.attached
-                .iter()
-                .map(|&(index, attach)| (name(index), attach)),
-        )
-    }
-}
-
-/// Reads the pins; none where there are none.
-pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
-    let sluice_bpf::PinnedState {
-        counters: c,
-        usage,
-        attached,
-        pods,
-    } = sluice_bpf::peek(pins)?;
-    let fill = |fill: sluice_bpf::Fill| MapState {
-        entries: fill.entries,
-        max: fill.max,
-    };
-    Some(Pinned {
-        attached,
-        pods: PodCounts {
-            local: pods.0,
-            isolated: pods.1,
-        },
-        maps: MapStates {
-            leases: fill(usage.leases),
-            denials: fill(usage.denials),
-            flows: fill(usage.flows),
-            guards: fill(usage.guards),
-        },
-        counters: CounterStates {
-            lease_hits: c.lease_hits,
-            flow_hits: c.flow_hits + c.gate_flow_hits,
-            unmatched: c.unmatched + c.gate_unmatched,
-            gate_lease_hits: c.gate_lease_hits,
-            deny_lease_hits: c.deny_lease_hits,
-            spoofed: c.spoofed,
-            ..CounterStates::default()
-        },
-    })
-}
-
-/// How and where the program is attached: by the older means if anywhere by that.
-fn tc_state(attached: impl Iterator<Item = (String, Attach)>) -> TcState {
-    let mut state = TcState::default();
-    for (name, attach) in attached {
-        match attach {
-            Attach::Clsact => state.attach = "clsact".into(),
-            Attach::Tcx if state.interfaces.is_empty() => state.attach = "tcx".into(),
-            Attach::Tcx => {}
-        }
-        state.interfaces.push(name);
-    }
-    state.interfaces.sort_unstable();
-    state
 }
 
 /// Takes away what a hybrid agent left: nobody would end its leases any more.

@@ -8,6 +8,7 @@ pub(crate) mod kernel;
 pub(crate) mod leases;
 mod ledger;
 pub(crate) mod lock;
+pub(crate) mod pinned;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 pub(crate) mod published;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::kernel;
+use super::pinned;
 use super::shared::{Facts, Shared};
 use crate::cli::Mode;
 use crate::queue::proc::{self, QueueStat};
@@ -94,10 +94,10 @@ fn queue_state(stat: QueueStat) -> QueueState {
 
 fn maps_and_counters(shared: &Shared) -> (MapStates, CounterStates) {
     let pinned = match shared.config.mode {
-        Mode::Hybrid => kernel::peek(&shared.config.bpffs),
+        Mode::Hybrid => pinned::peek(&shared.config.bpffs),
         Mode::Nfqueue => None,
     };
-    let kernel::Pinned {
+    let pinned::Pinned {
         maps,
         counters: kernel,
         ..

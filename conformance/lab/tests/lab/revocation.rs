@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{cell, enforce, eventually, under_agents};
 use sluice_lab::stream::{Direction, Lost, Pace, Stream};
-use sluice_lab::{Cell, Family, Lab, Manifests, Mode, ServiceName, Target};
+use sluice_lab::{Cell, Family, Lab, Manifests, Mode, Outcome, ServiceName, Target};
 use sluice_policy::Protocol;
 
 /// A server and who talks to it; the policy allows all three.
@@ -94,7 +94,7 @@ struct Change {
     kept: &'static str,
 }
 
-const CHANGES: [Change; 7] = [
+const CHANGES: [Change; 11] = [
     Change {
         what: "the first policy, of connections older than it",
         before: [PODS, NONE, NONE],
@@ -154,6 +154,50 @@ const CHANGES: [Change; 7] = [
         cut: "shop/client",
         kept: "shop/friend",
     },
+    Change {
+        what: "the client's address passes to another pod",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: (
+            "{name: client, namespace: shop, labels: {role: client}}",
+            "{name: heir, namespace: shop, labels: {role: heir}}",
+        ),
+        cut: "shop/client",
+        kept: "guests/guest",
+    },
+    Change {
+        what: "the client has ended well, and has no address any more",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: (
+            "{podIPs: [{ip: 10.244.1.2}",
+            "{phase: Succeeded, podIPs: [{ip: 10.244.1.2}",
+        ),
+        cut: "shop/client",
+        kept: "shop/friend",
+    },
+    Change {
+        what: "the guest has failed, and has no address any more",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: (
+            "{podIPs: [{ip: 10.244.1.4}",
+            "{phase: Failed, podIPs: [{ip: 10.244.1.4}",
+        ),
+        cut: "guests/guest",
+        kept: "shop/client",
+    },
+    Change {
+        what: "the client has no address yet",
+        before: [PODS, FRIENDS, CLIENT],
+        file: 0,
+        edit: (
+            r#"podIPs: [{ip: 10.244.1.2}, {ip: "fd00:10:244:1::2"}]"#,
+            "phase: Pending",
+        ),
+        cut: "shop/client",
+        kept: "shop/friend",
+    },
 ];
 /// Every way that a pod reaches the server.
 fn ways(from: &str, family: Family) -> Vec<Cell> {
@@ -172,7 +216,7 @@ fn ways(from: &str, family: Family) -> Vec<Cell> {
 
 fn streams(lab: &Lab, from: &str, family: Family) -> Vec<(Cell, Stream)> {
     let pace = Pace {
-        interval: Duration::from_millis(2),
+        interval: Duration::from_millis(5),
         answered: true,
     };
     ways(from, family)
@@ -185,71 +229,163 @@ fn streams(lab: &Lab, from: &str, family: Family) -> Vec<(Cell, Stream)> {
 }
 
 /// What the change ends has sent long enough since, and nothing of that arrived, either way.
-fn assert_no_leak(what: &str, cell: &Cell, stream: &Stream, since: Instant) {
-    let sent_then = stream.sent();
+fn assert_no_leak(what: &str, cut: &[(Cell, Stream)], since: Instant) {
+    let sent: Vec<u64> = cut.iter().map(|(_, stream)| stream.sent()).collect();
     eventually("more is sent", || {
-        stream.sent() > sent_then + 100 || stream.broken().is_some()
+        let more = |((_, stream), then): (&(Cell, Stream), &u64)| {
+            stream.sent() > then + 40 || stream.broken().is_some()
+        };
+        cut.iter().zip(&sent).all(more)
     });
-    for direction in [Direction::Forward, Direction::Backward] {
-        let leaks = stream.deliveries(direction);
-        let leaks = leaks.iter().filter(|it| it.sent > since).count();
-        assert_eq!(leaks, 0, "{what}: {cell}: {direction:?}");
+    for (cell, stream) in cut {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let leaks = stream.deliveries(direction);
+            let leaks = leaks.iter().filter(|it| it.sent > since).count();
+            assert_eq!(leaks, 0, "{what}: {cell}: {direction:?}");
+        }
     }
 }
 
-fn check(change: &Change, family: Family, mode: Mode) {
-    let what = format!("{}, {family}, {mode:?}", change.what);
-    let files = FILES.iter().zip(change.before);
-    let files = files.map(|(file, text)| ((*file).to_owned(), text.to_owned()));
-    let Some(lab) = under_agents(&Manifests::Texts(files.collect()), &[family], mode) else {
+/// Each change in its turn, in one lab.
+fn check_all(families: &[Family], mode: Mode) {
+    let Some(lab) = under_agents(&manifests(CHANGES[0].before), families, mode) else {
         return;
     };
-    let cut = streams(&lab, change.cut, family);
-    let kept = streams(&lab, change.kept, family);
+    for change in &CHANGES {
+        for (file, text) in FILES.iter().zip(change.before) {
+            if lab.manifests().read(file).unwrap() != text {
+                enforce(&lab, file, text);
+            }
+        }
+        check(&lab, change, families, mode);
+    }
+}
+
+fn check(lab: &Lab, change: &Change, families: &[Family], mode: Mode) {
+    let what = format!("{}, {families:?}, {mode:?}", change.what);
+    let of_all = |from| -> Vec<_> {
+        let each = families.iter().map(|family| streams(lab, from, *family));
+        each.flatten().collect()
+    };
+    let (cut, kept) = (of_all(change.cut), of_all(change.kept));
     for (cell, stream) in cut.iter().chain(&kept) {
-        eventually(&format!("{what}: {cell}: it flows"), || {
-            stream.delivered(Direction::Backward) > 20
-        });
+        assert_flows(&what, cell, stream);
     }
     let text = change.before[change.file];
     assert!(text.contains(change.edit.0), "{what}: edits nothing");
     let edited = text.replace(change.edit.0, change.edit.1);
-    enforce(&lab, FILES[change.file], &edited);
-    let since = Instant::now();
-    for (cell, stream) in &cut {
-        assert_no_leak(&what, cell, stream, since);
-    }
-    for (cell, mut stream) in kept {
-        assert!(stream.stop(), "{what}: {cell}: something does not arrive");
-        assert_eq!(stream.lost(), Lost::default(), "{what}: {cell}");
+    enforce(lab, FILES[change.file], &edited);
+    assert_no_leak(&what, &cut, Instant::now());
+    for (cell, stream) in kept {
+        assert_nothing_lost(&what, &cell, stream);
     }
     // What is allowed again goes on.
-    enforce(&lab, FILES[change.file], text);
+    enforce(lab, FILES[change.file], text);
     for (cell, stream) in &cut {
-        let then = stream.delivered(Direction::Backward);
-        eventually(&format!("{what}: {cell}: it flows again"), || {
-            stream.delivered(Direction::Backward) > then
-        });
+        assert_flows(&what, cell, stream);
     }
+}
+
+fn manifests(texts: [&str; 3]) -> Manifests {
+    let files = FILES.iter().zip(texts);
+    let files = files.map(|(file, text)| ((*file).to_owned(), text.to_owned()));
+    Manifests::Texts(files.collect())
+}
+
+#[track_caller]
+fn assert_flows(what: &str, cell: &Cell, stream: &Stream) {
+    let then = stream.delivered(Direction::Backward);
+    eventually(&format!("{what}: {cell}: it flows"), || {
+        stream.delivered(Direction::Backward) > then + 20
+    });
+}
+
+#[track_caller]
+fn assert_nothing_lost(what: &str, cell: &Cell, mut stream: Stream) {
+    assert!(stream.stop(), "{what}: {cell}: something does not arrive");
+    assert_eq!(stream.lost(), Lost::default(), "{what}: {cell}");
 }
 
 #[test]
 fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_hybrid_mode() {
-    for change in &CHANGES {
-        check(change, Family::Ipv4, Mode::Hybrid);
-    }
+    check_all(&[Family::Ipv4], Mode::Hybrid);
 }
 
 #[test]
 fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_nfqueue_mode() {
-    for change in &CHANGES {
-        check(change, Family::Ipv4, Mode::Nfqueue);
+    check_all(&[Family::Ipv4], Mode::Nfqueue);
+}
+
+#[test]
+fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_both_families() {
+    check_all(&[Family::Ipv4, Family::Ipv6], Mode::Hybrid);
+}
+
+#[test]
+fn the_last_policy_that_goes_restores_everything_and_cuts_nothing() {
+    let what = "the last policy goes";
+    for mode in [Mode::Hybrid, Mode::Nfqueue] {
+        let before = [PODS, FRIENDS, NONE];
+        let Some(lab) = under_agents(&manifests(before), &[Family::Ipv4], mode) else {
+            return;
+        };
+        let kept = streams(&lab, "shop/friend", Family::Ipv4);
+        let denied = cell(
+            "shop/client",
+            "shop/server",
+            81,
+            Protocol::Udp,
+            Family::Ipv4,
+        );
+        let pace = Pace {
+            interval: Duration::from_millis(5),
+            answered: true,
+        };
+        let freed = lab.stream(&denied, pace).unwrap();
+        for (cell, stream) in &kept {
+            assert_flows(what, cell, stream);
+        }
+        assert_eq!(freed.delivered(Direction::Forward), 0);
+        lab.manifests().remove(FILES[1]).unwrap();
+        assert_flows(what, &denied, &freed);
+        for (cell, stream) in kept {
+            assert_flows(what, &cell, &stream);
+            assert_nothing_lost(what, &cell, stream);
+        }
+        assert_eq!(lab.agents()[0].status().unwrap()["pods"]["isolated"], 0);
     }
 }
 
 #[test]
-fn a_change_ends_what_it_denies_and_cuts_nothing_else_over_ipv6() {
-    for change in &CHANGES {
-        check(change, Family::Ipv6, Mode::Hybrid);
+fn a_pod_with_its_nodes_address_isolates_nobody() {
+    for mode in [Mode::Hybrid, Mode::Nfqueue] {
+        let host = r"
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: guests, labels: {role: guest}}
+spec: {nodeName: node-1, hostNetwork: true, containers: [{name: s, image: s, ports: [{containerPort: 82}]}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: nobody, namespace: guests}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+";
+        let pods = format!("{PODS}{host}");
+        let before = [pods.as_str(), FRIENDS, NONE];
+        let Some(lab) = under_agents(&manifests(before), &[Family::Ipv4], mode) else {
+            return;
+        };
+        assert_eq!(lab.agents()[0].status().unwrap()["pods"]["isolated"], 2);
+        let to_host = |from| cell(from, "guests/host", 82, Protocol::Tcp, Family::Ipv4);
+        let from_host = |to, port| cell("guests/host", to, port, Protocol::Tcp, Family::Ipv4);
+        let cells = [
+            to_host("shop/client"),
+            to_host("guests/guest"),
+            from_host("shop/server", 80),
+        ];
+        let outcomes = lab.probe(&cells).unwrap();
+        let expected = [Outcome::Allowed, Outcome::Denied, Outcome::Allowed];
+        assert_eq!(outcomes, expected, "{mode:?}");
     }
 }

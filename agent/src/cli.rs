@@ -202,6 +202,11 @@ pub struct AgentArgs {
           default_missing_value = "true")]
     pub cluster_network_policy: Option<bool>,
 
+    /// Judge UDP through Services before it is routed [default: on kernels before 6.12, which lose packets otherwise]
+    #[arg(long, env = "SLUICE_NETFILTER_BUG_1766_FIX", value_name = "BOOL", value_parser = BoolishValueParser::new(), num_args = 0..=1,
+          default_missing_value = "true", require_equals = true)]
+    pub netfilter_bug_1766_fix: Option<bool>,
+
     /// Flags of kube-network-policies.
     #[command(flatten)]
     pub compatible: CompatibleArgs,
@@ -212,8 +217,6 @@ pub struct AgentArgs {
 pub struct CompatibleArgs {
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     disable_nri: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    netfilter_bug_1766_fix: Option<String>,
     #[arg(long, hide = true)]
     vmodule: Option<String>,
     #[arg(long, hide = true)]
@@ -225,7 +228,6 @@ impl CompatibleArgs {
     pub fn given(&self) -> Vec<&'static str> {
         [
             ("--disable-nri", &self.disable_nri),
-            ("--netfilter-bug-1766-fix", &self.netfilter_bug_1766_fix),
             ("--vmodule", &self.vmodule),
             ("--log-flush-frequency", &self.log_flush_frequency),
         ]
@@ -298,7 +300,7 @@ mod tests {
             (98, 2, Output::Json)
         );
         assert_eq!((args.fail_open, args.revoke_established), (true, false));
-        assert_eq!(args.compatible.given().len(), 4);
+        assert_eq!(args.compatible.given().len(), 3);
     }
 
     #[test]

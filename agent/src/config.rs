@@ -38,6 +38,8 @@ pub struct Config {
     pub interfaces: InterfaceFilter,
     /// Whether packets are dropped whose source is not behind the interface they come from.
     pub drop_spoofed: bool,
+    /// Whether UDP through Services is judged before it is routed.
+    pub early_datagrams: bool,
     /// How log lines look.
     pub log_format: Output,
     /// How much is logged.
@@ -83,6 +85,9 @@ impl Config {
             marks: mark_bits(args.mark_bits.as_deref())?,
             interfaces: InterfaceFilter::new(&args.interfaces, &args.exclude_interfaces),
             drop_spoofed: args.drop_spoofed,
+            early_datagrams: args.netfilter_bug_1766_fix.unwrap_or_else(|| {
+                loses_datagrams(&rustix::system::uname().release().to_string_lossy())
+            }),
             log_format: args.log_format,
             log_level: log_level(args.verbosity),
         })
@@ -115,6 +120,16 @@ impl InterfaceFilter {
 fn default_queues() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     u16::try_from(cores.min(4)).unwrap_or(4)
+}
+
+/// Whether a kernel of that release loses one of two datagrams that are queued at once behind the routing (netfilter bug
+/// 1766). What does not look like a release may be an old one.
+fn loses_datagrams(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-', '+']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (6, 12),
+        _ => true,
+    }
 }
 
 /// Kubernetes names a node after its host, in lower case; an empty name is none.
@@ -175,6 +190,21 @@ mod tests {
         assert!(
             everything.admits("eth0") && everything.admits("veth1234") && !everything.admits("lo")
         );
+    }
+
+    #[test]
+    fn kernels_before_6_12_lose_datagrams() {
+        for (release, loses) in [
+            ("6.1.0-56-amd64", true),
+            ("5.15", true),
+            ("6.11.11+", true),
+            ("6.12.0", false),
+            ("6.18.5-generic", false),
+            ("7.0-rc1", false),
+            ("unknown", true),
+        ] {
+            assert_eq!(loses_datagrams(release), loses, "{release}");
+        }
     }
 
     #[test]

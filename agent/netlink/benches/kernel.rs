@@ -34,6 +34,7 @@ fn config() -> GateConfig {
         fail_open: false,
         accept_for_good: false,
         honour_pass: false,
+        early_datagrams: false,
         matcher: Matcher::Sets,
         verb: QueueVerb::Xt,
     }

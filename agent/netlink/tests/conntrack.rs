@@ -30,6 +30,7 @@ fn tracking(pods: u8) -> (Node, Conntrack) {
         fail_open: false,
         accept_for_good: false,
         honour_pass: false,
+        early_datagrams: false,
         matcher,
         verb,
     };

@@ -35,6 +35,7 @@ fn config(matcher: Matcher) -> GateConfig {
         fail_open: true,
         accept_for_good: false,
         honour_pass: matcher != Matcher::Sets,
+        early_datagrams: false,
         matcher,
         verb: common::verb(),
     }

@@ -346,6 +346,7 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
         fail_open: config.fail_open,
         accept_for_good: !config.revoke_established,
         honour_pass: fastpath.is_some(),
+        early_datagrams: config.early_datagrams,
         matcher,
         verb,
     })

@@ -121,6 +121,13 @@ const TAGGED: &[Tagged] = &[
     Tagged {
         package: "sluice-lab",
         test: "lab",
+        only: &["resolver::both_questions"],
+        reason: "two datagrams of one socket at once, which kernels before 6.12 route otherwise",
+        needs: Some(XT_BPF),
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
         only: &["associations::"],
         reason: "SCTP over sockets of the kernel",
         needs: Some(SCTP),

@@ -42,6 +42,10 @@ pub struct GateConfig {
     /// Whether a TC program marks what may pass. Where none does, nobody clears the mark either, and whatever bit is
     /// there is another's.
     pub honour_pass: bool,
+    /// Whether new UDP connections whose destination was translated are judged before they are routed. Of two packets of
+    /// one, translated to different ends and queued at once, the later one gets the translation of the earlier, and
+    /// kernels before 6.12 do not route it once more behind the queue: it goes to the wrong end, and is lost.
+    pub early_datagrams: bool,
     /// How the kernel knows what needs a verdict.
     pub matcher: Matcher,
     /// How packets get into the queue.

@@ -7,6 +7,8 @@ use super::{GateConfig, Matcher, TABLE, compat, sets};
 use crate::Error;
 use crate::nft::{Chain, ChainKind, Field, Hook, IPV4, IPV6, Rule, Ruleset, Set, ct_state};
 
+/// Behind destination translation (`NF_IP_PRI_NAT_DST`, -100), before routing.
+const PREROUTING: i32 = -95;
 /// Behind destination translation, before source translation (`NF_IP_PRI_NAT_SRC`, 100).
 const POSTROUTING: i32 = 95;
 /// Behind destination translation, which may route once more.
@@ -23,6 +25,7 @@ const REPLY: u8 = 1;
 /// IP protocol numbers.
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 /// TCP flags.
 const SYN: u8 = 0x02;
@@ -47,21 +50,28 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
         rules,
     };
     let keep = |name, hook, priority| filter(name, hook, priority, keep(marks));
+    let mut early = Vec::new();
+    if config.early_datagrams {
+        let rules = self::early(config, &matcher);
+        early.push(filter(c"prerouting", Hook::Prerouting, PREROUTING, rules));
+        early.push(keep(c"prerouting_keep", Hook::Prerouting, PREROUTING + 1));
+    }
+    let chains = vec![
+        filter(c"output", Hook::Output, OUTPUT, vec![local(marks)]),
+        filter(
+            c"postrouting",
+            Hook::Postrouting,
+            POSTROUTING,
+            postrouting(config, &matcher),
+        ),
+        keep(c"postrouting_keep", Hook::Postrouting, POSTROUTING + 1),
+        filter(c"input", Hook::Input, INPUT, input(config, &matcher)),
+        keep(c"input_keep", Hook::Input, INPUT + 1),
+    ];
     Ok(Ruleset {
         table: TABLE,
         sets: own_sets(config),
-        chains: vec![
-            filter(c"output", Hook::Output, OUTPUT, vec![local(marks)]),
-            filter(
-                c"postrouting",
-                Hook::Postrouting,
-                POSTROUTING,
-                postrouting(config, &matcher),
-            ),
-            keep(c"postrouting_keep", Hook::Postrouting, POSTROUTING + 1),
-            filter(c"input", Hook::Input, INPUT, input(config, &matcher)),
-            keep(c"input_keep", Hook::Input, INPUT + 1),
-        ],
+        chains: early.into_iter().chain(chains).collect(),
     })
 }
 
@@ -75,6 +85,27 @@ fn own_sets(config: &GateConfig) -> Vec<Set> {
         own.extend([REVIEW4, REVIEW6]);
     }
     own
+}
+
+/// New datagrams whose destination was translated; all others are judged behind the routing, as are these if they pass
+/// here without a verdict of the agent's.
+fn early(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
+    let others = || Rule::named("others");
+    let mut rules = vec![
+        others()
+            .unlike(Field::TransportProtocol, &[0xff], &[UDP])
+            .accept(),
+        others()
+            .no_bits(Field::ConntrackState, ct_state::NEW)
+            .accept(),
+        others()
+            .no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED)
+            .accept(),
+    ];
+    rules.extend(hints(config.marks));
+    rules.extend_from_slice(matcher);
+    rules.push(queue(config));
+    rules
 }
 
 /// What the node forwards, and what it sends to pods.
@@ -342,6 +373,7 @@ mod tests {
             fail_open: false,
             accept_for_good: false,
             honour_pass: true,
+            early_datagrams: false,
             matcher,
             verb: QueueVerb::Xt,
         }
@@ -386,6 +418,20 @@ mod tests {
         let end = "hints reply turned fresh untracked gate-pass gate-deny queue";
         assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
         assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
+    }
+
+    #[test]
+    fn datagrams_are_judged_early_where_the_kernel_needs_it() {
+        let config = GateConfig {
+            early_datagrams: true,
+            ..config(Matcher::Sets)
+        };
+        let ruleset = ruleset(&config).unwrap();
+        let early =
+            "others others others hints reply turned fresh untracked unisolated unisolated queue";
+        assert_eq!(names(&ruleset)[..2], [early, "keep-reversed keep unkept"]);
+        let hooks = ruleset.chains.iter().map(|chain| chain.hook);
+        assert_eq!(hooks.filter(|hook| *hook == Hook::Prerouting).count(), 2);
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub fn config(matcher: Matcher) -> GateConfig {
         fail_open: false,
         accept_for_good: false,
         honour_pass: true,
+        early_datagrams: false,
         matcher,
         verb: verb(),
     }

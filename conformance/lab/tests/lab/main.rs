@@ -17,6 +17,7 @@ mod life;
 mod marks;
 mod node_traffic;
 mod packets;
+mod path_mtu;
 mod protocols;
 mod raw;
 mod reopened;

@@ -13,6 +13,7 @@ use sluice_netlink::Gate;
 use sluice_policy::Protocol;
 
 use super::restart::allow;
+use super::stopped::queues;
 use super::{EITHER, How, Load, PACE, agent, pair};
 use crate::common::eventually;
 
@@ -214,7 +215,10 @@ fn an_agent_that_is_cleaned_up_after_all_the_same_puts_everything_back() {
         let denied = pair("stranger", "server", Protocol::Udp, Family::Ipv4);
         assert_eq!(lab.probe(&[denied]).unwrap(), [Outcome::Denied]);
         let tolls = load.end(|_, _| false);
-        assert_eq!(tolls.lost, 0, "{mode:?}");
+        // all connections are under review at once: on a machine that is busy, their packets may overflow the queues
+        let [_, overflowed] = queues(&lab);
+        let log = agent(&mut lab).log();
+        assert!(tolls.lost <= overflowed, "{mode:?}: {tolls:?}: {log}");
         agent(&mut lab).stop().unwrap();
         assert_cleans(&mut lab);
     }

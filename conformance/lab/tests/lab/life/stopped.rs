@@ -20,7 +20,7 @@ fn is_stopped(lab: &mut Lab) -> bool {
 }
 
 /// What the kernel says of the node's queues: packets that wait, and packets that found no room.
-fn queues(lab: &Lab) -> [u64; 2] {
+pub(super) fn queues(lab: &Lab) -> [u64; 2] {
     let read = || fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue").unwrap();
     let text = lab.node_netns("node-1").unwrap().enter(read).unwrap();
     let mut sums = [0; 2];

@@ -18,6 +18,8 @@ struct Case {
     name: String,
     run: Run,
     frame: Vec<u8>,
+    /// Whether the interface is guarded: with the first two addresses of each family behind it.
+    guarded: bool,
     /// What the program returns, and the mark after it.
     expected: (i32, u32),
     nanoseconds: Vec<u128>,
@@ -41,6 +43,12 @@ fn main() {
     let programs = Programs::open(&ground.pins());
     for _ in 0..ROUNDS {
         for case in &mut cases {
+            let behind = if case.guarded { &BEHIND[..] } else { &[] };
+            let behind: Vec<_> = behind
+                .iter()
+                .map(|text| text.parse().expect("an address"))
+                .collect();
+            fastpath.guard(INTERFACE, &behind).expect("a guard");
             let ran = (case.run)(&programs, &case.frame);
             assert_eq!((ran.value, ran.mark), case.expected, "{}", case.name);
             case.nanoseconds.push(ran.each.as_nanos());
@@ -62,6 +70,16 @@ fn main() {
         );
     }
 }
+
+/// Where packets come from that never saw a wire: the loopback device.
+const INTERFACE: u32 = 1;
+/// What is behind it where it is guarded.
+const BEHIND: [&str; 4] = [
+    "10.244.0.1",
+    "10.244.0.2",
+    "fd00:10:244::1",
+    "fd00:10:244::2",
+];
 
 /// The default PASS bit.
 const PASS: u32 = 0x20;
@@ -100,6 +118,7 @@ fn family_cases(fastpath: &mut Fastpath, family: &str, addresses: Addresses) -> 
             name: format!("{family} {name}"),
             run,
             frame: frame.bytes(),
+            guarded: name.ends_with("guarded") || name.ends_with("spoofed"),
             expected,
             nanoseconds: Vec::new(),
         })
@@ -156,6 +175,13 @@ fn runs([a, b, c, other]: Addresses) -> Vec<(&'static str, Run, Frame, (i32, u32
     vec![
         ("tc: no IP", tc, foreign, (-1, 0)),
         ("tc: lease, TCP", tc, tcp.clone(), (-1, PASS)),
+        ("tc: lease, TCP, guarded", tc, tcp.clone(), (-1, PASS)),
+        (
+            "tc: spoofed",
+            tc,
+            Frame::new(c, b, TCP, (40_000, 80), ACK),
+            (2, 0),
+        ),
         ("tc: lease, TCP, not Ethernet", any, tcp.clone(), (-1, PASS)),
         (
             "tc: lease, TCP SYN (new flow)",
@@ -163,6 +189,8 @@ fn runs([a, b, c, other]: Addresses) -> Vec<(&'static str, Run, Frame, (i32, u32
             opening(&tcp),
             (-1, PASS),
         ),
+        // The gate alone makes the entry of the answers, without which TC leaves UDP to it.
+        ("gate: lease, UDP", gate, udp.clone(), (1, 0)),
         ("tc: lease, UDP", tc, udp, (-1, PASS)),
         ("tc: flow, TCP", tc, tcp.reply(ACK), (-1, PASS)),
         ("tc: unmatched, TCP", tc, free.clone(), (-1, PASS)),

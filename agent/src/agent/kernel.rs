@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::Context as _;
-use sluice_bpf::{Attach, Fastpath, PodIsolation};
+use sluice_bpf::{Attach, Fastpath};
 use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, QueueVerb, RouteEvent};
 use sluice_policy::{Changes, Isolation, Snapshot};
 use tracing::{debug, info, warn};
@@ -13,6 +13,7 @@ use super::epochs::Epochs;
 use super::guards::Guards;
 use super::leases::LeaseWriter;
 use super::pinned::tc_state;
+use super::pods::Pods;
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::exit::Failure;
@@ -29,6 +30,7 @@ pub(crate) struct Kernel {
     attached: BTreeMap<u32, (String, Attach)>,
     guards: Guards,
     leases: Option<LeaseWriter>,
+    pods: Pods,
 }
 
 /// The eBPF half before there is a gate: what the first snapshot's epochs start from.
@@ -109,13 +111,16 @@ impl Foundation {
         raised: &[(u32, u32)],
     ) -> Result<Kernel, Failure> {
         let gate_config = gate_config(config, self.fastpath.as_ref())?;
+        let mut pods = Pods::new();
         if let Some(fastpath) = &mut self.fastpath {
             let inherited = fastpath.leases();
             let keys = inherited
                 .keys()
                 .context("leases")
                 .map_err(Failure::Unable)?;
-            reconcile(fastpath, snapshot, raised).map_err(Failure::Unable)?;
+            pods.reconcile(fastpath, snapshot)
+                .and_then(|()| raise(fastpath, raised))
+                .map_err(Failure::Unable)?;
             // Raising the epochs has ended them all: nobody is charged for them.
             inherited
                 .remove_all(&keys)
@@ -130,6 +135,7 @@ impl Foundation {
             attached: BTreeMap::new(),
             guards: Guards::of(snapshot.local_addresses().map(|(address, _)| address)),
             leases: self.leases,
+            pods,
         })
     }
 }
@@ -144,13 +150,13 @@ impl Kernel {
         snapshot: &Snapshot,
     ) -> anyhow::Result<()> {
         if let Some(fastpath) = &mut self.fastpath {
+            self.pods.change(fastpath, changes, snapshot)?;
             for &(address, isolation) in &changes.isolation {
-                let _complete = write_pod(fastpath, address, isolation)?;
                 for device in self.guards.pod(address, isolation.is_some()) {
                     write_guard(fastpath, &self.guards, device)?;
                 }
             }
-            fastpath.raise(raised.iter().copied()).context("epochs")?;
+            raise(fastpath, raised)?;
         }
         let elements: Vec<_> = changes
             .isolation
@@ -178,7 +184,8 @@ impl Kernel {
             for pin in fastpath.repin().context("pins")? {
                 warn!(pin, "the pin was removed: pinned again");
             }
-            reconcile(fastpath, snapshot, raised)?;
+            self.pods.reconcile(fastpath, snapshot)?;
+            raise(fastpath, raised)?;
             let local = snapshot.local_addresses();
             self.guards.pods(local.map(|(address, _)| address));
             write_guards(fastpath, &self.guards)?;
@@ -371,50 +378,8 @@ fn install(config: &GateConfig, snapshot: &Snapshot, review: &[IpAddr]) -> anyho
     Gate::install(config, &elements, review).context("gate")
 }
 
-/// Makes the pods map say what the snapshot says, then raises epochs.
-fn reconcile(
-    fastpath: &mut Fastpath,
-    snapshot: &Snapshot,
-    raised: &[(u32, u32)],
-) -> anyhow::Result<()> {
-    let present = fastpath.pods().context("pods")?;
-    let mut complete = true;
-    for (address, isolation) in snapshot.local_addresses() {
-        complete &= write_pod(fastpath, address, Some(isolation))?;
-    }
-    for (address, _) in present {
-        if snapshot.isolation(address).is_none() {
-            let _removed = write_pod(fastpath, address, None)?;
-        }
-    }
-    if complete {
-        fastpath.assume_isolated(false).context("state")?;
-    }
+fn raise(fastpath: &mut Fastpath, raised: &[(u32, u32)]) -> anyhow::Result<()> {
     fastpath.raise(raised.iter().copied()).context("epochs")
-}
-
-/// Whether the map holds what it should. An address that does not fit must not pass for one that is not isolated: from
-/// then on every address counts as isolated, until the whole state is written again and fits.
-#[must_use = "a map that is not complete must not be declared so"]
-fn write_pod(
-    fastpath: &mut Fastpath,
-    address: IpAddr,
-    isolation: Option<Isolation>,
-) -> anyhow::Result<bool> {
-    let Some(Isolation { ingress, egress }) = isolation else {
-        return fastpath
-            .remove_pod(address)
-            .map(|_was_there| true)
-            .with_context(|| format!("pod address {address}"));
-    };
-    let Err(error) = fastpath.set_pod(address, PodIsolation { ingress, egress }) else {
-        return Ok(true);
-    };
-    warn!(%address, %error, "pods map refused an address: what is not leased goes to the queue");
-    fastpath
-        .assume_isolated(true)
-        .with_context(|| format!("pod address {address}"))?;
-    Ok(false)
 }
 
 fn write_guard(fastpath: &mut Fastpath, guards: &Guards, device: u32) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ pub(crate) mod leases;
 mod ledger;
 pub(crate) mod lock;
 pub(crate) mod pinned;
+mod pods;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 pub(crate) mod published;
@@ -39,7 +40,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
-use crate::queue::{Bound, Settings, Untracked, Worker};
+use crate::queue::{Bound, Denials, Settings, Untracked, Worker};
 use crate::{confine, privilege, socket};
 pub use enforcer::Enforcer;
 use enforcer::Groundwork;
@@ -153,6 +154,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
         marks: config.marks,
         metrics: Arc::clone(&metrics),
         untracked: Untracked::new(Instant::now()),
+        denials: Denials::new(Instant::now()),
     };
     let leases = groundwork.leases().cloned();
     let workers = start_workers(queues, settings, readers, leases.as_ref())?;

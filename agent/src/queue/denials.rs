@@ -1,6 +1,7 @@
 //! One log line per denied connection, and a bound on all of them: a scan must not fill a disk.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluice_policy::{Direction, Tuple};
@@ -10,14 +11,17 @@ use super::judge::Judgement;
 use super::packet::Packet;
 
 /// Lines that may be written at once.
-const BURST: u32 = 50;
+const BURST: u32 = 20;
 /// One more line may be written each time this has passed.
-const REFILL: Duration = Duration::from_millis(100);
+const REFILL: Duration = Duration::from_secs(1);
 /// Connections remembered, so that the retransmissions of one are one line.
 const REMEMBERED: usize = 64;
 
-/// A worker's log of denials.
-pub(crate) struct Denials {
+/// The workers' log of denials.
+pub(crate) struct Denials(Mutex<Allowance>);
+
+/// What may be written, and what was.
+struct Allowance {
     tokens: u32,
     refilled: Instant,
     recent: VecDeque<(Tuple, u16)>,
@@ -38,21 +42,18 @@ enum Line {
 
 impl Denials {
     pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            tokens: BURST,
-            refilled: now,
-            recent: VecDeque::with_capacity(REMEMBERED),
-            suppressed: 0,
-        }
+        Self(Mutex::new(Allowance::new(now)))
     }
 
     /// Logs a denied packet, unless its connection was logged or too much is.
-    pub(crate) fn log(&mut self, judgement: &Judgement<'_>, packet: &Packet, now: Instant) {
+    pub(crate) fn log(&self, judgement: &Judgement<'_>, packet: &Packet, now: Instant) {
         let Some((direction, decision)) = judgement.denial() else {
             return;
         };
-        let Line::Written { suppressed } = self.admit(judgement.tuple, packet.source_port, now)
-        else {
+        let mut allowance = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = allowance.admit(judgement.tuple, packet.source_port, now);
+        drop(allowance);
+        let Line::Written { suppressed } = line else {
             return;
         };
         let Tuple {
@@ -70,6 +71,17 @@ impl Denials {
             suppressed = (suppressed > 0).then_some(suppressed),
             "connection denied"
         );
+    }
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self {
+            tokens: BURST,
+            refilled: now,
+            recent: VecDeque::with_capacity(REMEMBERED),
+            suppressed: 0,
+        }
     }
 
     fn admit(&mut self, tuple: Tuple, source_port: u16, now: Instant) -> Line {
@@ -118,7 +130,7 @@ mod tests {
     #[test]
     fn retransmissions_of_a_connection_are_one_line() {
         let now = Instant::now();
-        let mut denials = Denials::new(now);
+        let mut denials = Allowance::new(now);
         assert_eq!(
             denials.admit(tuple(80), 4000, now),
             Line::Written { suppressed: 0 }
@@ -133,7 +145,7 @@ mod tests {
     #[test]
     fn a_scan_is_cut_off_and_its_size_told_later() {
         let now = Instant::now();
-        let mut denials = Denials::new(now);
+        let mut denials = Allowance::new(now);
         let written = (0..1000)
             .filter(|&port| denials.admit(tuple(port), 1, now) != Line::Suppressed)
             .count();
@@ -141,7 +153,7 @@ mod tests {
         let later = now + REFILL;
         assert_eq!(
             denials.admit(tuple(2000), 1, later),
-            Line::Written { suppressed: 950 }
+            Line::Written { suppressed: 980 }
         );
         assert_eq!(denials.admit(tuple(2001), 1, later), Line::Suppressed);
     }

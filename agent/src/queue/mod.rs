@@ -1,5 +1,6 @@
 //! The slow path: packets that need a verdict. The only room that knows `nfq`.
 
+mod buffer;
 mod denials;
 mod hold;
 mod judge;
@@ -8,6 +9,7 @@ pub(crate) mod proc;
 mod untracked;
 mod worker;
 
+pub(crate) use denials::Denials;
 pub(crate) use judge::Judgement;
 pub(crate) use untracked::Untracked;
 pub(crate) use worker::{Bound, Settings, Worker};

@@ -10,6 +10,7 @@ use sluice_ebpf::Marks;
 use sluice_policy::Action;
 use tracing::{debug, error};
 
+use super::buffer;
 use super::denials::Denials;
 use super::hold::{self, Point};
 use super::judge::{Hints, Judgement, judge};
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) marks: Marks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) untracked: Untracked,
+    pub(crate) denials: Denials,
 }
 
 /// A queue that is this agent's: its packets wait for a worker. A queue has one listener, so whoever has bound it is the
@@ -47,6 +49,7 @@ impl Bound {
         queue.set_queue_max_len(number, QUEUE_LENGTH)?;
         queue.set_recv_gso(number, true)?;
         queue.set_fail_open(number, fail_open)?;
+        buffer::enlarge()?;
         Ok(Self { queue, number })
     }
 }
@@ -58,7 +61,6 @@ pub(crate) struct Worker {
     reader: Reader,
     leases: Option<LeaseWriter>,
     settings: Arc<Settings>,
-    denials: Denials,
     alive: Arc<AtomicBool>,
 }
 
@@ -85,7 +87,6 @@ impl Worker {
             reader,
             leases,
             settings,
-            denials: Denials::new(Instant::now()),
             alive: Arc::new(AtomicBool::new(true)),
         }
     }
@@ -118,14 +119,13 @@ impl Worker {
             reader,
             leases,
             settings,
-            denials,
             number,
             ..
         } = self;
         let mut waiting = Some(message);
         while let Some(message) = waiting.take() {
             let given = reader.judging(|published| {
-                let answer = answer(published, &message, leases.as_ref(), settings, denials);
+                let answer = answer(published, &message, leases.as_ref(), settings);
                 if !reader.is_current(published) {
                     // What held until a moment ago is judged by what holds now.
                     waiting = Some(message);
@@ -157,7 +157,6 @@ fn answer(
     message: &Message,
     leases: Option<&LeaseWriter>,
     settings: &Settings,
-    denials: &mut Denials,
 ) -> Answer {
     let started = Instant::now();
     let tally = &settings.metrics.tally;
@@ -191,7 +190,7 @@ fn answer(
         }
     }
     if action == Action::Deny {
-        denials.log(&judgement, &packet, started);
+        settings.denials.log(&judgement, &packet, started);
     }
     settings.metrics.packet(
         packet.protocol,

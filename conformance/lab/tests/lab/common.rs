@@ -1,6 +1,7 @@
 //! What the lab's tests share.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -49,6 +50,16 @@ pub(crate) fn cell(from: &str, to: &str, port: u16, protocol: Protocol, family: 
         },
         family,
     }
+}
+
+/// The address that a pod has in a family.
+pub(crate) fn address(lab: &Lab, name: &str, family: Family) -> IpAddr {
+    let plan = lab.plan();
+    let pod = plan.pod(&pod(name)).unwrap();
+    let mut addresses = plan.pods[pod].addresses.iter();
+    *addresses
+        .find(|address| Family::of(**address) == family)
+        .unwrap()
 }
 
 /// Runs `nft` in a namespace, with `rules` as its input.

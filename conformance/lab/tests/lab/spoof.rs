@@ -8,7 +8,9 @@ use sluice_lab::{
 use sluice_netlink::{Conntrack, Filter, Netns, Route, Rtnetlink};
 use sluice_policy::Protocol;
 
-use crate::common::{agent_binary, cell, eventually, nft, nft_list, pod, skipped, under_agents};
+use crate::common::{
+    address, agent_binary, cell, eventually, nft, nft_list, pod, skipped, under_agents,
+};
 
 const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 /// Below the ephemeral ports, so that only forged packets have it.
@@ -33,15 +35,6 @@ fn guarded(lab: &Lab) -> u64 {
 
 fn node(lab: &Lab) -> &Netns {
     lab.node_netns("node-1").unwrap()
-}
-
-fn address(lab: &Lab, name: &str, family: Family) -> IpAddr {
-    let plan = lab.plan();
-    let pod = plan.pod(&pod(name)).unwrap();
-    let mut addresses = plan.pods[pod].addresses.iter();
-    *addresses
-        .find(|address| Family::of(**address) == family)
-        .unwrap()
 }
 
 fn node_address(lab: &Lab, family: Family) -> IpAddr {

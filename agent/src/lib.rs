@@ -1,6 +1,7 @@
 //! Sluice: a Kubernetes NetworkPolicy enforcer. See ARCHITECTURE.md for how the rooms fit together.
 
 pub mod agent;
+mod atomic;
 mod cleanup;
 pub mod cli;
 pub mod config;

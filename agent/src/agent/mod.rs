@@ -1,5 +1,6 @@
 //! `sluice agent`: the wiring, in start order.
 
+mod clock;
 mod enforcer;
 mod epochs;
 mod guards;

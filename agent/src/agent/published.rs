@@ -1,12 +1,12 @@
 //! What the workers judge by, and how the writer knows that none judges by something older.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use sluice_policy::Snapshot;
 
+use super::clock::Clock;
 use super::epochs::Epochs;
 
 /// A snapshot and the epochs that belong to it. A lease stores these epochs; the kernel's move only after this was
@@ -20,19 +20,14 @@ pub(crate) struct Published {
 /// The writer's end: not `Clone`.
 pub(crate) struct Publisher {
     current: Arc<ArcSwap<Published>>,
-    clocks: Vec<Arc<AtomicU64>>,
+    clocks: Vec<Arc<Clock>>,
 }
 
 /// A worker's end.
 pub(crate) struct Reader {
     current: Arc<ArcSwap<Published>>,
-    clock: Arc<AtomicU64>,
+    clock: Arc<Clock>,
 }
-
-/// A worker judges by nothing.
-const IDLE: u64 = u64::MAX;
-/// A worker is about to read: it may get any version.
-const READING: u64 = 0;
 
 impl Publisher {
     /// The first version, with as many readers as there are workers.
@@ -46,9 +41,7 @@ impl Publisher {
             epochs,
             version: 1,
         }));
-        let clocks: Vec<_> = (0..readers)
-            .map(|_| Arc::new(AtomicU64::new(IDLE)))
-            .collect();
+        let clocks: Vec<_> = (0..readers).map(|_| Arc::new(Clock::new())).collect();
         let readers = clocks
             .iter()
             .map(|clock| Reader {
@@ -83,20 +76,9 @@ impl Publisher {
     /// end of `patience`.
     #[must_use]
     pub(crate) fn settle(&self, patience: Duration) -> bool {
-        fence(Ordering::SeqCst);
         let version = self.current.load().version;
         let deadline = Instant::now() + patience;
-        self.clocks.iter().all(|clock| {
-            loop {
-                if clock.load(Ordering::SeqCst) >= version {
-                    return true;
-                }
-                if Instant::now() >= deadline {
-                    return false;
-                }
-                std::thread::yield_now();
-            }
-        })
+        Clock::settle(&self.clocks, version, || Instant::now() < deadline)
     }
 }
 
@@ -108,15 +90,10 @@ impl Reader {
 
     /// Judges by the current version: the writer waits for `judge` to return, so the verdict must be given in it.
     pub(crate) fn judging<T>(&self, judge: impl FnOnce(&Published) -> T) -> T {
-        // Announce before reading. If the writer saw the clock idle, it looked before this store, and published
-        // before it looked: then the load below gets the newer version.
-        self.clock.store(READING, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let published = self.current.load();
-        self.clock.store(published.version, Ordering::SeqCst);
-        let outcome = judge(&published);
-        self.clock.store(IDLE, Ordering::SeqCst);
-        outcome
+        let read = || self.current.load();
+        let version = |published: &Guard<Arc<Published>>| published.version;
+        self.clock
+            .judging(read, version, |published| judge(published))
     }
 }
 

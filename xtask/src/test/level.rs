@@ -45,7 +45,10 @@ const PRIVILEGED: &[Privileged] = &[
     Privileged {
         package: "sluice",
         reason: "runs the agent against real namespaces",
-        but: &[("confined", "anybody may give up rights")],
+        but: &[
+            ("confined", "anybody may give up rights"),
+            ("protocol", "every order of a model's steps, without a kernel"),
+        ],
     },
 ];
 

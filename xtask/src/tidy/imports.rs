@@ -64,6 +64,11 @@ const RULES: &[Rule] = &[
         reason: "libraries block or are pure; the binaries decide about threads",
     },
     Rule {
+        names: &["loom"],
+        scope: Only(&["agent/tests/protocol"]),
+        reason: "the order of steps is checked in one place, where the agent's own atomics give way to loom's",
+    },
+    Rule {
         names: &["prometheus"],
         scope: Only(&["agent/src"]),
         reason: "libraries return numbers, the agent exposes them",

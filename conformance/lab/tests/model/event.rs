@@ -145,7 +145,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..NAMESPACES.len(), team()).prop_map(|(namespace, team)| Event::Team(namespace, team)),
         4 => (0..8_usize).prop_map(Event::Close),
         1 => Just(Event::Restart),
-        2 => Just(Event::Kill),
+        1 => Just(Event::Kill),
     ]
 }
 

@@ -26,8 +26,9 @@ use crate::process;
 /// The emulator.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
-/// A machine that prints nothing for so long is given up. The slowest single test takes a fifth of it.
-const SILENCE: Duration = Duration::from_mins(5);
+/// A machine that prints nothing for so long is given up. The slowest single test takes a tenth of it where
+/// the host has nothing else to do.
+const SILENCE: Duration = Duration::from_mins(10);
 
 /// More than two are more than most hosts have to emulate them with.
 const PROCESSORS: &str = "2";

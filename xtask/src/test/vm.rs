@@ -70,6 +70,20 @@ const TAGGED: &[Tagged] = &[
         needs: Some(XT_BPF),
     },
     Tagged {
+        package: "sluice-netlink",
+        test: "review",
+        only: &[],
+        reason: "what is under review, with nf_tables' own queue",
+        needs: Some(XT_BPF),
+    },
+    Tagged {
+        package: "sluice-bpf",
+        test: "guards",
+        only: &[],
+        reason: "guards, by another verifier",
+        needs: Some(XT_BPF),
+    },
+    Tagged {
         package: "sluice-bpf",
         test: "load",
         only: &[],
@@ -116,6 +130,20 @@ const TAGGED: &[Tagged] = &[
         test: "lab",
         only: &["agents::"],
         reason: "the whole agent, in both modes",
+        needs: Some(XT_BPF),
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
+        only: &["confined::"],
+        reason: "fewer rights than an older kernel might ask for",
+        needs: Some(XT_BPF),
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
+        only: &["marks::"],
+        reason: "marks of others, on clsact",
         needs: Some(XT_BPF),
     },
     Tagged {

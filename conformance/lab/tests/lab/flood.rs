@@ -133,6 +133,11 @@ fn a_scan_that_is_allowed_displaces_the_leases_of_the_scanner_alone() {
             counters(&lab).since(before).allowed >= u64::from(sent / 10 * 9)
         });
     }
+    eventually("nothing waits any more", || {
+        let status = lab.agents()[0].status().unwrap();
+        let queues = status["gate"]["queues"].as_array().unwrap();
+        queues.iter().all(|queue| queue["waiting"] == 0)
+    });
     assert_leased(&lab);
     let status = lab.agents()[0].status().unwrap();
     let entries = status["maps"]["leases"]["entries"].as_u64().unwrap();

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{build_ebpf, demo, setup, test, tidy};
+use crate::{build_ebpf, demo, fuzz, setup, test, tidy};
 
 /// What a newcomer reads first, so it shows rather than tells.
 const EXAMPLES: &str = "\
@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Demo(demo::Args),
     /// Run the tests, all levels or those named, and add them up
     Test(test::Args),
+    /// Make up packets, manifests and netlink replies, and see that nothing falls over them
+    Fuzz(fuzz::Args),
     /// Check formatting, lints, and the licences of dependencies
     Lint,
     /// Check what prose and layout promise

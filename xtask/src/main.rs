@@ -7,6 +7,7 @@ mod cargo;
 mod cli;
 mod demo;
 mod exit;
+mod fuzz;
 mod lint;
 mod privilege;
 mod process;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&args),
         Verb::BuildEbpf(args) => build_ebpf::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy(args) => tidy::run(&args),

@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Vm,
     /// Lint.
     Lint,
+    /// Fuzz.
+    Fuzz,
 }
 
 const EXAMPLES: &str = "\

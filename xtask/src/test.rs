@@ -19,7 +19,7 @@ use self::run::Suite;
 use self::tally::Tally;
 use crate::exit::{self, Stop};
 use crate::setup::Need;
-use crate::{privilege, setup};
+use crate::{fuzz, privilege, setup};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +30,9 @@ Examples:
   cargo xtask test unit -- endport       tests with `endport` in their name
 
 A test that cannot run here prints a line `skipped: REASON` and returns; it is counted as skipped.";
+
+/// Seconds that each fuzz target runs.
+const FUZZED: u32 = 60;
 
 /// What `test` takes.
 #[derive(Debug, clap::Args)]
@@ -68,7 +71,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut sum = Tally::default();
     for level in levels {
         let start = Instant::now();
-        let tally = run_level(&suite, level)?;
+        let mut tally = run_level(&suite, level)?;
+        if level == Level::Unit && args.package.is_empty() && args.more.is_empty() {
+            tally.add(&run_fuzz()?);
+        }
         println!(
             "{}: {tally} ({:.1} s)",
             level.name(),
@@ -103,6 +109,27 @@ fn run_vm(suite: &Suite) -> anyhow::Result<Tally> {
             _ => Err(error),
         },
     }
+}
+
+/// A minute of made-up input: one test a target. A machine that cannot build them leaves them out.
+fn run_fuzz() -> anyhow::Result<Tally> {
+    let mut sum = Tally::default();
+    match fuzz::run_every(FUZZED) {
+        Ok(ran) => ran.iter().for_each(|one| {
+            eprintln!("fuzz {}: {}", one.target, one.text);
+            sum.add(&if one.held {
+                Tally::pass()
+            } else {
+                Tally::fail(&format!("fuzz {}", one.target), &one.text)
+            });
+        }),
+        Err(error) => match error.downcast_ref() {
+            Some(Stop::Machine(lacks)) => sum.add(&Tally::skip("fuzz", &lacks.replace('\n', ";"))),
+            Some(_) => return Err(error),
+            None => sum.add(&Tally::fail("fuzz", &format!("{error:#}"))),
+        },
+    }
+    Ok(sum)
 }
 
 impl Args {

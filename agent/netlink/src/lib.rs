@@ -13,6 +13,8 @@
 mod conntrack;
 pub mod dnat;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 pub mod links;
 mod message;

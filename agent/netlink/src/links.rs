@@ -117,10 +117,10 @@ impl AsRawFd for LinkWatch {
 
 /// The links as the last event left them.
 #[derive(Debug, Default)]
-struct Known(HashMap<u32, Link>);
+pub(crate) struct Known(HashMap<u32, Link>);
 
 impl Known {
-    fn note(&mut self, message: Message<'_>) -> Option<LinkEvent> {
+    pub(crate) fn note(&mut self, message: Message<'_>) -> Option<LinkEvent> {
         let (header, attributes) = OpGetlinkDump::decode_reply(message.payload);
         if i32::from(header.ifi_family) != libc::AF_UNSPEC {
             // a bridge speaks of a port of its, which may leave it and stay a link

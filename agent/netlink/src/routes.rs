@@ -107,7 +107,7 @@ impl AsFd for RouteWatch {
 
 /// A route as the kernel tells them apart: of two to one address and link, either may go alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Row {
+pub(crate) struct Row {
     route: HostRoute,
     rank: Rank,
 }
@@ -209,7 +209,7 @@ impl Known {
 }
 
 impl Row {
-    fn decode(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         let (header, attributes) = OpGetrouteDump::decode_reply(payload);
         Self::new(&header, &attributes)
     }

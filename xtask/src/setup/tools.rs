@@ -43,6 +43,8 @@ const BPF_LINKER: &str = "0.10.3";
 /// The compiler has to understand this workspace.
 const RUST: Option<&str> = Some(env!("CARGO_PKG_RUST_VERSION"));
 
+const CARGO_FUZZ: &str = "0.13.2";
+
 const CARGO_DENY: &str = "0.20.2";
 
 /// Everything, in the order in which it is installed.
@@ -159,6 +161,13 @@ pub(super) const TOOLS: &[Tool] = &[
         why: "licences and sources of dependencies",
         present: |machine| machine.has("cargo-deny"),
         remedies: &[Remedy::Cargo("cargo-deny", CARGO_DENY)],
+    },
+    Tool {
+        need: Need::Fuzz,
+        name: "cargo-fuzz",
+        why: "builds the fuzz targets",
+        present: |machine| machine.has("cargo-fuzz"),
+        remedies: &[Remedy::Cargo("cargo-fuzz", CARGO_FUZZ)],
     },
 ];
 

@@ -47,7 +47,10 @@ const PRIVILEGED: &[Privileged] = &[
         reason: "runs the agent against real namespaces",
         but: &[
             ("confined", "anybody may give up rights"),
-            ("protocol", "every order of a model's steps, without a kernel"),
+            (
+                "protocol",
+                "every order of a model's steps, without a kernel",
+            ),
         ],
     },
 ];

@@ -18,6 +18,14 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// One thing that held.
+    pub(super) fn pass() -> Self {
+        Self {
+            passed: 1,
+            ..Self::default()
+        }
+    }
+
     /// One thing that could not be run.
     pub(super) fn skip(what: &str, reason: &str) -> Self {
         Self {

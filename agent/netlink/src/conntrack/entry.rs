@@ -77,7 +77,7 @@ impl Entry {
     }
 
     /// An entry that lacks an address is not one that Sluice could have judged.
-    pub(super) fn decode(attributes: IterableConntrackAttrs<'_>) -> Option<Self> {
+    pub(crate) fn decode(attributes: IterableConntrackAttrs<'_>) -> Option<Self> {
         let (mut original, mut reply) = (None, None);
         let (mut mark, mut status, mut id, mut zone) = (0, 0, 0, 0);
         for attribute in attributes {

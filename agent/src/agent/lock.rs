@@ -1,6 +1,11 @@
-//! One agent per socket: the second one says so and leaves the first alone, and so does whoever would clean up after it.
+//! One agent per node: the second one says so and leaves the first alone, and so does whoever would clean up after it.
+//!
+//! Two agents in one network namespace would take the gate from each other, whatever else is different about them, so
+//! the lock is a name of that namespace. A file beside the socket is locked too, for the socket's sake.
 
 use std::fs::File;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,22 +18,29 @@ use crate::exit::Failure;
 pub(crate) struct Lock {
     /// Closed after the removal of both files: whoever waits for the lock must not lose its own.
     _held: File,
+    _name: UnixListener,
     socket: PathBuf,
 }
 
+/// The abstract address that an agent has in its network namespace (unix(7)). Nobody is answered there.
+const NAME: &str = "sluice-agent";
+
 impl Lock {
-    /// Takes the lock beside `socket`.
+    /// Takes the lock of this network namespace, and that beside `socket`.
     pub(super) fn take(socket: &Path) -> Result<Self, Failure> {
-        let holder = || {
-            let path = beside(socket);
-            let path = path.display();
-            Failure::unable(format!("another agent runs on this node: it holds {path}"))
-        };
+        let holder = || Failure::unable("another agent runs on this node");
         Self::take_free(socket)?.ok_or_else(holder)
     }
 
-    /// Takes the lock beside `socket` unless an agent, or whoever else, holds it.
+    /// Takes the locks unless an agent, or whoever else, holds one.
     pub(crate) fn take_free(socket: &Path) -> Result<Option<Self>, Failure> {
+        let address =
+            SocketAddr::from_abstract_name(NAME).and_then(|it| UnixListener::bind_addr(&it));
+        let name = match address {
+            Ok(name) => name,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => return Ok(None),
+            Err(error) => return Err(Failure::unable(format!("socket @{NAME}: {error}"))),
+        };
         let path = beside(socket);
         let file = open(&path)
             .with_context(|| path.display().to_string())
@@ -36,6 +48,7 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Self {
                 _held: file,
+                _name: name,
                 socket: socket.to_path_buf(),
             })),
             Err(Errno::WOULDBLOCK) => Ok(None),

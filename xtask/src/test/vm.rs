@@ -149,7 +149,7 @@ const TAGGED: &[Tagged] = &[
     Tagged {
         package: "sluice-lab",
         test: "lab",
-        only: &["resolver::both_questions"],
+        only: &["resolver::both_questions_of_a_socket_are_answered_through"],
         reason: "two datagrams of one socket at once, which kernels before 6.12 route otherwise",
         needs: Some(XT_BPF),
     },

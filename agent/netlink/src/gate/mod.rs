@@ -28,6 +28,10 @@ const TABLE: &CStr = c"sluice";
 
 /// What the gate's rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with each other"
+)]
 pub struct GateConfig {
     /// The mark bits that are ours.
     pub marks: Marks,

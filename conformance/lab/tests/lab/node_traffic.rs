@@ -17,14 +17,14 @@ const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Calls `run` in a lab of each mode.
-fn in_both_modes(run: impl Fn(&Lab, &str)) {
+fn in_both_modes(run: impl Fn(&mut Lab, &str)) {
     for mode in MODES {
         let text = include_str!("node_traffic.yaml").to_owned();
         let manifests = Manifests::Texts(vec![("world.yaml".into(), text)]);
-        let Some(lab) = under_agents(&manifests, &FAMILIES, mode) else {
+        let Some(mut lab) = under_agents(&manifests, &FAMILIES, mode) else {
             return;
         };
-        run(&lab, mode.name());
+        run(&mut lab, mode.name());
     }
 }
 
@@ -88,10 +88,15 @@ fn probe_as(lab: &Lab, user: u32, to: SocketAddr) {
 #[test]
 fn probes_of_any_user_reach_a_sealed_pod_of_the_node() {
     in_both_modes(|lab, _| {
-        for user in [0, 1000, 65_534] {
-            for family in FAMILIES {
-                let to = SocketAddr::new(address(lab, "n/sealed", family), 80);
-                probe_as(lab, user, to);
+        for agent in ["running", "gone"] {
+            if agent == "gone" {
+                lab.agent("north").unwrap().kill().unwrap();
+            }
+            for user in [0, 1000, 65_534] {
+                for family in FAMILIES {
+                    let to = SocketAddr::new(address(lab, "n/sealed", family), 80);
+                    probe_as(lab, user, to);
+                }
             }
         }
     });

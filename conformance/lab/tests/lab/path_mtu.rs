@@ -1,5 +1,5 @@
 //! A link behind the other node that takes less than whole packets: that node says so, and its errors pass the gates to
-//! the client, who lets nobody in.
+//! the client, who lets nobody in, and may ask the server alone: that node is no peer of its.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use sluice_lab::{Lab, Manifests, Outcome};
 use sluice_policy::Protocol;
 
-use crate::common::{cell, eventually, nft, pod, under_agents};
+use crate::common::{cell, eventually, pod, under_agents};
 use crate::hostile::{FAMILIES, MODES, address};
 
 const CLIENT: &str = "n/client";
@@ -23,27 +23,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// From one datagram to the next.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Narrows the link to the server at both ends. Its kernel would ask for short segments: what it says is hidden, so that
-/// the client has to be told by an error.
+/// Narrows the link to the server at both ends. Its kernel would ask for short segments: it is told not to, so that the
+/// client has to be told by an error.
 fn narrow(lab: &Lab) {
     let link = format!("pod{}", lab.plan().pod(&pod(SERVER)).unwrap());
-    let set = |link: &str| {
-        let status = Command::new("ip")
-            .args(["link", "set", "dev", link, "mtu", MTU])
-            .status();
-        assert!(status.unwrap().success());
-    };
     let node = lab.node_netns("south").unwrap();
-    node.enter(|| set(&link)).unwrap();
-    lab.pod_netns(&pod(SERVER))
-        .unwrap()
-        .enter(|| set("eth0"))
+    node.enter(|| ip(&["link", "set", "dev", &link, "mtu", MTU]))
         .unwrap();
-    let rules = format!(
-        "table inet wide {{ chain c {{ type filter hook prerouting priority -150; \
-         iifname {link} tcp flags syn tcp option maxseg size set 1440; }}; }}"
-    );
-    nft(node, &rules);
+    let server = || {
+        ip(&["link", "set", "dev", "eth0", "mtu", MTU]);
+        for (family, gateway) in [("-4", "169.254.1.1"), ("-6", "fe80::1")] {
+            let route = [family, "route", "replace", "default", "via", gateway];
+            let asked = ["dev", "eth0", "onlink", "advmss", "1400"];
+            ip(&[&route[..], &asked].concat());
+        }
+    };
+    lab.pod_netns(&pod(SERVER)).unwrap().enter(server).unwrap();
+}
+
+fn ip(arguments: &[&str]) {
+    let status = Command::new("ip").args(arguments).status().unwrap();
+    assert!(status.success(), "ip {}", arguments.join(" "));
 }
 
 /// Has some packets echoed, each of which is too long at first.
@@ -103,16 +103,11 @@ fn the_path_mtu_is_learned_through_the_gates() {
         for family in FAMILIES {
             let to = SocketAddr::new(address(&lab, SERVER, family), 80);
             let client = lab.pod_netns(&pod(CLIENT)).unwrap();
-            client.enter(|| datagram(to)).unwrap();
-            let forget = || {
-                let of = if to.is_ipv4() { "-4" } else { "-6" };
-                let flushed = Command::new("ip")
-                    .args([of, "route", "flush", "cache"])
-                    .status();
-                assert!(flushed.unwrap().success());
-            };
-            client.enter(forget).unwrap();
             client.enter(|| stream(to)).unwrap();
+            let version = if to.is_ipv4() { "-4" } else { "-6" };
+            let forget = || ip(&[version, "route", "flush", "cache"]);
+            client.enter(forget).unwrap();
+            client.enter(|| datagram(to)).unwrap();
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_lab::{AgentOptions, Counters, Family, Lab, Manifests, Mode, Options, ServiceName};
 
@@ -14,6 +14,9 @@ use crate::hostile::{FAMILIES, MODES, address};
 /// Sockets in all, and of those so many at once: servers have a buffer to overflow.
 const SOCKETS: usize = 512;
 const AT_ONCE: usize = 16;
+/// Where all of that would take longer, as in an emulated machine, so much is enough, but never less than some rounds.
+const LONG_ENOUGH: Duration = Duration::from_secs(20);
+const ROUNDS: usize = 4;
 /// What an answer may take on a machine that does other things as well.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -92,8 +95,11 @@ fn ask_all(lab: &Lab, to: SocketAddr, cold: bool) -> usize {
         });
         // one lost answer is enough, and each takes its time
         let ask = || {
-            let mut rounds = (0..SOCKETS / AT_ONCE).map(|_| ask(source, to).unwrap());
-            rounds.find(|lost| *lost > 0).unwrap_or(0)
+            let started = Instant::now();
+            let goes_on = |round: &usize| *round < ROUNDS || started.elapsed() < LONG_ENOUGH;
+            let rounds = (0..SOCKETS / AT_ONCE).take_while(goes_on);
+            let mut lost = rounds.map(|_| ask(source, to).unwrap());
+            lost.find(|lost| *lost > 0).unwrap_or(0)
         };
         let lost = client_netns.enter(ask);
         done.store(true, Ordering::Relaxed);

@@ -11,6 +11,10 @@ use crate::exit::Failure;
 
 /// Everything the agent was told, checked.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with each other"
+)]
 pub struct Config {
     /// Pods with this `spec.nodeName` are local.
     pub node_name: String,

@@ -11,7 +11,7 @@ mod wire;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -154,6 +154,7 @@ struct Room(PathBuf);
 
 impl Room {
     fn new(kernel: &Kernel) -> anyhow::Result<Self> {
+        sweep(kernel.directory()).context("removing former runs")?;
         let path = kernel
             .directory()
             .join(format!("run-{}", std::process::id()));
@@ -185,5 +186,37 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Removes what runs that were killed have left below `directory`.
+fn sweep(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)?.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix("run-"));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::sweep;
+
+    #[test]
+    fn only_runs_of_the_dead_are_removed() {
+        let room = std::env::temp_dir().join(format!("sluice-sweep-{}", std::process::id()));
+        // Behind the highest number that a process can have.
+        for name in ["run-1", "run-4194305", "lib"] {
+            fs::create_dir_all(room.join(name)).unwrap();
+        }
+        sweep(&room).unwrap();
+        let left = ["run-1", "run-4194305", "lib"].map(|name| room.join(name).exists());
+        fs::remove_dir_all(&room).unwrap();
+        assert_eq!(left, [true, false, true]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sluice_lab::{AgentOptions, Counters, Family, Lab, Manifests, Mode, Options, ServiceName};
 
-use crate::common::{agent_binary, pod, skipped, under_agents};
+use crate::common::{agent_binary, eventually, pod, skipped, under_agents};
 use crate::hostile::{FAMILIES, MODES, address};
 
 /// Sockets in all, and of those so many at once: servers have a buffer to overflow.
@@ -143,13 +143,13 @@ fn check(cold: bool, early: Option<bool>, to: impl Fn(&Lab, Family) -> SocketAdd
         };
         for family in FAMILIES {
             let before = counters(&lab);
-            let lost = ask_all(&lab, to(&lab, family), cold);
-            let since = counters(&lab).since(before);
-            assert_eq!(lost, 0, "{mode:?} {family}: answers of {}", 2 * SOCKETS);
-            // the race was there to be lost: the agent saw both questions of many sockets
-            if cold || mode == Mode::Nfqueue {
-                assert!(since.allowed > 4, "{mode:?} {family}: {since:?}");
-            }
+            let queues = cold || mode == Mode::Nfqueue;
+            // the race has to be there to be lost: the agent must see both questions of many sockets
+            eventually("many questions are queued", || {
+                let lost = ask_all(&lab, to(&lab, family), cold);
+                assert_eq!(lost, 0, "{mode:?} {family}: answers are lost");
+                !queues || counters(&lab).since(before).allowed > 64
+            });
         }
     }
 }

@@ -46,14 +46,14 @@ fn narrow(lab: &Lab) {
 
 fn check(point: &str, protocol: Protocol, mode: Mode) {
     let what = format!("held where it has {point}, {protocol}, {mode:?}");
-    let hold = tempfile::tempdir().unwrap();
-    let Some(lab) = under_a_held_agent(hold.path(), mode) else {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(lab) = under_a_held_agent(directory.path(), mode) else {
         return;
     };
     let pair: Cell = cell("x/b", "x/a", 80, protocol, Family::Ipv4);
     let (file, held) = (
-        hold.path().join(point),
-        hold.path().join(point).with_extension("held"),
+        directory.path().join(point),
+        directory.path().join(point).with_extension("held"),
     );
     fs::write(&file, "").unwrap();
     let hammer = lab.hammer(&pair, Duration::from_millis(20)).unwrap();

@@ -161,9 +161,9 @@ fn check(slip: Slip, workers: usize, preemptions: usize) {
         let threads: Vec<_> = (0..workers).map(work).collect();
         world.change();
         world.look();
-        threads
-            .into_iter()
-            .for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().expect("a worker that ends");
+        }
         world.look();
     });
 }

@@ -1,6 +1,8 @@
 //! The agent when something goes wrong around it: what it loses it puts back, and nobody keeps it from answering or
 //! from stopping.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;

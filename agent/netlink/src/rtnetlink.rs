@@ -105,15 +105,25 @@ impl Rtnetlink {
 
     /// The index of the link with this name.
     pub fn index(&mut self, name: &str) -> Result<u32, Error> {
+        self.look_up(name)
+            .map(|link| link.ifi_index.cast_unsigned())
+    }
+
+    /// Whether the link with this name carries packets (`IFF_RUNNING`): it is up, and the kernel has got round to
+    /// noticing its carrier, which takes up to a second. Newer kernels notice when asked.
+    pub fn is_running(&mut self, name: &str) -> Result<bool, Error> {
+        let link = self.look_up(name)?;
+        Ok(link.ifi_flags & IfinfoFlags::Running as u32 != 0)
+    }
+
+    fn look_up(&mut self, name: &str) -> Result<Ifinfomsg, Error> {
         let name = link_name(name)?;
         let mut request = rt_link::Request::new().op_getlink_do(&Ifinfomsg::new());
         drop(request.encode().push_ifname(&name));
-        let mut index = 0;
+        let mut link = Ifinfomsg::new();
         self.socket
-            .request("look a link up", &request, |(header, _)| {
-                index = header.ifi_index.cast_unsigned();
-            })
-            .map(|_| index)
+            .request("look a link up", &request, |(header, _)| link = header)
+            .map(|_| link)
     }
 
     /// Brings the link up.

@@ -7,8 +7,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use sluice_netlink::{Netns, Route, Rtnetlink, VethEnd};
 
 use crate::plan::{NodePlan, Plan, PodPlan};
@@ -23,6 +25,9 @@ const POD_LINK: &str = "eth0";
 const NODE_LINK: &str = "wire0";
 /// What joins them.
 const BRIDGE: &str = "bridge0";
+
+/// A kernel that takes longer to notice a carrier will not notice it.
+const CARRIER: Duration = Duration::from_secs(20);
 
 /// Settings of a node: it forwards, and takes packets from wherever they come.
 const NODE_SYSCTLS: [(&str, &str); 7] = [
@@ -112,16 +117,10 @@ impl Topology {
     }
 
     /// The near ends of links, whose far ends came up after them. A link carries packets once the kernel has got round
-    /// to noticing its carrier, up to a second later, or at once where somebody asks for the link (`linkwatch_sync_dev`
-    /// in `rtnl_getlink`).
+    /// to noticing its carrier: up to a second later, or, where it is new enough, at once when somebody asks for the
+    /// link (`linkwatch_sync_dev` in `rtnl_getlink`).
     fn activate(&self, plan: &Plan) -> Result<()> {
-        let ask = |links: Vec<String>| -> Result<()> {
-            let mut netlink = Rtnetlink::open()?;
-            links
-                .iter()
-                .try_for_each(|link| netlink.index(link).map(drop))?;
-            Ok(())
-        };
+        let ask = |links: Vec<String>| links.iter().try_for_each(|link| await_carrier(link));
         for (index, node) in self.nodes.iter().enumerate() {
             let is_own = |pod: &usize| plan.pods[*pod].node == index && self.pods[*pod].is_some();
             let pods = (0..plan.pods.len()).filter(is_own).map(node_end);
@@ -355,6 +354,17 @@ fn build_pod(pod: &PodPlan) -> Result<()> {
                 onlink: true,
             })?;
         }
+    }
+    Ok(())
+}
+
+/// Waits until a link carries packets.
+fn await_carrier(link: &str) -> Result<()> {
+    let mut netlink = Rtnetlink::open()?;
+    let limit = Instant::now() + CARRIER;
+    while !netlink.is_running(link)? {
+        ensure!(Instant::now() < limit, "link {link} has no carrier");
+        thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }

@@ -17,6 +17,9 @@ const OUTPUT: i32 = 95;
 const INPUT: i32 = 101;
 /// `IPS_DST_NAT` of `enum ip_conntrack_status`.
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
+/// `IPS_CONFIRMED`: the connection's first packet has been through. Until then the connection is that packet's alone, and
+/// an acceptance is of this very packet, judged a moment ago: under review or not, it is not judged twice.
+const CONFIRMED: u32 = 1 << 3;
 /// `RTN_LOCAL`.
 const LOCAL: u32 = 2;
 /// `IP_CT_DIR_ORIGINAL` and `IP_CT_DIR_REPLY`.
@@ -186,6 +189,13 @@ fn remembered(config: &GateConfig) -> Vec<Rule> {
     let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
     rules.push(of_connection("revoked", marks.revoked).drop());
     rules.extend(reopened(marks));
+    if config.early_datagrams {
+        rules.push(
+            of_connection("judged", marks.accepted)
+                .no_bits(Field::ConntrackStatus, CONFIRMED)
+                .accept(),
+        );
+    }
     rules.extend(accepted(config));
     rules
 }
@@ -430,6 +440,7 @@ mod tests {
         let early =
             "others others others hints reply turned fresh untracked unisolated unisolated queue";
         assert_eq!(names(&ruleset)[..2], [early, "keep-reversed keep unkept"]);
+        assert!(names(&ruleset)[3].starts_with("pass revoked reopened crossed judged accepted "));
         let hooks = ruleset.chains.iter().map(|chain| chain.hook);
         assert_eq!(hooks.filter(|hook| *hook == Hook::Prerouting).count(), 2);
     }

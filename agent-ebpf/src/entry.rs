@@ -377,7 +377,9 @@ impl FlowState {
         const SECOND: u64 = 1_000_000_000;
         match self {
             Self::Closing => 10 * SECOND,
-            Self::Open if protocol == Transport::Udp.number() => 120 * SECOND,
+            // No longer than conntrack remembers one exchange (`nf_conntrack_udp_timeout`): it would take what comes
+            // later for a connection of the other end's.
+            Self::Open if protocol == Transport::Udp.number() => 30 * SECOND,
             Self::Open => 3600 * SECOND,
         }
     }

@@ -169,7 +169,7 @@ fn flows_idle_out() {
     for (transport, phase, closing, seconds) in [
         (Transport::Tcp, Phase::Opens, false, 3600),
         (Transport::Tcp, Phase::Opens, true, 10),
-        (Transport::Udp, Phase::Datagram, false, 120),
+        (Transport::Udp, Phase::Datagram, false, 30),
         (Transport::Sctp, Phase::Opens, false, 3600),
     ] {
         let mut world = isolated();

@@ -58,7 +58,7 @@ struct Ledger {
 }
 
 /// How long every flow lives at least.
-const SHORTEST: u64 = 120 * SECOND;
+const SHORTEST: u64 = 30 * SECOND;
 
 impl Ledger {
     fn generation(&self, source: Addr, destination: Addr) -> (u32, u32) {

@@ -1,7 +1,10 @@
 //! The agent when something goes wrong around it: what it loses it puts back, and nobody keeps it from answering or
 //! from stopping.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 use std::fs;
 use std::io::Write as _;

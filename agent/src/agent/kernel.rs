@@ -181,11 +181,12 @@ impl Kernel {
         raised: &[(u32, u32)],
     ) -> anyhow::Result<()> {
         if let Some(fastpath) = &mut self.fastpath {
+            // First what ends leases, whatever becomes of the rest.
+            self.pods.reconcile(fastpath, snapshot)?;
+            raise(fastpath, raised)?;
             for pin in fastpath.repin().context("pins")? {
                 warn!(pin, "the pin was removed: pinned again");
             }
-            self.pods.reconcile(fastpath, snapshot)?;
-            raise(fastpath, raised)?;
             let local = snapshot.local_addresses();
             self.guards.pods(local.map(|(address, _)| address));
             write_guards(fastpath, &self.guards)?;

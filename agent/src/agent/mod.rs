@@ -30,7 +30,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sluice_ebpf::Marks;
 use sluice_kubernetes::{Loaded, Manifests};
 use sluice_netlink::{Conntrack, LinkWatch, RouteWatch};
 use tokio::net::TcpListener;
@@ -167,7 +166,7 @@ fn start(config: Config, unix: UnixListener) -> Result<Arc<Shared>, Failure> {
     ));
     let asked = Arc::clone(&shared);
     spawn("socket", move || socket::serve(&unix, &asked))?;
-    let conntrack = take_over(&groundwork, shared.config.marks).map_err(Failure::Unable)?;
+    let conntrack = take_over(&groundwork, &shared.config).map_err(Failure::Unable)?;
     let enforcer = groundwork.build(&shared.config)?;
     announce(&shared, &loaded);
     let mut writer = Writer {
@@ -253,13 +252,15 @@ fn start_workers(
         .collect()
 }
 
-/// Open connections are accepted before their leases end.
-fn take_over(groundwork: &Groundwork, marks: Marks) -> anyhow::Result<Conntrack> {
+/// Open connections are accepted before their leases end, or revoked before their review does.
+fn take_over(groundwork: &Groundwork, config: &Config) -> anyhow::Result<Conntrack> {
     let mut conntrack = Conntrack::open().context("conntrack")?;
     let snapshot = &groundwork.publisher().current().snapshot;
-    let accepted = takeover::accept_open(&mut conntrack, snapshot, marks).context("conntrack")?;
-    if accepted > 0 {
-        info!(accepted, "open connections taken over");
+    let revoke = config.revoke_established;
+    let changed = takeover::accept_open(&mut conntrack, snapshot, config.marks, revoke);
+    let changed = changed.context("conntrack")?;
+    if changed > 0 {
+        info!(changed, "open connections taken over");
     }
     Ok(conntrack)
 }

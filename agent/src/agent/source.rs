@@ -65,7 +65,7 @@ enum Kind {
 enum Finished {
     /// No change.
     Nothing,
-    /// Something is gone, and nothing has come: it may yet be replaced.
+    /// Something is gone, whatever else has come: it may yet be replaced.
     Gone,
     /// Something is there to be read.
     Change,
@@ -216,8 +216,8 @@ impl Watcher {
         }
         state.changed |= gone || come;
         match (come, gone) {
-            (true, _) => Finished::Change,
-            (false, true) => Finished::Gone,
+            (_, true) => Finished::Gone,
+            (true, false) => Finished::Change,
             (false, false) => Finished::Nothing,
         }
     }

@@ -6,22 +6,33 @@ use sluice_policy::{Action, Snapshot};
 
 use super::revoke::judged;
 
-/// Accepts each open connection for itself that needs a verdict and is allowed. Without a lease, its packets would go
-/// through the queue, and one that waits there is lost if the agent is killed just then. How many were accepted.
+/// Accepts each open connection for itself that needs a verdict and is allowed, and, if it is to `revoke`, takes back
+/// what was accepted and is denied. Without a lease, an allowed connection's packets would go through the queue, and one
+/// that waits there is lost if the agent is killed just then. A denied one may be under review in the gate that is about
+/// to be replaced, by an agent that was killed before it had judged it. How many changed.
 pub(crate) fn accept_open(
     conntrack: &mut Conntrack,
     snapshot: &Snapshot,
     marks: Marks,
+    revoke: bool,
 ) -> Result<usize, sluice_netlink::Error> {
-    let accepted = Masked {
-        value: marks.accepted,
-        mask: marks.conntrack(),
-    };
+    let mask = marks.conntrack();
+    let (accepted, revoked) = (
+        Masked {
+            value: marks.accepted,
+            mask,
+        },
+        Masked { value: mask, mask },
+    );
     let mut changed: Vec<(Entry, Masked)> = Vec::new();
     conntrack.dump(&Filter::default(), |entry| {
-        let is_accepted = entry.mark & accepted.mask == accepted.value;
+        let is_accepted = entry.mark & mask == marks.accepted;
         if !is_accepted && is_allowed(&entry, snapshot, marks) {
             changed.push((entry, accepted));
+        }
+        let tuple = judged(&entry, marks);
+        if is_accepted && revoke && snapshot.evaluate(&tuple).action() == Action::Deny {
+            changed.push((entry, revoked));
         }
     })?;
     conntrack.set_marks(&changed)

@@ -26,7 +26,8 @@ const REACH_HOST: [&str; 4] = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 pub(super) fn write(path: &Path, kernel: &Kernel, steps: &[Step]) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     let mut archive = Archive::new(BufWriter::new(file));
-    let program = std::env::current_exe().context("finding this program")?;
+    // By its process: a build may have put another file in its place meanwhile.
+    let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
     for directory in [
         "/dev", "/proc", "/sys", "/host", "/memory", "/root", MODULES,
     ] {

@@ -95,11 +95,17 @@ fn own_sets(config: &GateConfig) -> Vec<Set> {
 fn early(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     let others = || Rule::named("others");
     let mut rules = vec![
+        // The next chain keeps what the agent accepts, and nobody else.
+        Rule::named("foreign").mark(config.marks.accepted, 0),
         others()
             .unlike(Field::TransportProtocol, &[0xff], &[UDP])
             .accept(),
         others()
             .no_bits(Field::ConntrackState, ct_state::NEW)
+            .accept(),
+        // Nothing can get in the way of what conntrack has: an unanswered datagram before this one has been through.
+        others()
+            .any_bits(Field::ConntrackStatus, CONFIRMED)
             .accept(),
         others()
             .no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED)
@@ -115,7 +121,7 @@ fn early(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
 fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     let mut rules = remembered(config);
     rules.push(own(config.marks));
-    rules.extend(unjudged());
+    rules.extend(unjudged(config.marks));
     rules.extend(hints(config.marks));
     rules.extend_from_slice(matcher);
     rules.push(queue(config));
@@ -153,7 +159,7 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
             .accept(),
     ];
     rules.extend(remembered(config));
-    rules.extend(unjudged());
+    rules.extend(unjudged(config.marks));
     rules.extend(answer());
     rules.extend(hints(config.marks));
     rules.extend_from_slice(matcher);
@@ -178,9 +184,10 @@ fn remembered(config: &GateConfig) -> Vec<Rule> {
     let marks = config.marks;
     let mut rules = Vec::new();
     if config.honour_pass {
+        // With ACCEPTED it would be kept for the whole connection, and TC does not set that.
         let pass = Rule::named("pass").masked(
             Field::Mark,
-            &from_here(marks).to_ne_bytes(),
+            &marks.packet().to_ne_bytes(),
             &marks.pass.to_ne_bytes(),
         );
         let pass = pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
@@ -261,7 +268,7 @@ const fn kept(marks: Marks) -> u32 {
 
 /// What no policy speaks about. `ICMPv6` is what it is in IPv6 alone: in IPv4 its number is one like any other. Neighbour
 /// discovery is for neighbours: what a router has forwarded is none (RFC 4861 §7.1), whatever it says.
-fn unjudged() -> Vec<Rule> {
+fn unjudged(marks: Marks) -> Vec<Rule> {
     let discovery = Rule::named("discovery").equals(Field::NetworkProtocol, IPV6);
     let discovery = discovery
         .equals(Field::HOP_LIMIT, &[255])
@@ -271,10 +278,11 @@ fn unjudged() -> Vec<Rule> {
         let rule = Rule::named(name).equals(Field::NetworkProtocol, family);
         let rule = rule.equals(Field::TransportProtocol, &[protocol]);
         rule.any_bits(Field::ConntrackState, ct_state::RELATED)
+            .mark(marks.packet(), 0)
             .accept()
     };
     vec![
-        discovery.accept(),
+        discovery.mark(marks.packet(), 0).accept(),
         related("related", IPV4, ICMP),
         related("related", IPV6, ICMPV6),
     ]
@@ -289,11 +297,7 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
             // knows.
             Rule::named("gate-deny")
                 .no_bits(Field::ConntrackMark, config.marks.accepted)
-                .unlike(
-                    Field::Mark,
-                    &from_here(config.marks).to_ne_bytes(),
-                    &config.marks.reply.to_ne_bytes(),
-                )
+                .no_bits(Field::Mark, config.marks.reply)
                 .then(compat::bpf(deny)?)
                 .drop(),
         ]),
@@ -326,8 +330,8 @@ fn matcher(config: &GateConfig) -> Result<Vec<Rule>, Error> {
 }
 
 /// What is known about the packet, for the programs and the agent: whether it runs against its connection, as conntrack
-/// has it or, where it was accepted so, the other way round; and whether the connection is new. The bit of the latter is the one that TC
-/// passed packets with; here it is spent. Both together say that conntrack was told to leave the packet alone.
+/// has it or, where it was accepted so, the other way round; and whether the connection is new. The bit of the latter is
+/// the one that TC passed packets with; here it is spent. Both together say that conntrack was told to leave the packet alone.
 fn hints(marks: Marks) -> [Rule; 5] {
     let state = |name, bit| Rule::named(name).any_bits(Field::ConntrackState, bit);
     let reply = reply(Rule::named("reply")).no_bits(Field::ConntrackMark, marks.reply);
@@ -437,8 +441,7 @@ mod tests {
             ..config(Matcher::Sets)
         };
         let ruleset = ruleset(&config).unwrap();
-        let early =
-            "others others others hints reply turned fresh untracked unisolated unisolated queue";
+        let early = "foreign others others others others hints reply turned fresh untracked unisolated unisolated queue";
         assert_eq!(names(&ruleset)[..2], [early, "keep-reversed keep unkept"]);
         assert!(names(&ruleset)[3].starts_with("pass revoked reopened crossed judged accepted "));
         let hooks = ruleset.chains.iter().map(|chain| chain.hook);

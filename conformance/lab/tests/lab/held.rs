@@ -121,3 +121,37 @@ fn a_stream_whose_first_packet_was_held_does_not_go_on() {
         assert_eq!(stream.delivered(Direction::Forward), then, "{point}");
     }
 }
+
+#[test]
+fn what_is_under_review_when_the_agent_is_killed_stays_denied() {
+    let hold = tempfile::tempdir().unwrap();
+    let Some(mut lab) = under_a_held_agent(hold.path(), Mode::Nfqueue) else {
+        return;
+    };
+    let pace = Pace {
+        interval: Duration::from_micros(500),
+        answered: false,
+    };
+    let pair = cell("x/b", "x/a", 80, Protocol::Udp, Family::Ipv4);
+    let stream = lab.stream(&pair, pace).unwrap();
+    eventually("it flows", || stream.delivered(Direction::Forward) > 20);
+    // Somebody else's packet keeps a worker, so that nothing is judged again.
+    let file = hold.path().join(POINTS[0]);
+    fs::write(&file, "").unwrap();
+    let other = cell("z/a", "x/a", 80, Protocol::Udp, Family::Ipv4);
+    let _hammer = lab.hammer(&other, Duration::from_millis(5)).unwrap();
+    eventually("a worker is held", || file.with_extension("held").exists());
+    narrow(&lab);
+    eventually("the agent notices that", || {
+        lab.agents()[0].log().contains("holds a verdict")
+    });
+    let then = std::time::Instant::now();
+    lab.agent("node-1").unwrap().kill().unwrap();
+    fs::remove_file(&file).unwrap();
+    lab.agent("node-1").unwrap().restart().unwrap();
+    let sent = stream.sent();
+    eventually("more is sent", || stream.sent() > sent + 100);
+    let leaks = stream.deliveries(Direction::Forward);
+    let leaks = leaks.iter().filter(|it| it.sent > then).count();
+    assert_eq!(leaks, 0, "of an agent's last review");
+}

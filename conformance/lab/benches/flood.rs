@@ -21,8 +21,8 @@ const PER_SECOND: u32 = 100_000;
 const BEAT: Duration = Duration::from_millis(1);
 /// `USER_HZ`, the unit of `/proc/PID/stat`.
 const TICKS: u32 = 100;
-/// From one connection to the next.
-const PAUSE: Duration = Duration::from_micros(500);
+/// From one connection to the next: a pod has 28,000 ports, and each rests for a minute.
+const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod admin;
 mod compile;
 mod cow;
 mod evaluate;
@@ -25,6 +26,10 @@ mod table;
 mod tuple;
 mod verdict;
 
+pub use admin::{
+    AdminAction, AdminKind, AdminName, AdminPeer, AdminPeers, AdminPolicy, AdminPort, AdminPorts,
+    AdminRule, AdminTier, PodsOf,
+};
 pub use index::{Changes, Event, Index, Scope};
 pub use object::{
     ContainerPort, Labels, Namespace, Namespaces, NetworkPolicy, Node, Operator, Peer, Peers, Pod,

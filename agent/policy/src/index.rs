@@ -94,6 +94,27 @@ impl Index {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.published)
     }
+
+    /// Names of all pods known, in no order: whoever lists them anew finds out which are gone.
+    pub fn pod_names(&self) -> impl Iterator<Item = &PodName> {
+        self.objects.pods.keys()
+    }
+
+    /// Names of the namespaces known, in no order; not of those that pods merely name.
+    pub fn namespace_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.objects.declared_namespaces()
+    }
+
+    /// Names of the nodes known, in no order.
+    pub fn node_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.objects.nodes.keys()
+    }
+
+    /// Namespaces and names of the NetworkPolicies known, in no order.
+    pub fn network_policy_names(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        let names = self.objects.policy_numbers.keys();
+        names.map(|(namespace, name)| (namespace, name))
+    }
 }
 
 #[cfg(test)]

@@ -28,10 +28,12 @@ pub(crate) struct Objects {
     rivals: HashMap<Address, Vec<Arc<PodView>>>,
     /// Namespaces that are declared or have identities.
     pub(crate) namespaces: HashMap<Arc<str>, NamespaceState>,
-    nodes: HashMap<Arc<str>, Node>,
+    /// Nodes by name.
+    pub(crate) nodes: HashMap<Arc<str>, Node>,
     /// Policies by number.
     pub(crate) policies: Slab<Policy>,
-    policy_numbers: HashMap<(Arc<str>, Arc<str>), PolicySlot>,
+    /// NetworkPolicies by namespace and name.
+    pub(crate) policy_numbers: HashMap<(Arc<str>, Arc<str>), PolicySlot>,
     /// Who can be told apart.
     pub(crate) identities: Identities,
     /// What policies select.
@@ -363,6 +365,12 @@ impl Objects {
             selection.policies.remove(&number);
         }
         policy.release(&mut self.selections);
+    }
+
+    /// Names of the namespaces that are declared.
+    pub(crate) fn declared_namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        let declared = self.namespaces.iter().filter(|(_, state)| state.declared);
+        declared.map(|(name, _)| name)
     }
 
     /// The pods of the scope that have or claim addresses.

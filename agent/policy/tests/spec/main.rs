@@ -6,6 +6,7 @@ mod support;
 mod blocks;
 mod isolation;
 mod lifecycle;
+mod names;
 mod nodes;
 mod peers;
 mod port_rules;

@@ -1,8 +1,9 @@
 //! `NetworkPolicy` objects: what is valid as it is meant, and what is not failed closed.
 //!
 //! Failing closed means that a policy isolates whatever it may have meant to select, and that of its rules only those
-//! parts allow that could be read: an unreadable `podSelector` selects the whole namespace, unreadable `policyTypes` are
-//! both, an unreadable peer or port matches nothing, and a rule with an unknown field matches nothing.
+//! parts allow that could be read: an unreadable `podSelector` selects the whole namespace, and the policy then allows
+//! nothing, as others may isolate those pods; unreadable `policyTypes` are both, an unreadable peer or port matches
+//! nothing, and a rule with an unknown field matches nothing. An unknown field of the spec may have been any of these.
 
 use std::sync::Arc;
 
@@ -62,12 +63,14 @@ fn read_spec(spec: &Field<'_>, namespace: Arc<str>, name: Arc<str>) -> NetworkPo
         ingress: true,
         egress: true,
     });
+    let is_certain = known.is_ok() && pods.is_ok();
+    let rules = |rules: Checked<Vec<Rule>>| rules.ok().filter(|_| is_certain).unwrap_or_default();
     NetworkPolicy {
         namespace,
         name,
+        ingress: types.ingress.then(|| rules(ingress)),
+        egress: types.egress.then(|| rules(egress)),
         pods: pods.unwrap_or_default(),
-        ingress: types.ingress.then(|| ingress.unwrap_or_default()),
-        egress: types.egress.then(|| egress.unwrap_or_default()),
     }
 }
 
@@ -196,7 +199,7 @@ fn ip_block(field: &Field<'_>) -> Checked<Peer> {
 }
 
 /// A network. One that is only written badly is reported, and means what a cluster that let it in takes it for.
-fn network(field: &Field<'_>) -> Checked<IpNet> {
+pub(crate) fn network(field: &Field<'_>) -> Checked<IpNet> {
     let text = field.text()?;
     let Some(read) = syntax::cidr(text) else {
         return Err(field.wrong(format!(

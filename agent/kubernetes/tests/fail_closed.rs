@@ -60,6 +60,22 @@ fn an_unreadable_selector_selects_the_whole_namespace() {
 }
 
 #[test]
+fn of_pods_that_it_may_not_have_meant_a_policy_allows_nothing() {
+    for spec in [
+        "{podSelector: {matchLabel: {a: b}}, ingress: [{}], egress: [{}]}",
+        "{podSelecter: {matchLabels: {a: b}}, ingress: [{}], egress: [{}]}",
+        "{podSelector: {}, podSelector: {}, ingress: [{}], egress: [{}]}",
+    ] {
+        let policy = closed(spec);
+        assert_eq!(
+            (policy.ingress, policy.egress),
+            (Some(vec![]), Some(vec![])),
+            "{spec}"
+        );
+    }
+}
+
+#[test]
 fn a_readable_selector_stays_what_it_is() {
     let policy = closed("{podSelector: {matchLabels: {a: b}}, ingress: [{ports: [{port: 0}]}]}");
     assert_eq!(policy.pods.requirements.len(), 1);

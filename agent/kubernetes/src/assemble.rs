@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sluice_policy::{Labels, Namespace, NetworkPolicy, Node, PodName};
 
 use crate::addresses::assign;
+use crate::admin;
 use crate::object::{Content, Object};
 use crate::pod::PodDraft;
 use crate::problem::Problem;
@@ -55,12 +56,19 @@ fn declare<'o>(
         }
         match &object.content {
             Content::Policy(policy, _) if !is_first => world.policies.push(closed(policy, object)),
+            Content::AdminPolicy(policy, _) if !is_first => world
+                .admin_policies
+                .push(admin::again(policy, again(&policy.name.name, object))),
             _ if !is_first => continue,
             Content::Namespace(namespace) => world.namespaces.push(namespace.clone()),
             Content::Node(node) => world.nodes.push(node.clone()),
             Content::Policy(policy, api) => {
                 world.policies.push(policy.as_ref().clone());
                 world.api_policies.extend(api.as_deref().cloned());
+            }
+            Content::AdminPolicy(policy, api) => {
+                world.admin_policies.push(policy.as_ref().clone());
+                world.api_admin_policies.push(api.as_ref().clone());
             }
             Content::Pods(..) | Content::Service(_) => {}
         }
@@ -73,11 +81,16 @@ fn declare<'o>(
 fn closed(policy: &NetworkPolicy, object: &Object) -> NetworkPolicy {
     NetworkPolicy {
         namespace: Arc::clone(&policy.namespace),
-        name: format!("{} (again at {})", policy.name, object.origin).into(),
+        name: again(&policy.name, object),
         pods: policy.pods.clone(),
         ingress: policy.ingress.as_ref().map(|_| Vec::new()),
         egress: policy.egress.as_ref().map(|_| Vec::new()),
     }
+}
+
+/// The name of an object whose name is taken.
+fn again(name: &str, object: &Object) -> Arc<str> {
+    format!("{name} (again at {})", object.origin).into()
 }
 
 /// Expands workloads, and gives every pod a node; nodes that are only named become known.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::node::{Entry, Node, Value, quote};
-use crate::problem::{Origin, Problem};
+use crate::problem::{Origin, Place, Problem};
 
 /// The value cannot be used; what is wrong with it has been reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,27 @@ pub(crate) type Checked<T> = Result<T, Reported>;
 
 /// Collects what is wrong with one object.
 pub(crate) struct Report {
-    file: Arc<Path>,
+    /// None for what the API serves.
+    file: Option<Arc<Path>>,
     /// `NetworkPolicy x/allow`.
     object: String,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl Report {
+    /// On an object of a manifest.
     pub(crate) fn new(file: Arc<Path>, object: String) -> Self {
         Self {
-            file,
+            file: Some(file),
+            object,
+            problems: RefCell::default(),
+        }
+    }
+
+    /// On an object of the API.
+    pub(crate) fn of_api(object: String) -> Self {
+        Self {
+            file: None,
             object,
             problems: RefCell::default(),
         }
@@ -42,12 +53,16 @@ impl Report {
     }
 
     fn push(&self, line: u32, field: &str, message: String) {
+        let place = |file: &Arc<Path>| Place {
+            file: Arc::clone(file),
+            line: Some(line),
+            column: None,
+        };
         self.problems.borrow_mut().push(Problem {
-            origin: Origin {
-                file: Arc::clone(&self.file),
-                line: Some(line),
-                column: None,
-            },
+            origin: self
+                .file
+                .as_ref()
+                .map_or(Origin::Api, |file| Origin::File(place(file))),
             object: Some(self.object.clone()),
             field: (!field.is_empty()).then(|| field.to_owned()),
             message,
@@ -149,9 +164,49 @@ impl<'d> Field<'d> {
         outcome
     }
 
+    /// Wants an object with exactly one of these fields, and no others.
+    pub(crate) fn one_of(&self, known: &[&'static str]) -> Checked<(&'static str, Field<'d>)> {
+        self.only(known)?;
+        let mut set = known
+            .iter()
+            .filter_map(|key| Some((*key, self.get(key)?)))
+            .collect::<Vec<_>>();
+        let keys: Vec<&str> = set.iter().map(|(key, _)| *key).collect();
+        match (set.pop(), keys.len()) {
+            (Some(one), 1) => Ok(one),
+            (None, _) => Err(self.wrong(format!("needs one of {}", known.join(", ")))),
+            _ => Err(self.wrong(format!("{} exclude each other", keys.join(" and ")))),
+        }
+    }
+
+    /// The items of a list that must have one at least and `most` at most. What is too much is reported and read.
+    pub(crate) fn some_items(&self, most: usize) -> Checked<Vec<Field<'d>>> {
+        let items = self.items()?;
+        if items.is_empty() {
+            return Err(self.wrong("must not be empty"));
+        }
+        self.at_most(&items, most);
+        Ok(items)
+    }
+
+    /// Reports a list that is longer than it may be.
+    pub(crate) fn at_most(&self, items: &[Field<'d>], most: usize) {
+        if items.len() > most {
+            self.wrong(format!(
+                "must have at most {most} items, got {}",
+                items.len()
+            ));
+        }
+    }
+
     /// Whether it is an object at all.
     pub(crate) fn is_object(&self) -> bool {
         matches!(self.node.value, Value::Map(_))
+    }
+
+    /// Whether it is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
     }
 
     /// Whether it is a list of nothing.

@@ -1,5 +1,7 @@
 //! Which kinds are used, and how each is called and read.
 
+use sluice_policy::AdminKind;
+
 use crate::field::near;
 use crate::syntax;
 
@@ -22,20 +24,25 @@ pub(crate) enum Read {
     Pod,
     Workload,
     Service,
-    Policy,
-    /// Used, but not evaluated by this release.
-    Unsupported,
+    NetworkPolicy,
+    AdminPolicy(AdminKind),
 }
 
-/// Every kind that is used.
-pub(crate) const KINDS: &[Kind] = {
-    const fn kind(
+impl Read {
+    /// Whether it can close something, so that nothing of the kind is passed over.
+    pub(crate) const fn is_policy(self) -> bool {
+        matches!(self, Self::NetworkPolicy | Self::AdminPolicy(_))
+    }
+}
+
+impl Kind {
+    const fn namespaced(
         name: &'static str,
         group: &'static str,
         version: &'static str,
         read: Read,
-    ) -> Kind {
-        Kind {
+    ) -> Self {
+        Self {
             name,
             group,
             version,
@@ -44,40 +51,55 @@ pub(crate) const KINDS: &[Kind] = {
             read,
         }
     }
-    const fn unsupported(name: &'static str, version: &'static str) -> Kind {
+
+    /// `NetworkPolicy`.
+    pub(crate) const fn network_policy() -> Self {
+        let (name, group) = ("NetworkPolicy", "networking.k8s.io");
+        Self::namespaced(name, group, "v1", Read::NetworkPolicy)
+    }
+
+    /// One of the cluster-scoped kinds of policies.
+    pub(crate) const fn admin_policy(kind: AdminKind) -> Self {
+        let (name, version) = match kind {
+            AdminKind::AdminNetworkPolicy => ("AdminNetworkPolicy", "v1alpha1"),
+            AdminKind::BaselineAdminNetworkPolicy => ("BaselineAdminNetworkPolicy", "v1alpha1"),
+            AdminKind::ClusterNetworkPolicy => ("ClusterNetworkPolicy", "v1alpha2"),
+        };
         let group = "policy.networking.k8s.io";
-        Kind {
+        Self {
             namespaced: false,
-            ..kind(name, group, version, Read::Unsupported)
+            ..Self::namespaced(name, group, version, Read::AdminPolicy(kind))
         }
     }
-    &[
-        Kind {
-            namespaced: false,
-            is_name: syntax::is_dns_label,
-            ..kind("Namespace", "", "v1", Read::Namespace)
-        },
-        Kind {
-            namespaced: false,
-            ..kind("Node", "", "v1", Read::Node)
-        },
-        kind("Pod", "", "v1", Read::Pod),
-        Kind {
-            is_name: syntax::is_service_name,
-            ..kind("Service", "", "v1", Read::Service)
-        },
-        kind("Deployment", "apps", "v1", Read::Workload),
-        kind("StatefulSet", "apps", "v1", Read::Workload),
-        kind("DaemonSet", "apps", "v1", Read::Workload),
-        kind("ReplicaSet", "apps", "v1", Read::Workload),
-        kind("Job", "batch", "v1", Read::Workload),
-        kind("CronJob", "batch", "v1", Read::Workload),
-        kind("NetworkPolicy", "networking.k8s.io", "v1", Read::Policy),
-        unsupported("AdminNetworkPolicy", "v1alpha1"),
-        unsupported("BaselineAdminNetworkPolicy", "v1alpha1"),
-        unsupported("ClusterNetworkPolicy", "v1alpha2"),
-    ]
-};
+}
+
+/// Every kind that is used.
+pub(crate) const KINDS: &[Kind] = &[
+    Kind {
+        namespaced: false,
+        is_name: syntax::is_dns_label,
+        ..Kind::namespaced("Namespace", "", "v1", Read::Namespace)
+    },
+    Kind {
+        namespaced: false,
+        ..Kind::namespaced("Node", "", "v1", Read::Node)
+    },
+    Kind::namespaced("Pod", "", "v1", Read::Pod),
+    Kind {
+        is_name: syntax::is_service_name,
+        ..Kind::namespaced("Service", "", "v1", Read::Service)
+    },
+    Kind::namespaced("Deployment", "apps", "v1", Read::Workload),
+    Kind::namespaced("StatefulSet", "apps", "v1", Read::Workload),
+    Kind::namespaced("DaemonSet", "apps", "v1", Read::Workload),
+    Kind::namespaced("ReplicaSet", "apps", "v1", Read::Workload),
+    Kind::namespaced("Job", "batch", "v1", Read::Workload),
+    Kind::namespaced("CronJob", "batch", "v1", Read::Workload),
+    Kind::network_policy(),
+    Kind::admin_policy(AdminKind::AdminNetworkPolicy),
+    Kind::admin_policy(AdminKind::BaselineAdminNetworkPolicy),
+    Kind::admin_policy(AdminKind::ClusterNetworkPolicy),
+];
 
 /// What an object is, by its kind and group.
 pub(crate) enum Found {

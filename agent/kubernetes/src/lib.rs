@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod admin;
 mod assemble;
 mod field;
 mod kinds;
@@ -16,6 +17,7 @@ mod object;
 mod pod;
 mod policy;
 mod problem;
+mod read;
 mod service;
 mod syntax;
 mod workload;
@@ -23,5 +25,6 @@ mod world;
 mod yaml;
 
 pub use manifests::{LoadError, Loaded, Manifests, load, load_text};
-pub use problem::{Origin, Problem};
+pub use problem::{Origin, Place, Problem};
+pub use read::{Policy, PolicyKind, PolicyRead, read_policy};
 pub use world::{NAMESPACE_NAME, PodFacts, Service, ServicePort, TargetPort, World};

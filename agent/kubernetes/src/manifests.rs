@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::World;
 use crate::assemble::assemble;
 use crate::object::{Decoded, Object, decode};
-use crate::problem::{Origin, Problem};
+use crate::problem::{Origin, Place, Problem};
 use crate::yaml;
 
 /// What was read: the world of all that is valid, invalid policies failed closed, and every problem at once.
@@ -249,11 +249,11 @@ fn broken(path: &Arc<Path>, error: &yaml::SyntaxError, keeps: bool) -> Problem {
         ""
     };
     Problem {
-        origin: Origin {
+        origin: Origin::File(Place {
             file: Arc::clone(path),
             line: Some(error.line),
             column: Some(error.column),
-        },
+        }),
         object: None,
         field: None,
         message: format!("not valid YAML: {}{kept}", error.message),

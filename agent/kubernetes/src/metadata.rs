@@ -43,7 +43,7 @@ impl Names {
 
     /// Whether an object of that name can be in the world: any policy, as it fails closed.
     pub(crate) fn are_usable(&self, kind: &Kind) -> bool {
-        matches!(kind.read, Read::Policy)
+        kind.read.is_policy()
             || ((kind.is_name)(&self.name)
                 && (!kind.namespaced || syntax::is_dns_label(&self.namespace)))
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value as Json};
 /// A value and the line that it starts on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
-    /// One-based.
+    /// One-based; 0 where nothing is written on lines.
     pub(crate) line: u32,
     pub(crate) value: Value,
 }
@@ -47,6 +47,31 @@ impl Node {
             Value::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// A tree without places, all of it on line 0.
+    pub(crate) fn from_json(json: &Json) -> Self {
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match number.as_i64() {
+                Some(value) => Value::Integer(value),
+                None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(Self::from_json).collect()),
+            Json::Object(entries) => Value::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        line: 0,
+                        node: Self::from_json(value),
+                    })
+                    .collect(),
+            ),
+        };
+        Self { line: 0, value }
     }
 
     /// Without the places; numbers that JSON cannot hold become null.

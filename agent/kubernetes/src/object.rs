@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1 as api;
-use sluice_policy::{Labels, Namespace, NetworkPolicy, Node as PolicyNode};
+use serde_json::Value as Json;
+use sluice_policy::{AdminPolicy, Labels, Namespace, NetworkPolicy, Node as PolicyNode};
 
+use crate::admin::admin_policy;
 use crate::field::{Checked, Field, Report};
 use crate::kinds::{Found, KINDS, Kind, Read, find};
 use crate::labels::labels;
@@ -14,7 +16,7 @@ use crate::metadata::{Names, check_metadata, title};
 use crate::node::{Node, Value, quote};
 use crate::pod::{self, PodDraft};
 use crate::policy::network_policy;
-use crate::problem::{Origin, Problem};
+use crate::problem::{Origin, Place, Problem};
 use crate::service::{self, ServiceDraft};
 use crate::workload::{self, Copies};
 
@@ -54,6 +56,8 @@ pub(crate) enum Content {
     Service(Box<ServiceDraft>),
     /// As it is enforced, and, where it is valid, as the API has it.
     Policy(Box<NetworkPolicy>, Option<Box<api::NetworkPolicy>>),
+    /// As it is enforced, and as it is written.
+    AdminPolicy(Box<AdminPolicy>, Box<Json>),
 }
 
 /// What became of a document.
@@ -184,11 +188,11 @@ fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decode
     let content = read(&root, kind, &names);
     if let Some(content) = content.filter(|_| names.are_usable(kind)) {
         decoded.objects.push(Object {
-            origin: Origin {
+            origin: Origin::File(Place {
                 file: Arc::clone(file),
                 line: Some(node.line),
                 column: None,
-            },
+            }),
             kind: kind.name,
             namespace: names.namespace,
             name: names.name,
@@ -198,10 +202,14 @@ fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decode
     decoded.problems.extend(report.into_problems());
 }
 
-/// Turns a valid policy into the API's own type, with its defaults.
+/// Adds how the API has a policy: a valid NetworkPolicy as its own type, with its defaults.
 fn finish(content: Content, node: &Node, report: &Report) -> Content {
-    let Content::Policy(policy, _) = content else {
-        return content;
+    let policy = match content {
+        Content::Policy(policy, _) => policy,
+        Content::AdminPolicy(policy, _) => {
+            return Content::AdminPolicy(policy, Box::new(node.to_json()));
+        }
+        other => return other,
     };
     if !report.is_empty() {
         return Content::Policy(policy, None);
@@ -247,8 +255,9 @@ fn default(object: &mut api::NetworkPolicy, policy: &NetworkPolicy) {
     }
 }
 
-fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Content> {
-    if !matches!(kind.read, Read::Policy) {
+/// Reads an object of a kind.
+pub(crate) fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Content> {
+    if !kind.read.is_policy() {
         let _ = root.only(&["apiVersion", "kind", "metadata", "spec", "status"]);
     }
     check_metadata(root, kind, names);
@@ -273,18 +282,17 @@ fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Content> {
         Read::Workload => workload::workload(root, kind.name)
             .map(|(copies, draft)| Content::Pods(copies, Box::new(draft))),
         Read::Service => Some(Content::Service(Box::new(service::service(root)))),
-        Read::Policy => {
+        Read::NetworkPolicy => {
             let policy =
                 network_policy(root, Arc::clone(&names.namespace), Arc::clone(&names.name));
             drop(own_labels(root));
             Some(Content::Policy(Box::new(policy), None))
         }
-        Read::Unsupported => {
-            root.wrong(format!(
-                "{} is not supported yet, what it allows or denies is not known",
-                kind.name
-            ));
-            None
+        Read::AdminPolicy(kind) => {
+            let policy = admin_policy(root, kind, Arc::clone(&names.name));
+            root.wrong("not enforced yet, what it allows or denies has no effect");
+            drop(own_labels(root));
+            Some(Content::AdminPolicy(Box::new(policy), Box::default()))
         }
     }
 }

@@ -1,12 +1,21 @@
-//! What can be wrong with a manifest, and how it is said.
+//! What can be wrong with an object, and how it is said.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+/// Where something comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The Kubernetes API, where an object's name says enough.
+    Api,
+    /// A manifest.
+    File(Place),
+}
+
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
+pub struct Place {
     /// The file, or `-`.
     pub file: Arc<Path>,
     /// One-based line, where known.
@@ -17,6 +26,15 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api => f.write_str("the Kubernetes API"),
+            Self::File(place) => place.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         for part in [self.line, self.column].into_iter().flatten() {
             write!(f, ":{part}")?;
@@ -25,10 +43,11 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Something wrong with a manifest. Prints on one line: `FILE:LINE: KIND NAMESPACE/NAME: FIELD: MESSAGE`.
+/// Something wrong with an object. Prints on one line: `FILE:LINE: KIND NAMESPACE/NAME: FIELD: MESSAGE`, without the
+/// first part where the object comes from the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, and the line of the field where it is known, else of the object.
+    /// Of a manifest the file, and the line of the field where it is known, else of the object.
     pub origin: Origin,
     /// `NetworkPolicy x/allow`; none where the document could not be read at all.
     pub object: Option<String>,
@@ -40,9 +59,12 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origin = self.origin.to_string();
+        let place = match &self.origin {
+            Origin::Api => None,
+            Origin::File(place) => Some(place.to_string()),
+        };
         let parts = [
-            Some(origin.as_str()),
+            place.as_deref(),
             self.object.as_deref(),
             self.field.as_deref(),
             Some(&self.message),
@@ -75,12 +97,12 @@ mod tests {
 
     #[test]
     fn a_problem_is_one_line() {
-        let problem = Problem {
-            origin: Origin {
+        let mut problem = Problem {
+            origin: Origin::File(Place {
                 file: Path::new("a.yaml").into(),
                 line: Some(3),
                 column: None,
-            },
+            }),
             object: Some("NetworkPolicy x/allow".to_owned()),
             field: Some("spec.ingress[0].ports[1].port".to_owned()),
             message: "must be\n1 to 65535".to_owned(),
@@ -88,6 +110,11 @@ mod tests {
         assert_eq!(
             problem.to_string(),
             "a.yaml:3: NetworkPolicy x/allow: spec.ingress[0].ports[1].port: must be\\n1 to 65535"
+        );
+        problem.origin = Origin::Api;
+        assert_eq!(
+            problem.to_string(),
+            "NetworkPolicy x/allow: spec.ingress[0].ports[1].port: must be\\n1 to 65535"
         );
     }
 }

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1 as api;
-use sluice_policy::{Event, Labels, Namespace, NetworkPolicy, Node, Pod, PodName, Protocol};
+use sluice_policy::{
+    AdminPolicy, Event, Labels, Namespace, NetworkPolicy, Node, Pod, PodName, Protocol,
+};
 
 /// The label that the API server gives every namespace: its name.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -26,6 +28,10 @@ pub struct World {
     pub policies: Vec<NetworkPolicy>,
     /// The valid policies as the API has them, defaults applied: for oracles that do not trust `policies`.
     pub api_policies: Vec<api::NetworkPolicy>,
+    /// Valid policies of the cluster-scoped kinds, and what is left of invalid ones.
+    pub admin_policies: Vec<AdminPolicy>,
+    /// The same as they are written, invalid ones too.
+    pub api_admin_policies: Vec<serde_json::Value>,
 }
 
 /// A pod and what only tools want of it.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use sluice_kubernetes::{Loaded, Manifests, Problem, World};
+use sluice_kubernetes::{Loaded, Manifests, Origin, Place, Problem, World};
 use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
 use tracing::{error, info, warn};
 
@@ -213,12 +213,16 @@ pub(crate) fn report(shared: &Shared, problems: &[Problem]) {
 }
 
 fn invalid(problem: &Problem) -> Invalid {
-    let file = problem.origin.file.display();
+    let origin = match &problem.origin {
+        Origin::Api => problem.origin.to_string(),
+        Origin::File(place) => Place {
+            column: None,
+            ..place.clone()
+        }
+        .to_string(),
+    };
     Invalid {
-        origin: problem
-            .origin
-            .line
-            .map_or_else(|| file.to_string(), |line| format!("{file}:{line}")),
+        origin,
         object: problem.object.clone(),
         field: problem.field.clone(),
         message: problem.message.clone(),

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use sluice_kubernetes::{Loaded, Problem};
+use sluice_kubernetes::{Loaded, Origin, Place, Problem};
 
 /// Extensions of files that are read from directories.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -153,7 +153,9 @@ impl Staged {
     }
 
     fn name_original(&self, problem: &mut Problem) {
-        let file = &problem.origin.file;
+        let Origin::File(Place { file, .. }) = &mut problem.origin else {
+            return;
+        };
         let original = self.copies.iter().find_map(|copy| {
             let rest = file.strip_prefix(&copy.copy).ok()?;
             Some(if rest.as_os_str().is_empty() {
@@ -163,7 +165,7 @@ impl Staged {
             })
         });
         if let Some(original) = original {
-            problem.origin.file = original.into();
+            *file = original.into();
         }
     }
 }

@@ -221,6 +221,14 @@ pub struct CompatibleArgs {
     vmodule: Option<String>,
     #[arg(long, hide = true)]
     log_flush_frequency: Option<String>,
+    #[arg(long, hide = true)]
+    log_json_info_buffer_size: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    log_json_split_stream: Option<String>,
+    #[arg(long, hide = true)]
+    log_text_info_buffer_size: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    log_text_split_stream: Option<String>,
 }
 
 impl CompatibleArgs {
@@ -230,6 +238,16 @@ impl CompatibleArgs {
             ("--disable-nri", &self.disable_nri),
             ("--vmodule", &self.vmodule),
             ("--log-flush-frequency", &self.log_flush_frequency),
+            (
+                "--log-json-info-buffer-size",
+                &self.log_json_info_buffer_size,
+            ),
+            ("--log-json-split-stream", &self.log_json_split_stream),
+            (
+                "--log-text-info-buffer-size",
+                &self.log_text_info_buffer_size,
+            ),
+            ("--log-text-split-stream", &self.log_text_split_stream),
         ]
         .into_iter()
         .filter_map(|(name, value)| value.as_ref().map(|_| name))

@@ -6,6 +6,7 @@ mod cleanup;
 pub mod cli;
 pub mod config;
 pub mod confine;
+pub mod drop_in;
 pub mod exit;
 mod log;
 mod metrics;

@@ -5,5 +5,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    sluice::run(sluice::cli::Cli::parse())
+    let arguments = sluice::drop_in::arguments(std::env::args_os());
+    sluice::run(sluice::cli::Cli::parse_from(arguments))
 }

@@ -88,15 +88,27 @@ impl Node {
 
     /// The agent, with an address for its metrics among its arguments.
     pub fn spawn_elsewhere(&self, arguments: &[&str]) -> Agent {
+        let mut command = self.sluice("agent");
+        command.args(["--node-name", "node-1"]).args(arguments);
+        self.start(command)
+    }
+
+    /// The binary with these arguments alone, as a container would start it.
+    pub fn spawn_as(&self, arguments: &[&str]) -> Agent {
+        let (verb, flags) = arguments.split_first().unwrap();
+        let mut command = self.sluice(verb);
+        command.args(flags);
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> Agent {
         let mut log = fs::File::options();
         let log = log
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let mut command = self.sluice("agent");
-        command.args(["--node-name", "node-1", "--manifests"]);
-        command.arg(self.path("manifests")).args(arguments);
+        command.env("SLUICE_MANIFESTS", self.path("manifests"));
         Agent {
             child: command.stderr(log).stdout(Stdio::null()).spawn().unwrap(),
         }

@@ -11,7 +11,7 @@ pub(super) enum Level {
     Unit,
     /// Root: tests in network namespaces of their own
     Lab,
-    /// A real Kubernetes on this machine (no tests yet)
+    /// A real Kubernetes on this machine
     Cluster,
     /// Another kernel, Debian's 6.1, in a virtual machine
     Vm,
@@ -55,6 +55,12 @@ const PRIVILEGED: &[Privileged] = &[
     },
 ];
 
+/// Integration tests that run against a real Kubernetes: the package, the test, and why; no test: all of them.
+const CLUSTER: &[(&str, Option<&str>, &str)] = &[
+    ("sluice-cluster", None, "runs a Kubernetes in namespaces"),
+    ("sluice-api", Some("api"), "watches a real API server"),
+];
+
 impl Level {
     /// As it is typed and printed.
     pub(super) const fn name(self) -> &'static str {
@@ -66,22 +72,32 @@ impl Level {
         }
     }
 
-    /// Whether there is anything to run.
-    pub(super) const fn has_tests(self) -> bool {
-        matches!(self, Self::Unit | Self::Lab | Self::Vm)
-    }
-
     /// The level of a test binary.
     pub(super) fn of(target: &Target) -> Self {
-        if Self::why_root(target).is_some() {
+        if Self::why_cluster(target).is_some() {
+            Self::Cluster
+        } else if Self::why_root(target).is_some() {
             Self::Lab
         } else {
             Self::Unit
         }
     }
 
+    fn why_cluster(target: &Target) -> Option<&'static str> {
+        let named = |test: Option<&str>| test.is_none_or(|test| test == target.name);
+        CLUSTER
+            .iter()
+            .find(|(package, test, _)| {
+                *package == target.package && target.kind == "test" && named(*test)
+            })
+            .map(|(.., why)| *why)
+    }
+
     /// Why a test binary needs root; none where it does not.
     pub(super) fn why_root(target: &Target) -> Option<&'static str> {
+        if let Some(reason) = Self::why_cluster(target) {
+            return Some(reason);
+        }
         let entry = PRIVILEGED
             .iter()
             .find(|entry| entry.package == target.package && target.kind == "test")?;
@@ -118,6 +134,13 @@ mod tests {
             Level::of(&target("sluice-policy", "test", "spec")),
             Level::Unit
         );
+        for (package, name, level) in [
+            ("sluice-cluster", "control", Level::Cluster),
+            ("sluice-api", "api", Level::Cluster),
+            ("sluice-api", "other", Level::Unit),
+        ] {
+            assert_eq!(Level::of(&target(package, "test", name)), level, "{name}");
+        }
     }
 
     #[test]

@@ -74,6 +74,11 @@ const RULES: &[Rule] = &[
         reason: "libraries return numbers, the agent exposes them",
     },
     Rule {
+        names: &["rcgen", "sha2", "signal_hook", "tar"],
+        scope: Only(&["conformance/cluster"]),
+        reason: "certificates, images and Ctrl-C are the cluster's",
+    },
+    Rule {
         names: &["sluice_policy"],
         scope: Never(&["agent/netlink", "agent/bpf", "agent-ebpf"]),
         reason: "what reaches into the kernel moves addresses and verdicts, and knows no policy",

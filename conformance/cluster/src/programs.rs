@@ -1,0 +1,101 @@
+//! Where the programs of a cluster are: Kubernetes' own beside what cargo builds, the rest where Debian puts it.
+//!
+//! `cargo xtask cluster` builds the former; nothing is built or fetched here.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Names another directory of Kubernetes' programs.
+pub const DIRECTORY: &str = "SLUICE_KUBERNETES";
+/// What cargo puts into the directory that it builds into.
+const CACHE_TAG: &str = "CACHEDIR.TAG";
+/// Where the network plugins of Debian are.
+pub(crate) const PLUGINS: &str = "/usr/lib/cni";
+
+/// The programs that are built from `conformance/cluster/components`.
+pub const BUILT: [&str; 8] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+    "agnhost",
+    "helm",
+];
+
+/// The directory that cargo builds into, seen from this executable.
+pub fn target() -> Result<PathBuf> {
+    let this = env::current_exe().context("the path of this program")?;
+    let found = this.ancestors().find(|path| path.join(CACHE_TAG).is_file());
+    Ok(found
+        .with_context(|| format!("{}: not below a target directory", this.display()))?
+        .to_path_buf())
+}
+
+/// The directory of Kubernetes' programs.
+pub fn directory() -> Result<PathBuf> {
+    match env::var_os(DIRECTORY) {
+        Some(path) => Ok(path.into()),
+        None => Ok(target()?.join("kubernetes/bin")),
+    }
+}
+
+/// A program that is built.
+///
+/// # Errors
+/// Names it, and the command that builds it.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let path = directory()?.join(name);
+    ensure!(
+        path.is_file(),
+        "{}: not built yet; run cargo xtask cluster build",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Why no API server can be started here; none where it can.
+pub fn why_no_control_plane() -> Option<String> {
+    missing(&["kube-apiserver", "kubectl"], &["etcd"])
+}
+
+/// Why no cluster can be started here; none where it can.
+pub fn why_no_cluster() -> Option<String> {
+    missing(&BUILT, &["etcd", "containerd", "runc", "nft", "conntrack"]).or_else(|| {
+        let plugin = Path::new(PLUGINS).join("ptp");
+        (!plugin.exists()).then(|| format!("{} is missing", plugin.display()))
+    })
+}
+
+fn missing(kubernetes: &[&str], others: &[&str]) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("a cluster needs root".to_owned());
+    }
+    let lacks = |name: &&&str| !is_on_path(name);
+    if let Some(name) = others.iter().find(lacks) {
+        return Some(format!(
+            "{name} is not installed; run cargo xtask setup cluster"
+        ));
+    }
+    kubernetes
+        .iter()
+        .find_map(|name| built(name).err())
+        .map(|error| error.to_string())
+}
+
+/// Whether the components would find it.
+fn is_on_path(name: &str) -> bool {
+    [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ]
+    .iter()
+    .any(|directory| Path::new(directory).join(name).is_file())
+}

@@ -1,0 +1,23 @@
+//! An API server without nodes: it starts, stops, starts again with what it held, and leaves nothing.
+
+use anyhow::Result;
+use sluice_cluster::{Component, ControlOptions, ControlPlane, why_no_control_plane};
+
+#[test]
+fn a_control_plane_keeps_its_objects_while_its_parts_are_stopped() -> Result<()> {
+    if let Some(reason) = why_no_control_plane() {
+        println!("skipped: {reason}");
+        return Ok(());
+    }
+    let control = ControlPlane::start(ControlOptions::default())?;
+    control.kubectl(&["create", "namespace", "x"])?;
+    for component in [Component::ApiServer, Component::Etcd] {
+        control.stop(component)?;
+        assert!(!control.runs(component), "{component}");
+        control.start_component(component)?;
+        control.wait_ready()?;
+        let names = control.kubectl(&["get", "namespaces", "-o", "name"])?;
+        assert!(names.contains("namespace/x"), "{component}: {names}");
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -121,10 +121,9 @@ impl Bench {
             let open = || {
                 ends.iter().map(|&(host, family, port)| {
                     let at = SocketAddr::new(address(host, family), port);
-                    let (udp, tcp) = (UdpSocket::bind(at).unwrap(), TcpListener::bind(at).unwrap());
+                    let udp = UdpSocket::bind(at).unwrap();
                     udp.set_nonblocking(true).unwrap();
-                    tcp.set_nonblocking(true).unwrap();
-                    (udp, tcp)
+                    (udp, listen_at(at))
                 })
             };
             let sockets: Vec<_> = self.netns[host].enter(|| open().collect()).unwrap();
@@ -240,33 +239,43 @@ impl Bench {
             .unwrap()
             .map_err(|error| format!("connect: {error}"))?;
         let is_open = || is_connected(&client).map_err(|error| format!("refused: {error}"));
-        if !self.arrives(is_open)? {
+        // A SYN, and the answer.
+        if !self.arrives(2, is_open)? {
+            self.give_up(path, to);
             return Ok((Seen::Nothing, None));
         }
-        let listener = self.tcp[&(path.to, path.family, path.port)]
-            .try_clone()
-            .unwrap();
-        let mut accepted = None;
-        let mut accept = || {
-            while accepted.is_none() {
-                match listener.accept() {
-                    // Others are of connections that were given up.
-                    Ok((stream, peer)) => accepted = (peer == from).then_some(stream),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                    Err(error) => return Err(format!("accept: {error}")),
-                }
-            }
-            Ok(true)
-        };
-        if !self.arrives(&mut accept)? {
+        let Some(server) = self.accept(path, from)? else {
+            self.give_up(path, to);
             return Ok((Seen::OneWay, None));
-        }
-        let (client, server) = (TcpStream::from(client), accepted);
-        let conversation = server.map(|server| Conversation {
-            client: tcp(client),
-            server: tcp(server),
-        });
-        Ok((Seen::Both, conversation))
+        };
+        let (client, server) = (tcp(client.into()), tcp(server));
+        Ok((Seen::Both, Some(Conversation { client, server })))
+    }
+
+    /// The server's end of a connection whose client has the answer.
+    fn accept(&mut self, path: &Path, from: SocketAddr) -> Result<Option<TcpStream>, String> {
+        let listener = &self.tcp[&(path.to, path.family, path.port)];
+        let listener = listener.try_clone().unwrap();
+        let mut accepted = None;
+        let accept = || match listener.accept() {
+            Ok((stream, peer)) if peer == from => {
+                accepted = Some(stream);
+                Ok(true)
+            }
+            Ok((_, peer)) => Err(format!("accept: {peer}, who was given up")),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(format!("accept: {error}")),
+        };
+        self.arrives(1, accept)?;
+        Ok(accepted)
+    }
+
+    /// Has a server forget whom it waits for: for a minute it would say again what it has answered.
+    fn give_up(&mut self, path: &Path, to: SocketAddr) {
+        let end = (path.to, path.family, path.port);
+        drop(self.tcp.remove(&end));
+        let listener = self.netns[path.to].enter(|| listen_again(to)).unwrap();
+        self.tcp.insert(end, listener);
     }
 
     /// Sends a packet on an open connection, and where it arrives an answer.
@@ -296,19 +305,20 @@ impl Bench {
         let marker = self.marker;
         from.write(marker)
             .map_err(|error| format!("send: {error}"))?;
-        self.arrives(|| to.read(marker))
+        self.arrives(1, || to.read(marker))
     }
 
-    /// Whether something arrives that was sent just now.
+    /// Whether something arrives that was sent just now, or is the answer to it, the last of so many `packets` in a row.
     fn arrives(
         &mut self,
+        packets: usize,
         mut has_arrived: impl FnMut() -> Result<bool, String>,
     ) -> Result<bool, String> {
         self.fence.here()?;
         if has_arrived()? {
             return Ok(true);
         }
-        self.fence.everywhere(self.alive)?;
+        self.fence.everywhere(packets, self.alive)?;
         has_arrived()
     }
 }
@@ -343,12 +353,33 @@ impl Socket {
     }
 }
 
-/// Closed, it ends at once, and sends nothing again.
+fn listen_at(at: SocketAddr) -> TcpListener {
+    let listener = TcpListener::bind(at).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// The former listener is open for as long as a process that is being started has it.
+fn listen_again(at: SocketAddr) -> TcpListener {
+    let limit = Instant::now() + LIMIT;
+    while let Err(error) = TcpListener::bind(at) {
+        let is_taken = error.kind() == ErrorKind::AddrInUse;
+        assert!(is_taken && Instant::now() < limit, "{at}: {error}");
+        std::thread::yield_now();
+    }
+    listen_at(at)
+}
+
 fn tcp(stream: TcpStream) -> Socket {
-    set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    end_at_once(&stream).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_nonblocking(true).unwrap();
     Socket::Tcp(stream)
+}
+
+/// Closed, it sends nothing again: what comes late might be judged late.
+fn end_at_once(socket: impl AsFd) -> io::Result<()> {
+    Ok(set_socket_linger(socket, Some(Duration::ZERO))?)
 }
 
 fn begin_connecting(from: SocketAddr, to: SocketAddr) -> io::Result<OwnedFd> {
@@ -359,6 +390,7 @@ fn begin_connecting(from: SocketAddr, to: SocketAddr) -> io::Result<OwnedFd> {
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    end_at_once(&socket)?;
     rustix::net::bind(&socket, &from)?;
     match rustix::net::connect(&socket, &to) {
         Err(rustix::io::Errno::INPROGRESS) | Ok(()) => Ok(socket),

@@ -3,9 +3,10 @@
 //! A packet between namespaces of one machine goes from hop to hop through the backlog of the processor that it was
 //! sent on, in order. So where a packet on the loopback has come round on a processor, whatever was sent on it before
 //! has made a hop. A packet that was queued for a verdict goes on from wherever the agent's thread runs, before
-//! the verdict on the next packet of the same queue: a canary is sent after it, from the same processor and so through
-//! the same queue, and is allowed. Where the canary has arrived, and then a fence on every processor, every earlier
-//! packet has arrived or never will.
+//! the verdict on the next packet of the same queue, and each processor has one: a canary is sent from each, through its
+//! queue, and is allowed. Where all canaries have arrived, and then a fence on every processor, every earlier packet has
+//! arrived, or never will. What a kernel answered to it meanwhile, wherever that was, may be in any queue by then: it
+//! takes another round.
 
 use std::io::ErrorKind;
 use std::net::UdpSocket;
@@ -25,7 +26,7 @@ const HOPS: usize = 8;
 /// By then the machine is not slow: something is broken.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Sockets for fences and canaries. The thread that makes it is the one that sends, and stays on one processor.
+/// Sockets for fences and canaries. The thread that makes it is the one that sends, and stays on one processor for as long.
 pub(crate) struct Fence {
     loopback: UdpSocket,
     home: usize,
@@ -74,14 +75,26 @@ impl Fence {
         Ok(())
     }
 
-    /// Returns once whatever was sent before has arrived, or never will; `judged` where an agent gives verdicts.
-    pub(crate) fn everywhere(&mut self, judged: bool) -> Result<(), String> {
-        if judged {
-            self.canary()?;
+    /// Returns once whatever was sent before has arrived, or never will, and so has what was answered to it, up to as
+    /// many packets in a row as there are `rounds`; `judged` where an agent gives verdicts.
+    pub(crate) fn everywhere(&mut self, rounds: usize, judged: bool) -> Result<(), String> {
+        for _ in 0..rounds {
+            if judged {
+                self.on_each(Self::canary)?;
+            }
+            self.on_each(|fence| fence.here())?;
         }
-        for processor in &self.processors {
-            stay_on(*processor);
-            self.here()?;
+        Ok(())
+    }
+
+    /// Does something on each processor, and returns home.
+    fn on_each(
+        &mut self,
+        mut work: impl FnMut(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        for number in 0..self.processors.len() {
+            stay_on(self.processors[number]);
+            work(self)?;
         }
         stay_on(self.home);
         Ok(())
@@ -114,8 +127,21 @@ impl Fence {
     }
 }
 
+/// The next lab of the thread has all processors again.
+impl Drop for Fence {
+    fn drop(&mut self) {
+        be_on(&self.processors);
+    }
+}
+
 fn stay_on(processor: usize) {
+    be_on(&[processor]);
+}
+
+fn be_on(processors: &[usize]) {
     let mut set = CpuSet::new();
-    set.set(processor);
+    for processor in processors {
+        set.set(*processor);
+    }
     sched_setaffinity(None, &set).unwrap();
 }

@@ -30,7 +30,7 @@ pub(crate) struct Model {
     pub(crate) alive: bool,
     /// What is open, in the order in which it was opened.
     pub(crate) open: Vec<Open>,
-    /// Paths that were judged since the agent started: whatever is remembered is of one of these.
+    /// Paths that may have been judged since the agent started: whatever is remembered is of one of these.
     judged: BTreeSet<Path>,
     /// Paths that were judged, and allowed, by what is in force.
     leased: BTreeSet<Path>,
@@ -103,7 +103,8 @@ impl Model {
         self.alive = true;
         self.settled();
         self.forget();
-        self.judged.clear();
+        // What is open may be judged again at any time.
+        self.judged = self.open.iter().map(|open| open.path).collect();
     }
 
     pub(crate) fn must_connect(&self, path: &Path) -> Must {
@@ -162,16 +163,22 @@ impl Model {
     pub(crate) fn opened(&mut self, path: Path) {
         self.open.push(Open { path, held: false });
         self.used(self.open.len() - 1);
+        let hybrid = self.mode == Mode::Hybrid;
+        if self.is_settled() && hybrid && self.now.cluster.isolates(&path) {
+            self.leased.insert(path);
+        }
     }
 
-    /// A packet and its answer went through on an open connection.
+    /// A packet and its answer went through on an open connection. That gives no lease: where the connection was accepted
+    /// before, nobody was asked.
     pub(crate) fn used(&mut self, connection: usize) {
-        if self.alive && self.in_force.len() == 1 {
-            let open = &mut self.open[connection];
-            open.held = true;
-            if self.mode == Mode::Hybrid && self.now.cluster.isolates(&open.path) {
-                self.leased.insert(open.path);
-            }
+        if self.is_settled() {
+            self.open[connection].held = true;
         }
+    }
+
+    /// Whether an agent enforces what the manifests say, and nothing else.
+    fn is_settled(&self) -> bool {
+        self.alive && self.in_force.len() == 1
     }
 }

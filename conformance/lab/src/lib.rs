@@ -29,6 +29,7 @@ mod server;
 mod stage;
 pub mod stream;
 mod topology;
+mod usable;
 mod warden;
 
 pub use agent::{Agent, AgentOptions, Mode, StartError};

@@ -205,38 +205,40 @@ impl Stream {
         let settled = *lock(&self.settled);
         let (forward, backward) = (lock(&self.shared.forward), lock(&self.shared.backward));
         let was_answered = |number| self.answered && forward.arrival(number).is_some();
-        let again = |end: usize| {
-            let end = self
-                .ends
-                .get(end)
-                .map(|end| wire::retransmissions(end.as_fd()));
-            end.and_then(Result::ok).unwrap_or_default()
-        };
         Lost {
-            forward: forward.lost(settled, |_| true) + again(0),
-            backward: backward.lost(settled, was_answered) + again(1),
+            forward: forward.lost(settled, |_| true) + self.again(0),
+            backward: backward.lost(settled, was_answered) + self.again(1),
         }
     }
 
+    /// What an end of a TCP connection has sent again, and not for nothing.
+    fn again(&self, end: usize) -> u64 {
+        let end = self.ends.get(end);
+        let count = end.map(|end| wire::retransmissions(end.as_fd()));
+        count.and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Waits until all that was sent before has arrived, and been answered; false where nothing arrives any more.
+    /// What was sent again for nothing is known by then.
     pub fn settle(&self) -> bool {
         let upto = self.shared.sent().len();
         let is_there = |direction| self.tally(direction).end() >= upto;
-        let mut seen = (self.arrived(), Instant::now());
-        let settled = loop {
-            if is_there(Direction::Forward) && (!self.answered || is_there(Direction::Backward)) {
-                break true;
-            }
-            if self.arrived() != seen.0 {
-                seen = (self.arrived(), Instant::now());
+        let is_all_there =
+            || is_there(Direction::Forward) && (!self.answered || is_there(Direction::Backward));
+        let state = || (self.arrived(), self.again(0), self.again(1));
+        let mut seen = (state(), Instant::now());
+        // The peer says that it had something twice when that has arrived, too.
+        while !is_all_there() || self.again(0) + self.again(1) > 0 {
+            if state() != seen.0 {
+                seen = (state(), Instant::now());
             }
             if seen.1.elapsed() > QUIET {
-                break false;
+                break;
             }
             thread::sleep(LOOK);
-        };
+        }
         *lock(&self.settled) = upto;
-        settled
+        is_all_there()
     }
 
     /// Sends nothing more, and settles.
@@ -361,8 +363,6 @@ fn open_tcp(lab: &Lab, cell: &Cell, client: OwnedFd, to: SocketAddr) -> Result<E
     for netns in netns.chain(lab.receivers(cell)?.into_iter().map(|(netns, _)| netns)) {
         // A probe for a lost tail would count as a loss, also when nothing is lost.
         netns.set_sysctl("ipv4/tcp_early_retrans", "0")?;
-        // So would an answer that a busy machine gives late; kernels before 6.11 cannot be told.
-        let _older_kernel = netns.set_sysctl("ipv4/tcp_rto_min_us", "1500000");
     }
     let from = SocketAddr::try_from(rustix::net::getsockname(&client)?)?;
     let accepted = lab.guests().announce(from);

@@ -7,14 +7,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use sluice_netlink::{Netns, Route, Rtnetlink, VethEnd};
 
 use crate::plan::{NodePlan, Plan, PodPlan};
-use crate::{Family, dnat};
+use crate::{Family, dnat, usable};
 
 /// The next hop of every pod. The node answers for it on all its links; as a link-local address it can be no peer.
 const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
@@ -25,9 +23,6 @@ const POD_LINK: &str = "eth0";
 const NODE_LINK: &str = "wire0";
 /// What joins them.
 const BRIDGE: &str = "bridge0";
-
-/// A kernel that takes longer to notice a carrier will not notice it.
-const CARRIER: Duration = Duration::from_secs(20);
 
 /// Settings of a node: it forwards, and takes packets from wherever they come.
 const NODE_SYSCTLS: [(&str, &str); 7] = [
@@ -116,16 +111,17 @@ impl Topology {
         self.activate(plan)
     }
 
-    /// The near ends of links, whose far ends came up after them. A link carries packets once the kernel has got round
-    /// to noticing its carrier: up to a second later, or, where it is new enough, at once when somebody asks for the
-    /// link (`linkwatch_sync_dev` in `rtnl_getlink`).
+    /// Waits until packets of the near ends of links, whose far ends came up after them, and of all addresses get through.
     fn activate(&self, plan: &Plan) -> Result<()> {
-        let ask = |links: Vec<String>| links.iter().try_for_each(|link| await_carrier(link));
+        let ask = |links: Vec<String>| links.iter().try_for_each(|link| usable::link(link));
         for (index, node) in self.nodes.iter().enumerate() {
             let is_own = |pod: &usize| plan.pods[*pod].node == index && self.pods[*pod].is_some();
             let pods = (0..plan.pods.len()).filter(is_own).map(node_end);
             let wire = self.wire.is_some().then(|| NODE_LINK.to_owned());
             node.enter(|| ask(pods.chain(wire).collect()))??;
+        }
+        for netns in self.nodes.iter().chain(self.pods.iter().flatten()) {
+            netns.enter(usable::addresses)??;
         }
         let Some(wire) = &self.wire else {
             return Ok(());
@@ -195,6 +191,9 @@ fn namespace(sysctls: &[(&str, &str)]) -> Result<Netns> {
         Ok(())
     };
     netns.enter(write)??;
+    // An answer that a busy machine gives late is no loss; kernels before 6.11 cannot be told. Sockets have it from their
+    // beginning.
+    let _older_kernel = netns.set_sysctl("ipv4/tcp_rto_min_us", "1500000");
     Ok(netns)
 }
 
@@ -354,17 +353,6 @@ fn build_pod(pod: &PodPlan) -> Result<()> {
                 onlink: true,
             })?;
         }
-    }
-    Ok(())
-}
-
-/// Waits until a link carries packets.
-fn await_carrier(link: &str) -> Result<()> {
-    let mut netlink = Rtnetlink::open()?;
-    let limit = Instant::now() + CARRIER;
-    while !netlink.is_running(link)? {
-        ensure!(Instant::now() < limit, "link {link} has no carrier");
-        thread::sleep(Duration::from_millis(2));
     }
     Ok(())
 }

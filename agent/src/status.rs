@@ -112,7 +112,7 @@ impl Default for TcState {
 pub struct PodCounts {
     /// All of them.
     pub local: usize,
-    /// Those that a policy selects.
+    /// Those to or from which a policy may deny something.
     pub isolated: usize,
 }
 

@@ -1,157 +1,54 @@
-//! From policies to tables. Policies hold their peers as selection numbers and prefixes; the tables of an
-//! identity are those of all policies that select it, merged.
+//! From policies to tables. The tables of an identity in a tier are those of all policies of that tier that select
+//! it, merged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::address::Prefix;
 use crate::ports::{NEVER, Named, Order, PortSet, PortSetBuilder, Segment};
-use crate::selection::{SelectionId, SelectionKey, Selections, Within};
+use crate::resolve::{BlockKey, CompiledPeer, Line, Policy};
+use crate::selection::{SelectionId, Selections};
 use crate::table::{Block, Group, PeerGroups, Reason, Table, Tables};
-use crate::{NetworkPolicy, Peer, Peers, PolicyId, Ports, Rule};
+use crate::{AdminAction, Direction, PolicyId, Tier};
 
-/// A policy with its selections resolved.
-#[derive(Debug)]
-pub(crate) struct Policy {
-    /// The object.
-    pub(crate) object: NetworkPolicy,
-    /// Its subjects.
-    pub(crate) subjects: SelectionId,
-    id: Arc<PolicyId>,
-    ingress: Option<Vec<CompiledRule>>,
-    egress: Option<Vec<CompiledRule>>,
-}
-
-/// The peers of a rule; none where every peer matches. Its ports stay with the object.
-#[derive(Debug)]
-struct CompiledRule(Option<Vec<CompiledPeer>>);
-
-#[derive(Debug)]
-enum CompiledPeer {
-    Selection(SelectionId),
-    Block(BlockKey),
-}
-
-/// A network and the ranges that are not meant, sorted and disjoint.
-type BlockKey = (Prefix, Box<[(u128, u128)]>);
-
-impl Policy {
-    /// Resolves a policy; [`Policy::release`] gives its selections back.
-    pub(crate) fn new(object: NetworkPolicy, selections: &mut Selections) -> Self {
-        let within = Within::Named(Arc::clone(&object.namespace));
-        let subjects = selections.acquire(SelectionKey {
-            namespaces: within,
-            pods: object.pods.clone(),
-        });
-        let mut compile = |rules: &Option<Vec<Rule>>| -> Option<Vec<CompiledRule>> {
-            let rules = rules.as_ref()?.iter();
-            Some(
-                rules
-                    .map(|rule| compile_rule(rule, &object.namespace, selections))
-                    .collect(),
-            )
-        };
-        let (ingress, egress) = (compile(&object.ingress), compile(&object.egress));
-        let (namespace, name) = (Arc::clone(&object.namespace), Arc::clone(&object.name));
-        Self {
-            object,
-            subjects,
-            id: Arc::new(PolicyId::NetworkPolicy { namespace, name }),
-            ingress,
-            egress,
-        }
-    }
-
-    /// Gives up the selections that it names.
-    pub(crate) fn release(self, selections: &mut Selections) {
-        selections.release(self.subjects);
-        for CompiledRule(peers) in self.ingress.iter().chain(&self.egress).flatten() {
-            for peer in peers.iter().flatten() {
-                if let CompiledPeer::Selection(id) = peer {
-                    selections.release(*id);
-                }
-            }
-        }
-    }
-}
-
-/// The tables of an identity that these policies select, in name order.
+/// The tables of an identity that these policies of one tier select, in the order in which they are asked.
 pub(crate) fn tables(policies: &[&Policy], selections: &Selections) -> Tables {
-    let ingress = policies.iter().filter_map(|policy| {
-        Some((
-            &policy.id,
-            policy.ingress.as_deref()?,
-            policy.object.ingress.as_deref()?,
-        ))
-    });
-    let egress = policies.iter().filter_map(|policy| {
-        Some((
-            &policy.id,
-            policy.egress.as_deref()?,
-            policy.object.egress.as_deref()?,
-        ))
-    });
     Tables {
-        ingress: table(ingress, selections),
-        egress: table(egress, selections),
+        ingress: table(policies, Direction::Ingress, selections),
+        egress: table(policies, Direction::Egress, selections),
     }
 }
 
-fn table<'p>(
-    policies: impl Iterator<Item = (&'p Arc<PolicyId>, &'p [CompiledRule], &'p [Rule])>,
-    selections: &Selections,
-) -> Option<Table> {
+fn table(policies: &[&Policy], direction: Direction, selections: &Selections) -> Option<Table> {
     let mut builder = TableBuilder::default();
-    for (id, compiled, rules) in policies {
-        builder.isolated_by.get_or_insert_with(|| Arc::clone(id));
-        for (rule, (compiled, object)) in (0..).zip(compiled.iter().zip(rules)) {
+    for policy in policies {
+        let Some(lines) = policy.lines(direction) else {
+            continue;
+        };
+        builder.speaks = true;
+        if policy.object.tier() == Tier::NetworkPolicy {
+            builder
+                .isolated_by
+                .get_or_insert_with(|| Arc::clone(&policy.id));
+        }
+        for (rule, line) in (0..).zip(lines) {
+            let (policy, action) = (Arc::clone(&policy.id), line.action);
             builder.add(
                 Reason {
-                    policy: Arc::clone(id),
+                    policy,
                     rule,
+                    action,
                 },
-                compiled,
-                &object.ports,
+                &line,
             );
         }
     }
     builder.finish(selections)
 }
 
-fn compile_rule(rule: &Rule, own: &Arc<str>, selections: &mut Selections) -> CompiledRule {
-    let Peers::Of(peers) = &rule.peers else {
-        return CompiledRule(None);
-    };
-    let compile = |peer: &Peer| match peer {
-        Peer::Pods { namespaces, pods } => CompiledPeer::Selection(
-            selections.acquire(SelectionKey::of_peer(namespaces, pods, own)),
-        ),
-        Peer::Block { cidr, except } => {
-            let prefix = Prefix::from(*cidr);
-            let except = except.iter().map(|net| Prefix::from(*net));
-            // An exception of the other family covers nothing of the block.
-            let of_family = except.filter(|other| other.is_ipv4() == prefix.is_ipv4());
-            CompiledPeer::Block((prefix, merge(of_family.map(Prefix::range).collect())))
-        }
-    };
-    CompiledRule(Some(peers.iter().map(compile).collect()))
-}
-
-/// Sorts ranges and joins those that touch.
-fn merge(mut ranges: Vec<(u128, u128)>) -> Box<[(u128, u128)]> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match merged.last_mut() {
-            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
-            _ => merged.push((first, last)),
-        }
-    }
-    merged.into()
-}
-
 #[derive(Default)]
 struct TableBuilder<'p> {
+    /// Whether a policy speaks of this direction at all.
+    speaks: bool,
     isolated_by: Option<Arc<PolicyId>>,
     reasons: Vec<Reason>,
     any: PortSetBuilder,
@@ -160,24 +57,27 @@ struct TableBuilder<'p> {
 }
 
 impl<'p> TableBuilder<'p> {
-    fn add(&mut self, reason: Reason, rule: &'p CompiledRule, ports: &Ports) {
+    fn add(&mut self, reason: Reason, line: &Line<'p>) {
         let order =
             Order::try_from(self.reasons.len()).expect("fewer than 2^32 rules fit into memory");
         self.reasons.push(reason);
-        let Some(peers) = &rule.0 else {
-            return self.any.add(ports, order);
+        let Some(peers) = &line.peers.0 else {
+            return line.ports.add_to(&mut self.any, order);
         };
         for peer in peers {
-            match peer {
-                CompiledPeer::Selection(id) => self.peers.entry(*id).or_default().add(ports, order),
-                CompiledPeer::Block(key) => self.blocks.entry(key).or_default().add(ports, order),
-            }
+            let set = match peer {
+                CompiledPeer::Selection(id) => self.peers.entry(*id).or_default(),
+                CompiledPeer::Block(key) => self.blocks.entry(key).or_default(),
+            };
+            line.ports.add_to(set, order);
         }
     }
 
-    /// The table; none where no policy isolates.
+    /// The table; none where no policy speaks of the direction.
     fn finish(self, selections: &Selections) -> Option<Table> {
-        let isolated_by = self.isolated_by?;
+        if !self.speaks {
+            return None;
+        }
         let mut any = self.any.finish(NEVER);
         let mut peers = without_empty(self.peers, any.all);
         let mut blocks = without_empty(self.blocks, any.all);
@@ -188,10 +88,11 @@ impl<'p> TableBuilder<'p> {
             .chain(blocks.iter_mut().map(|(_, set)| set));
         let used = renumber(std::iter::once(&mut any).chain(others).collect());
         let mut reasons = self.reasons.into_iter().map(Some).collect::<Vec<_>>();
-        let reasons = used
+        let reasons: Box<[Reason]> = used
             .into_iter()
             .filter_map(|order| reasons[order as usize].take())
             .collect();
+        let can_deny = |reason: &Reason| reason.action == AdminAction::Deny;
 
         let mut flat = Flat::default();
         let any = flat.group(any);
@@ -215,7 +116,8 @@ impl<'p> TableBuilder<'p> {
         let mut lengths: Vec<u8> = blocks.iter().map(|block| block.prefix.length).collect();
         lengths.dedup();
         Some(Table {
-            isolated_by,
+            denies: self.isolated_by.is_some() || reasons.iter().any(can_deny),
+            isolated_by: self.isolated_by,
             reasons,
             any,
             peers: PeerGroups::new(&groups),

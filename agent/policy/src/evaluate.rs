@@ -7,11 +7,17 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::snapshot::{Entry, IdentityView, Snapshot};
-use crate::table::{Peer, Service, Table};
-use crate::{Action, Decision, Direction, Protocol, Step, Tier, Tuple};
+use crate::table::{Peer, Reason, Service, Table};
+use crate::{Action, AdminAction, Decision, Direction, Protocol, Step, Tier, Tuple};
 
 /// The tiers that can have a say, first to last; the Default always has.
-const TIERS: [Tier; 3] = [Tier::Exempt, Tier::NetworkPolicy, Tier::Default];
+const TIERS: [Tier; 5] = [
+    Tier::Exempt,
+    Tier::Admin,
+    Tier::NetworkPolicy,
+    Tier::Baseline,
+    Tier::Default,
+];
 
 /// A tuple with all that the snapshot knows about its ends.
 pub(crate) struct Connection<'s> {
@@ -61,23 +67,21 @@ impl<'s> Connection<'s> {
                 "{} is no pod whose policies are enforced here",
                 self.end(direction)
             );
-            return vec![step(
+            return vec![Step {
                 direction,
-                Tier::Default,
-                Some(Decision::DEFAULT),
+                tier: Tier::Default,
+                action: Some(Decision::DEFAULT.action),
+                policy: None,
+                rule: None,
                 reason,
-            )];
+            }];
         };
         let mut steps = Vec::new();
         for tier in TIERS {
-            let decision = self.ask(tier, direction, subject);
-            steps.push(step(
-                direction,
-                tier,
-                decision,
-                self.reason(tier, direction, decision),
-            ));
-            if decision.is_some() {
+            let step = self.step(tier, direction, subject);
+            let is_last = step.action.is_some();
+            steps.push(step);
+            if is_last {
                 break;
             }
         }
@@ -96,12 +100,10 @@ impl<'s> Connection<'s> {
             Tier::Exempt => self
                 .is_exempt(direction, subject.0)
                 .then_some(Decision::EXEMPT),
-            Tier::NetworkPolicy => {
-                let table = subject.1.tables.as_ref()?.of(direction)?;
-                Some(self.judge(table, direction))
+            Tier::Admin | Tier::NetworkPolicy | Tier::Baseline => {
+                let table = subject.1.tiers.table(tier, direction)?;
+                judge(tier, table, self.first_match(table, direction))
             }
-            // No objects of these tiers are held.
-            Tier::Admin | Tier::Baseline => None,
             Tier::Default => Some(Decision::DEFAULT),
         }
     }
@@ -142,9 +144,9 @@ impl<'s> Connection<'s> {
                 .is_some_and(|node| nodes.contains(node))
     }
 
-    /// NetworkPolicy is final for whom it isolates: what no rule allows is denied.
+    /// The first rule of a table that matches.
     #[inline]
-    fn judge(&self, table: &'s Table, direction: Direction) -> Decision<'s> {
+    fn first_match(&self, table: &'s Table, direction: Direction) -> Option<&'s Reason> {
         let peer = match direction {
             Direction::Ingress => self.source,
             Direction::Egress => self.destination,
@@ -158,16 +160,7 @@ impl<'s> Connection<'s> {
             port: self.port,
             pod,
         };
-        let (action, policy, rule) = match table.first_match(peer.peer(), service) {
-            Some(reason) => (Action::Allow, &reason.policy, Some(reason.rule)),
-            None => (Action::Deny, &table.isolated_by, None),
-        };
-        Decision {
-            action,
-            tier: Tier::NetworkPolicy,
-            policy: Some(policy),
-            rule,
-        }
+        table.first_match(peer.peer(), service)
     }
 
     #[inline]
@@ -178,23 +171,40 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// Why a tier said what it said.
-    fn reason(&self, tier: Tier, direction: Direction, decision: Option<Decision<'s>>) -> String {
-        match (tier, decision) {
-            (Tier::Exempt, Some(_)) if self.is_loopback() => {
-                "a pod always reaches itself".to_owned()
-            }
-            (Tier::Exempt, Some(_)) => "a node always reaches its own pods".to_owned(),
-            (Tier::Exempt, None) => "neither the pod itself nor its own node".to_owned(),
+    /// What a tier says, for people.
+    fn step(
+        &self,
+        tier: Tier,
+        direction: Direction,
+        subject: (&'s Entry, &'s IdentityView),
+    ) -> Step<'s> {
+        let decision = self.ask(tier, direction, subject);
+        let table = subject.1.tiers.table(tier, direction);
+        let found = table.and_then(|table| self.first_match(table, direction));
+        let decided_by = decision.and_then(|decision| decision.policy);
+        let reason = match (tier, table) {
+            (Tier::Exempt, _) => self.exemption(decision.is_some()).to_owned(),
             (Tier::Default, _) => "no policy has a say".to_owned(),
             (_, None) => format!("no policy selects {}", self.end(direction)),
-            (
-                _,
-                Some(Decision {
-                    rule: Some(rule), ..
-                }),
-            ) => format!("rule {rule} allows"),
-            (_, Some(_)) => "isolated, and no rule matches".to_owned(),
+            (_, Some(table)) => said(table, found),
+        };
+        Step {
+            direction,
+            tier,
+            action: decision.map(|decision| decision.action),
+            policy: decided_by.or_else(|| Some(&*found?.policy)),
+            rule: found.map(|reason| reason.rule),
+            reason,
+        }
+    }
+
+    fn exemption(&self, is_exempt: bool) -> &'static str {
+        if !is_exempt {
+            "neither the pod itself nor its own node"
+        } else if self.is_loopback() {
+            "a pod always reaches itself"
+        } else {
+            "a node always reaches its own pods"
         }
     }
 }
@@ -217,6 +227,7 @@ impl<'s> End<'s> {
         Peer {
             address: self.address,
             selections: self.identity.map_or(&[], |identity| &identity.selections),
+            nodes: self.entry.map_or(&[], Entry::node_selections),
         }
     }
 }
@@ -230,18 +241,44 @@ impl fmt::Display for End<'_> {
     }
 }
 
-fn step(
-    direction: Direction,
-    tier: Tier,
-    decision: Option<Decision<'_>>,
-    reason: String,
-) -> Step<'_> {
-    Step {
-        direction,
+/// What a tier decides, given its first rule that matches. A NetworkPolicy is final for whom it isolates: what no rule
+/// allows is denied. The other tiers leave to the next what no rule matches, and what a rule passes.
+#[inline]
+fn judge<'s>(tier: Tier, table: &'s Table, found: Option<&'s Reason>) -> Option<Decision<'s>> {
+    let (action, policy, rule) = match found {
+        Some(reason) => {
+            let action = match reason.action {
+                AdminAction::Allow => Action::Allow,
+                AdminAction::Deny => Action::Deny,
+                AdminAction::Pass => return None,
+            };
+            (action, &reason.policy, Some(reason.rule))
+        }
+        None => (Action::Deny, table.isolated_by.as_ref()?, None),
+    };
+    Some(Decision {
+        action,
         tier,
-        action: decision.map(|decision| decision.action),
-        policy: decision.and_then(|decision| decision.policy),
-        rule: decision.and_then(|decision| decision.rule),
-        reason,
-    }
+        policy: Some(policy),
+        rule,
+    })
+}
+
+/// What a tier that has rules said.
+fn said(table: &Table, found: Option<&Reason>) -> String {
+    let Some(Reason { rule, action, .. }) = found else {
+        let isolates = table.isolated_by.is_some();
+        return if isolates {
+            "isolated, and no rule matches"
+        } else {
+            "no rule matches"
+        }
+        .to_owned();
+    };
+    let does = match action {
+        AdminAction::Allow => "allows",
+        AdminAction::Deny => "denies",
+        AdminAction::Pass => "passes",
+    };
+    format!("rule {rule} {does}")
 }

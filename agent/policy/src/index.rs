@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::objects::{Objects, Touched};
 use crate::review::review;
-use crate::{Counts, Isolation, Namespace, NetworkPolicy, Node, Pod, PodName, Snapshot};
+use crate::{AdminKind, AdminName, AdminPolicy, NetworkPolicy, PolicyId};
+use crate::{Counts, Isolation, Namespace, Node, Pod, PodName, Snapshot};
 
 /// Whose verdicts an index is asked for: the pods that are subjects of policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum Event {
     NetworkPolicy(NetworkPolicy),
     /// A policy is gone: namespace, name.
     NetworkPolicyGone(Arc<str>, Arc<str>),
+    /// A cluster-scoped policy is there, or is different now.
+    AdminPolicy(AdminPolicy),
+    /// A cluster-scoped policy is gone.
+    AdminPolicyGone(AdminName),
 }
 
 /// What a batch of events changed; empty where nothing did.
@@ -112,8 +117,32 @@ impl Index {
 
     /// Namespaces and names of the NetworkPolicies known, in no order.
     pub fn network_policy_names(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
-        let names = self.objects.policy_numbers.keys();
-        names.map(|(namespace, name)| (namespace, name))
+        self.objects.policy_names().filter_map(|id| match id {
+            PolicyId::NetworkPolicy { namespace, name } => Some((namespace, name)),
+            _ => None,
+        })
+    }
+
+    /// Names of the cluster-scoped policies of a kind that are known, in no order.
+    pub fn admin_policy_names(&self, kind: AdminKind) -> impl Iterator<Item = &Arc<str>> {
+        let names = self.objects.policy_names();
+        names.filter_map(move |id| match (id, kind) {
+            (PolicyId::AdminNetworkPolicy(name), AdminKind::AdminNetworkPolicy)
+            | (PolicyId::BaselineAdminNetworkPolicy(name), AdminKind::BaselineAdminNetworkPolicy)
+            | (PolicyId::ClusterNetworkPolicy(name), AdminKind::ClusterNetworkPolicy) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// Admin policies of one tier and one priority, which the API leaves without an order: pairs of neighbours in the
+    /// order in which they are asked here, by name and then by kind. Of `n` tied policies there are `n - 1` pairs.
+    pub fn ties(&self) -> Vec<(AdminName, AdminName)> {
+        self.objects.ties()
+    }
+
+    /// The policies of every kind whose subjects are no pod of the cluster that has an address of its own, in no order.
+    pub fn selects_nothing(&self) -> impl Iterator<Item = &PolicyId> {
+        self.objects.selecting_nothing()
     }
 }
 

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashSet};
 
 use crate::address::Address;
-use crate::compile::Policy;
 use crate::cow::{AddressMap, CowVec};
 use crate::identity::{Identities, IdentityId};
 use crate::intern::Interner;
+use crate::policies::Object;
+use crate::resolve::Policy;
 use crate::selection::{PolicySlot, SelectionId, Selections};
 use crate::slab::Slab;
 use crate::snapshot::{Entry, IdentityView, PodView, Standing};
-use crate::{Counts, Event, Labels, Namespace, NetworkPolicy, Node, Pod, PodName, Scope, Snapshot};
+use crate::{
+    Counts, Event, Labels, Namespace, Node, Pod, PodName, PolicyId, Scope, Snapshot, Tier,
+};
 
 /// The label that a namespace has by its mere name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -21,7 +24,8 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Everything the index knows.
 pub(crate) struct Objects {
     scope: Scope,
-    strings: Interner,
+    /// One copy of every string.
+    pub(crate) strings: Interner,
     /// Every pod, with or without addresses.
     pub(crate) pods: HashMap<PodName, Arc<PodView>>,
     /// Pods that would have an address if its owner did not.
@@ -32,14 +36,18 @@ pub(crate) struct Objects {
     pub(crate) nodes: HashMap<Arc<str>, Node>,
     /// Policies by number.
     pub(crate) policies: Slab<Policy>,
-    /// NetworkPolicies by namespace and name.
-    pub(crate) policy_numbers: HashMap<(Arc<str>, Arc<str>), PolicySlot>,
+    /// Policies by name.
+    pub(crate) policy_numbers: HashMap<Arc<PolicyId>, PolicySlot>,
+    /// How many policies there are of each kind; nothing else is counted.
+    pub(crate) policy_counts: Counts,
     /// Who can be told apart.
     pub(crate) identities: Identities,
     /// What policies select.
     pub(crate) selections: Selections,
     /// Identities whose egress tables name ports.
     pub(crate) namers: HashSet<IdentityId>,
+    /// How many identities have tables.
+    pub(crate) ruled: usize,
     /// Addresses, as the next snapshot has them.
     pub(crate) addresses: AddressMap<Entry>,
     /// Identities, as the next snapshot has them.
@@ -66,8 +74,12 @@ pub(crate) struct Touched {
     pub(crate) new_identities: HashSet<IdentityId>,
     /// Namespaces whose labels are different.
     pub(crate) namespaces: HashSet<Arc<str>>,
-    /// Selections whose subjects are ruled by other policies.
-    pub(crate) subjects: HashSet<SelectionId>,
+    /// Selections whose subjects are ruled by other policies of a tier.
+    pub(crate) subjects: HashSet<(Tier, SelectionId)>,
+    /// Identities that belong to other selections, as their namespaces have other labels.
+    pub(crate) rematched: HashSet<IdentityId>,
+    /// Addresses that nodes came to or left, or whose nodes have other labels.
+    pub(crate) node_addresses: HashSet<Address>,
     /// Identities that have their first pod of the scope, or their last no more.
     pub(crate) subject_identities: HashSet<IdentityId>,
 }
@@ -84,9 +96,11 @@ impl Objects {
             nodes: HashMap::default(),
             policies: Slab::default(),
             policy_numbers: HashMap::default(),
+            policy_counts: Counts::default(),
             identities: Identities::default(),
             selections: Selections::default(),
             namers: HashSet::default(),
+            ruled: 0,
             addresses: AddressMap::new(),
             views: CowVec::new(),
         }
@@ -98,10 +112,12 @@ impl Objects {
         let views = self
             .views
             .iter()
-            .all(|view| view.selections.is_empty() && view.tables.is_none());
+            .all(|view| view.selections.is_empty() && view.tiers.is_empty());
         let objects = self.pods.is_empty() && self.nodes.is_empty() && self.policies.len() == 0;
-        let found =
-            self.policy_numbers.is_empty() && self.namers.is_empty() && self.rivals.is_empty();
+        let found = self.ruled == 0
+            && self.policy_numbers.is_empty()
+            && self.namers.is_empty()
+            && self.rivals.is_empty();
         views
             && objects
             && found
@@ -112,14 +128,16 @@ impl Objects {
     /// What readers see of it, but for the counts of the scope.
     pub(crate) fn snapshot(&self, scope: Counts) -> Snapshot {
         let counts = Counts {
+            local: scope.local,
+            isolated: scope.isolated,
             pods: self.pods.len(),
-            network_policies: self.policies.len(),
-            ..scope
+            ..self.policy_counts
         };
         Snapshot {
             addresses: self.addresses.clone(),
             identities: self.views.clone(),
             counts,
+            ruled: self.ruled,
         }
     }
 
@@ -132,10 +150,14 @@ impl Objects {
             Event::NamespaceGone(name) => self.remove_namespace(&name, touched),
             Event::Node(node) => self.set_node(node, touched),
             Event::NodeGone(name) => self.remove_node(&name, touched),
-            Event::NetworkPolicy(policy) => self.set_policy(policy, touched),
+            Event::NetworkPolicy(policy) => self.set_network_policy(policy, touched),
             Event::NetworkPolicyGone(namespace, name) => {
-                self.remove_policy(&(namespace, name), touched);
+                self.remove_policy(&PolicyId::NetworkPolicy { namespace, name }, touched);
             }
+            Event::AdminPolicy(policy) => {
+                self.set_policy(Object::Admin(Box::new(policy)), touched);
+            }
+            Event::AdminPolicyGone(name) => self.remove_policy(&PolicyId::from(&name), touched),
         }
     }
 
@@ -289,82 +311,6 @@ impl Objects {
         if state.identities.is_empty() {
             self.namespaces.remove(name);
         }
-    }
-
-    fn set_node(&mut self, node: Node, touched: &mut Touched) {
-        if self.nodes.get(&node.name) == Some(&node) {
-            return;
-        }
-        self.remove_node(&Arc::clone(&node.name), touched);
-        touched.anything = true;
-        let name = self.strings.string(&node.name);
-        for address in node.addresses.iter().map(|address| Address::from(*address)) {
-            touched.addresses.insert(address);
-            self.addresses.update(address, |entry| {
-                let nodes = Arc::make_mut(entry.nodes.get_or_insert_default());
-                if let Err(place) = nodes.binary_search(&name) {
-                    nodes.insert(place, Arc::clone(&name));
-                }
-            });
-        }
-        self.nodes.insert(name, node);
-    }
-
-    fn remove_node(&mut self, name: &Arc<str>, touched: &mut Touched) {
-        let Some(node) = self.nodes.remove(name) else {
-            return;
-        };
-        touched.anything = true;
-        for address in node.addresses.iter().map(|address| Address::from(*address)) {
-            touched.addresses.insert(address);
-            self.addresses.update(address, |entry| {
-                if let Some(nodes) = &mut entry.nodes {
-                    Arc::make_mut(nodes).retain(|other| other != name);
-                }
-                entry.nodes.take_if(|nodes| nodes.is_empty());
-            });
-        }
-    }
-
-    fn set_policy(&mut self, mut object: NetworkPolicy, touched: &mut Touched) {
-        let name = (
-            self.strings.string(&object.namespace),
-            self.strings.string(&object.name),
-        );
-        if let Some(number) = self.policy_numbers.get(&name)
-            && self
-                .policies
-                .get(*number)
-                .is_some_and(|known| known.object == object)
-        {
-            return;
-        }
-        self.remove_policy(&name, touched);
-        touched.anything = true;
-        (object.namespace, object.name) = name.clone();
-        let policy = Policy::new(object, &mut self.selections);
-        let subjects = policy.subjects;
-        let number = self.policies.insert(policy);
-        self.policy_numbers.insert(name, number);
-        touched.subjects.insert(subjects);
-        if let Some(selection) = self.selections.get_mut(subjects) {
-            selection.policies.insert(number);
-        }
-    }
-
-    fn remove_policy(&mut self, name: &(Arc<str>, Arc<str>), touched: &mut Touched) {
-        let Some(number) = self.policy_numbers.remove(name) else {
-            return;
-        };
-        let Some(policy) = self.policies.remove(number) else {
-            return;
-        };
-        touched.anything = true;
-        touched.subjects.insert(policy.subjects);
-        if let Some(selection) = self.selections.get_mut(policy.subjects) {
-            selection.policies.remove(&number);
-        }
-        policy.release(&mut self.selections);
     }
 
     /// Names of the namespaces that are declared.

@@ -5,7 +5,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use crate::{ContainerPort, Port, PortMatch, Ports, Protocol};
+use crate::{AdminPort, AdminPorts, ContainerPort, Port, PortMatch, Ports, Protocol};
+
+/// The protocols that have ports and that policies name.
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
 /// The rank of a rule among all rules of a table; lower ones speak first.
 pub(crate) type Order = u32;
@@ -75,6 +78,19 @@ impl PortSetBuilder {
         }
     }
 
+    /// Adds what a rule of an admin policy has.
+    pub(crate) fn add_admin(&mut self, ports: &AdminPorts, order: Order) {
+        let AdminPorts::Of(matches) = ports else {
+            return self.add_all(order);
+        };
+        for port in matches {
+            match port {
+                AdminPort::Numbered(port) => self.add_match(port, order),
+                AdminPort::Named(name) => self.add_name(name, order),
+            }
+        }
+    }
+
     /// Adds every port of every protocol.
     pub(crate) fn add_all(&mut self, order: Order) {
         self.all = self.all.min(order);
@@ -134,6 +150,17 @@ impl PortSetBuilder {
         }
     }
 
+    /// Adds a name, whatever the protocol of the port that has it.
+    fn add_name(&mut self, name: &Arc<str>, order: Order) {
+        for protocol in PROTOCOLS {
+            self.add_named(&Named {
+                name: Arc::clone(name),
+                protocol: protocol.number(),
+                order,
+            });
+        }
+    }
+
     fn add_match(&mut self, port: &PortMatch, order: Order) {
         let protocol = port.protocol.number();
         // Policies name three protocols; a rule for another one would be wider than its text.
@@ -177,6 +204,20 @@ impl PortSet {
         segments
             .chain(self.named.iter().map(|named| named.order))
             .chain([self.all])
+    }
+
+    /// The first rule that has a port.
+    pub(crate) fn at(&self, protocol: u8, port: u16) -> Order {
+        let place = (protocol, port);
+        let after = self
+            .segments
+            .partition_point(|segment| (segment.protocol, segment.first) <= place);
+        let segment = after.checked_sub(1).map(|index| &self.segments[index]);
+        let covers = |segment: &&Segment| segment.protocol == protocol && port <= segment.last;
+        let of_segment = segment
+            .filter(covers)
+            .map_or(NEVER, |segment| segment.order);
+        self.all.min(of_segment)
     }
 
     /// Renames the orders; what never speaks is `NEVER` before and after.

@@ -9,10 +9,10 @@ use foldhash::{HashMap, HashSet};
 use crate::address::Address;
 use crate::identity::IdentityId;
 use crate::objects::{Objects, Touched};
-use crate::selection::SelectionId;
-use crate::snapshot::PodView;
-use crate::table::{Peer, Table, Tables};
-use crate::{Changes, ContainerPort, Counts, Isolation, PodName, Snapshot};
+use crate::sight::{Seen, Sight};
+use crate::snapshot::{Entry, PodView};
+use crate::table::{Peer, Table};
+use crate::{Changes, ContainerPort, Counts, Direction, Isolation, PodName, Snapshot};
 
 /// What is different, and how many pods of the scope there are now.
 pub(crate) fn review(
@@ -83,7 +83,7 @@ impl<'r> Review<'r> {
         self.note_affected(owners);
         self.owner(owners);
         // Without a rule from before there is nobody to whom a peer can look different.
-        if self.old.counts.isolated > 0 {
+        if self.old.ruled > 0 {
             self.peer(owners);
         }
         self.nodes(address);
@@ -112,22 +112,26 @@ impl<'r> Review<'r> {
         if was.standing.local != is.standing.local {
             return true;
         }
-        let tables = (self.old.tables(was), self.new.tables(is));
+        let tiers = (self.old.tiers(was), self.new.tiers(is));
         let names = |table: &Table| !table.resolves_alike(&was.pod.ports, &is.pod.ports);
         is.standing.local
             && (was.pod.node != is.pod.node
-                || tables.0 != tables.1
-                || tables
+                || tiers.0 != tiers.1
+                || tiers
                     .1
-                    .and_then(|tables| tables.ingress.as_ref())
-                    .is_some_and(names))
+                    .is_some_and(|tiers| tiers.towards(Direction::Ingress).any(names)))
     }
 
     /// An address as a peer of pods whose own rules stay.
     fn peer(&mut self, owners: Owners<'r>) {
-        let was = owners.was.map_or(&[][..], |pod| self.old.selections(pod));
-        let is = owners.is.map_or(&[][..], |pod| self.new.selections(pod));
-        for selection in difference(was, is) {
+        let seen = Seen {
+            was: peer(self.old, owners.address, owners.was),
+            is: peer(self.new, owners.address, owners.is),
+            ports: [ports(owners.was), ports(owners.is)],
+        };
+        let mut selections = difference(seen.was.selections, seen.is.selections);
+        selections.extend(difference(seen.was.nodes, seen.is.nodes));
+        for selection in selections {
             let users = self
                 .objects
                 .selections
@@ -136,39 +140,29 @@ impl<'r> Review<'r> {
             users
                 .into_iter()
                 .flatten()
-                .for_each(|user| self.peer_of(*user, owners, (was, is)));
+                .for_each(|user| self.peer_of(*user, owners, seen));
         }
-        if ports(owners.was) != ports(owners.is) {
+        if seen.ports[0] != seen.ports[1] {
             self.objects
                 .namers
                 .iter()
-                .for_each(|user| self.peer_of(*user, owners, (was, is)));
+                .for_each(|user| self.peer_of(*user, owners, seen));
         }
     }
 
     /// An address as a peer of the pods of one identity.
-    fn peer_of(
-        &mut self,
-        user: IdentityId,
-        owners: Owners<'r>,
-        selections: (&[SelectionId], &[SelectionId]),
-    ) {
+    fn peer_of(&mut self, user: IdentityId, owners: Owners<'r>, seen: Seen<'_>) {
         let raised = self.changes.addresses.contains(&owners.address.into());
         if self.recompiled.contains(&user) || (raised && self.listed.contains(&user)) {
             return;
         }
-        let Some(tables) = self
-            .new
-            .identities
-            .get(user)
-            .and_then(|view| view.tables.as_ref())
-        else {
+        let Some(view) = self.new.identities.get(user) else {
             return;
         };
         let Some(identity) = self.objects.identities.get(user) else {
             return;
         };
-        let sight = Sight::of(tables, owners, selections);
+        let sight = Sight::of(&view.tiers, seen);
         let others = identity
             .local
             .iter()
@@ -311,77 +305,6 @@ impl<'r> Review<'r> {
     }
 }
 
-/// How the rules of an identity see what was and what is behind an address.
-enum Sight<'t> {
-    /// Alike.
-    Same,
-    /// Not alike.
-    Different,
-    /// It depends on which numbers the pod has for the names in its ingress rules.
-    ByName(&'t Table, [Peer<'t>; 2]),
-}
-
-impl<'t> Sight<'t> {
-    fn of(
-        tables: &'t Tables,
-        owners: Owners<'_>,
-        (was, is): (&'t [SelectionId], &'t [SelectionId]),
-    ) -> Self {
-        let peers = [was, is].map(|selections| Peer {
-            address: owners.address,
-            selections,
-        });
-        let [was, is] = peers;
-        let egress = |table: &Table| {
-            table.ports_of(was, ports(owners.was)) != table.ports_of(is, ports(owners.is))
-        };
-        if tables.egress.as_ref().is_some_and(egress) {
-            return Self::Different;
-        }
-        match &tables.ingress {
-            Some(table) if table.has_names() => Self::ByName(table, peers),
-            Some(table) if table.ports_of(was, &[]) != table.ports_of(is, &[]) => Self::Different,
-            _ => Self::Same,
-        }
-    }
-
-    fn differs_for(&self, declared: &[ContainerPort]) -> bool {
-        match self {
-            Self::Same => false,
-            Self::Different => true,
-            Self::ByName(table, [was, is]) => {
-                table.ports_of(*was, declared) != table.ports_of(*is, declared)
-            }
-        }
-    }
-}
-
-impl Table {
-    /// Whether every name has the same numbers on both lists of ports.
-    fn resolves_alike(&self, one: &[ContainerPort], other: &[ContainerPort]) -> bool {
-        if !self.has_names() || one == other {
-            return true;
-        }
-        self.named.iter().all(|named| {
-            let numbers = |ports: &[ContainerPort]| {
-                let is_named = |port: &&ContainerPort| {
-                    port.name.as_ref() == Some(&named.name)
-                        && port.protocol.number() == named.protocol
-                };
-                let mut numbers: Vec<u16> = ports
-                    .iter()
-                    .filter(is_named)
-                    .map(|port| port.port)
-                    .collect();
-                numbers.sort_unstable();
-                numbers.dedup();
-                numbers
-            };
-            numbers(one) == numbers(other)
-        })
-    }
-}
-
 /// Whether a pod of the scope has an address, and if so, whether it is isolated.
 fn standing(snapshot: &Snapshot, view: &PodView) -> Option<bool> {
     let owners = view
@@ -393,6 +316,18 @@ fn standing(snapshot: &Snapshot, view: &PodView) -> Option<bool> {
         .filter(|owner| owner.pod.name == view.pod.name)
         .find_map(|owner| snapshot.isolation_of(owner));
     isolation.map(|isolation| isolation.ingress || isolation.egress)
+}
+
+/// An address as rules see it.
+fn peer<'s>(snapshot: &'s Snapshot, address: Address, pod: Option<&PodView>) -> Peer<'s> {
+    Peer {
+        address,
+        selections: pod.map_or(&[], |pod| snapshot.selections(pod)),
+        nodes: snapshot
+            .addresses
+            .get(address)
+            .map_or(&[], Entry::node_selections),
+    }
 }
 
 fn ports(pod: Option<&PodView>) -> &[ContainerPort] {

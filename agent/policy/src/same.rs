@@ -11,7 +11,8 @@ use crate::ports::{Named, Order, Segment};
 use crate::selection::{SelectionId, SelectionKey};
 use crate::snapshot::Entry;
 use crate::table::{Group, Reason, Table};
-use crate::{Pod, PolicyId, Snapshot};
+use crate::tiers::{POLICY_TIERS, Tiers};
+use crate::{Direction, Pod, PolicyId, Snapshot};
 
 /// Everything about an address that a verdict can depend on, and the pod.
 #[derive(PartialEq)]
@@ -21,13 +22,14 @@ struct Facts<'s> {
     nodes: &'s [Arc<str>],
     /// Selections that some rule has as a peer.
     selections: BTreeSet<&'s SelectionKey>,
-    tables: Option<[Option<Rules<'s>>; 2]>,
+    /// By tier and direction.
+    tables: Vec<[Option<Rules<'s>>; 2]>,
 }
 
 /// A table without numbers.
 #[derive(PartialEq)]
 struct Rules<'s> {
-    isolated_by: &'s PolicyId,
+    isolated_by: Option<&'s PolicyId>,
     reasons: &'s [Reason],
     any: GroupPorts<'s>,
     peers: BTreeMap<&'s SelectionKey, GroupPorts<'s>>,
@@ -62,8 +64,8 @@ impl Snapshot {
             .iter()
             .filter_map(|(_, entry)| entry.pod.as_deref());
         let tables = pods
-            .filter_map(|pod| self.tables(pod))
-            .flat_map(|tables| tables.iter());
+            .filter_map(|pod| self.tiers(pod))
+            .flat_map(Tiers::tables);
         tables
             .flat_map(|table| {
                 table
@@ -83,20 +85,27 @@ impl Snapshot {
         let entry = self.addresses.get(address)?;
         let pod = entry.pod.as_deref();
         let selections = pod.map_or(&[][..], |pod| self.selections(pod));
-        let tables = pod.and_then(|pod| self.tables(pod));
+        let tiers = pod.and_then(|pod| self.tiers(pod));
         Some(Facts {
             pod: pod.map(|view| &view.pod),
             local: pod.is_some_and(|pod| pod.standing.local),
             nodes: Entry::nodes(entry),
             selections: selections
                 .iter()
+                .chain(entry.node_selections())
                 .filter_map(|id| keys.get(id).copied())
                 .collect(),
-            tables: tables.map(|tables| {
-                [&tables.ingress, &tables.egress].map(|table| table.as_ref().map(rules))
-            }),
+            tables: tiers.map_or_else(Vec::new, by_tier),
         })
     }
+}
+
+fn by_tier(tiers: &Tiers) -> Vec<[Option<Rules<'_>>; 2]> {
+    let of = |tier| {
+        [Direction::Ingress, Direction::Egress]
+            .map(|direction| tiers.table(tier, direction).map(rules))
+    };
+    POLICY_TIERS.map(of).into()
 }
 
 fn rules(table: &Table) -> Rules<'_> {
@@ -104,7 +113,7 @@ fn rules(table: &Table) -> Rules<'_> {
     let exceptions = |bounds: (u32, u32)| &table.exceptions[bounds.0 as usize..bounds.1 as usize];
     let blocks = table.blocks.iter();
     Rules {
-        isolated_by: &table.isolated_by,
+        isolated_by: table.isolated_by.as_deref(),
         reasons: &table.reasons,
         any: ports(table, &table.any),
         peers: peers

@@ -20,7 +20,7 @@ pub(crate) type PolicySlot = u32;
 pub(crate) struct SelectionKey {
     /// In which namespaces.
     pub(crate) namespaces: Within,
-    /// With which labels.
+    /// Which pods, or which nodes.
     pub(crate) pods: Selector,
 }
 
@@ -31,6 +31,8 @@ pub(crate) enum Within {
     Named(Arc<str>),
     /// By label.
     Matching(Selector),
+    /// None: nodes are selected, not pods.
+    Nodes,
 }
 
 /// A selection, who uses it and who belongs to it.
@@ -58,6 +60,10 @@ pub(crate) struct Selections {
     fresh: Vec<SelectionId>,
     /// Perhaps named no longer.
     idle: Vec<SelectionId>,
+    /// Those that select nodes.
+    of_nodes: Vec<SelectionId>,
+    /// Whether those are others than at the end of the last batch.
+    other_nodes: bool,
 }
 
 /// A fact that whoever belongs to a selection must have: selections are found by it.
@@ -89,11 +95,18 @@ impl SelectionKey {
     /// Whether pods of a namespace can belong to it.
     pub(crate) fn reaches(&self, namespace: &str, labels: &Labels) -> bool {
         match &self.namespaces {
+            Within::Nodes => false,
             Within::Named(name) => **name == *namespace,
             Within::Matching(selector) => {
                 matches(selector, |key| labels.get(key).map(|value| &**value))
             }
         }
+    }
+
+    /// Whether a node with these labels belongs to it.
+    pub(crate) fn selects_node(&self, labels: &Labels) -> bool {
+        self.namespaces == Within::Nodes
+            && matches(&self.pods, |key| labels.get(key).map(|value| &**value))
     }
 
     /// Whether a pod with these sorted labels belongs to it, given that its namespace does.
@@ -109,6 +122,8 @@ impl SelectionKey {
     /// The facts under which it is filed; whoever belongs to it has one of them.
     fn anchors(&self) -> SmallVec<[Anchor; 1]> {
         let within = match &self.namespaces {
+            // Nodes are found by walking all such selections.
+            Within::Nodes => return SmallVec::new(),
             Within::Named(name) => Some(Arc::clone(name)),
             Within::Matching(_) => None,
         };
@@ -122,6 +137,7 @@ impl SelectionKey {
                 }),
                 None => SmallVec::from_buf([Anchor::Nothing]),
             },
+            (None, Within::Nodes) => SmallVec::new(),
         }
     }
 }
@@ -217,6 +233,21 @@ impl Selections {
         found
     }
 
+    /// All selections that a node belongs to.
+    pub(crate) fn of_node(&self, labels: &Labels) -> impl Iterator<Item = SelectionId> {
+        let selected = |id: &SelectionId| {
+            self.slots
+                .get(*id)
+                .is_some_and(|selection| selection.key.selects_node(labels))
+        };
+        self.of_nodes.iter().copied().filter(selected)
+    }
+
+    /// Whether other selections of nodes are in use than when this was last asked.
+    pub(crate) fn take_other_nodes(&mut self) -> bool {
+        std::mem::take(&mut self.other_nodes)
+    }
+
     /// Ends a batch: takes out the selections that no policy names, and returns them with their members.
     pub(crate) fn collect(&mut self) -> Vec<(SelectionId, HashSet<IdentityId>)> {
         let idle = std::mem::take(&mut self.idle);
@@ -241,6 +272,10 @@ impl Selections {
         for anchor in key.anchors() {
             self.anchors.entry(anchor).or_default().push(id);
         }
+        if key.namespaces == Within::Nodes {
+            self.of_nodes.push(id);
+            self.other_nodes = true;
+        }
         self.by_key.insert(key, id);
         self.fresh.push(id);
         id
@@ -252,6 +287,10 @@ impl Selections {
         }
         let selection = self.slots.remove(id)?;
         self.by_key.remove(&selection.key);
+        if selection.key.namespaces == Within::Nodes {
+            self.of_nodes.retain(|other| *other != id);
+            self.other_nodes = true;
+        }
         for anchor in selection.key.anchors() {
             if let Some(filed) = self.anchors.get_mut(&anchor) {
                 filed.retain(|other| *other != id);

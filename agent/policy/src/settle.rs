@@ -8,12 +8,16 @@ use foldhash::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use crate::address::Address;
-use crate::compile::{self, Policy};
+use crate::compile;
 use crate::identity::IdentityId;
 use crate::objects::{Objects, Touched};
+use crate::policies::Object;
+use crate::resolve::Policy;
 use crate::selection::{PolicySlot, SelectionId};
 use crate::snapshot::IdentityView;
 use crate::table::{Table, Tables};
+use crate::tiers::{POLICY_TIERS, Tiers};
+use crate::{Direction, Tier};
 
 /// With more new selections than this, it is cheaper to ask every identity where it belongs than every selection
 /// who does.
@@ -26,6 +30,7 @@ impl Objects {
         self.match_identities(touched, &fresh);
         let recompiled = self.compile(touched);
         self.collect();
+        self.match_nodes(touched);
         recompiled
     }
 
@@ -38,6 +43,7 @@ impl Objects {
             for id in state.identities.iter().copied().collect::<Vec<_>>() {
                 if self.rematch(id) {
                     self.touch_pods(id, touched);
+                    touched.rematched.insert(id);
                 }
             }
         }
@@ -152,34 +158,60 @@ impl Objects {
 
     /// Compiles the tables of the identities that other policies select now.
     fn compile(&mut self, touched: &Touched) -> HashSet<IdentityId> {
-        let ruled = touched
-            .subjects
-            .iter()
-            .filter_map(|id| self.selections.get(*id));
-        let mut identities: HashSet<IdentityId> = ruled
-            .flat_map(|selection| &selection.members)
-            .copied()
-            .collect();
-        identities.extend(&touched.subject_identities);
-        // Identities that the same policies select share their tables.
+        // Identities that the same policies of a tier select share their tables.
         let mut done: HashMap<Vec<PolicySlot>, Option<Arc<Tables>>> = HashMap::default();
-        identities.retain(|id| {
-            let policies = self.policies_of(*id);
-            let tables = match done.get(&policies) {
-                Some(tables) => tables.clone(),
-                None => done
-                    .entry(policies)
-                    .or_insert_with_key(|slots| self.tables(slots))
-                    .clone(),
-            };
+        let mut recompiled = HashSet::default();
+        for (id, concerned) in self.concerned(touched) {
+            let mut tiers = self
+                .views
+                .get(id)
+                .map_or_else(Tiers::default, |view| view.tiers.clone());
+            for tier in concerned {
+                let slots = self.policies_of(id, tier);
+                let tables = match done.get(&slots) {
+                    Some(tables) => tables.clone(),
+                    None => done
+                        .entry(slots)
+                        .or_insert_with_key(|slots| self.tables(slots))
+                        .clone(),
+                };
+                tiers.set(tier, tables);
+            }
             // The pods of the scope that such an identity has came with this batch, and are looked at one by one.
-            self.set_tables(*id, tables) && !touched.subject_identities.contains(id)
-        });
-        identities
+            if self.set_tiers(id, tiers) && !touched.subject_identities.contains(&id) {
+                recompiled.insert(id);
+            }
+        }
+        recompiled
     }
 
-    /// The policies that select the pods of an identity, in name order; none where no pod of the scope has it.
-    fn policies_of(&self, id: IdentityId) -> Vec<PolicySlot> {
+    /// Identities, and the tiers in which other policies may select them now.
+    fn concerned(&self, touched: &Touched) -> HashMap<IdentityId, SmallVec<[Tier; 3]>> {
+        let mut concerned: HashMap<IdentityId, SmallVec<[Tier; 3]>> = HashMap::default();
+        let mut note = |id: IdentityId, tier| {
+            let tiers = concerned.entry(id).or_default();
+            if !tiers.contains(&tier) {
+                tiers.push(tier);
+            }
+        };
+        for (tier, selection) in &touched.subjects {
+            let members = self.selections.get(*selection).map(|it| &it.members);
+            members
+                .into_iter()
+                .flatten()
+                .for_each(|id| note(*id, *tier));
+        }
+        for id in touched.rematched.iter().chain(&touched.subject_identities) {
+            for tier in POLICY_TIERS {
+                note(*id, tier);
+            }
+        }
+        concerned
+    }
+
+    /// The policies of a tier that select the pods of an identity, in the order in which they are asked; none where no
+    /// pod of the scope has it.
+    fn policies_of(&self, id: IdentityId, tier: Tier) -> Vec<PolicySlot> {
         if self
             .identities
             .get(id)
@@ -190,12 +222,15 @@ impl Objects {
         let view = self.views.get(id);
         let selections = view.map_or(&[][..], |view| &view.selections);
         let selections = selections.iter().filter_map(|id| self.selections.get(*id));
+        let policy = |slot: &PolicySlot| self.policies.get(*slot).map(|policy| &policy.object);
         let mut policies: Vec<PolicySlot> = selections
             .flat_map(|selection| &selection.policies)
+            .filter(|slot| policy(slot).is_some_and(|policy| policy.tier() == tier))
             .copied()
             .collect();
-        policies.sort_unstable_by_key(|slot| {
-            self.policies.get(*slot).map(|policy| &policy.object.name)
+        policies.sort_unstable_by(|one, other| {
+            let rank = |slot| policy(slot).map(Object::rank);
+            rank(one).cmp(&rank(other))
         });
         policies
     }
@@ -211,40 +246,29 @@ impl Objects {
     }
 
     /// Gives an identity its tables; whether they are others than before.
-    fn set_tables(&mut self, id: IdentityId, tables: Option<Arc<Tables>>) -> bool {
+    fn set_tiers(&mut self, id: IdentityId, tiers: Tiers) -> bool {
         let view = self.views.get(id).cloned().unwrap_or_default();
-        if view.tables == tables {
+        if view.tiers == tiers {
             return false;
         }
-        for selection in view
-            .tables
-            .iter()
-            .flat_map(|tables| tables.iter())
-            .flat_map(|table| &table.selections)
-        {
-            let Some(selection) = self.selections.get_mut(*selection) else {
-                continue;
-            };
-            selection.users.remove(&id);
+        for selection in peers(&view.tiers) {
+            if let Some(selection) = self.selections.get_mut(selection) {
+                selection.users.remove(&id);
+            }
         }
-        for selection in tables
-            .iter()
-            .flat_map(|tables| tables.iter())
-            .flat_map(|table| &table.selections)
-        {
-            let Some(selection) = self.selections.get_mut(*selection) else {
-                continue;
-            };
-            selection.users.insert(id);
+        for selection in peers(&tiers) {
+            if let Some(selection) = self.selections.get_mut(selection) {
+                selection.users.insert(id);
+            }
         }
-        let names_ports =
-            |tables: &Arc<Tables>| tables.egress.as_ref().is_some_and(Table::has_names);
-        if tables.as_ref().is_some_and(names_ports) {
+        if tiers.towards(Direction::Egress).any(Table::has_names) {
             self.namers.insert(id);
         } else {
             self.namers.remove(&id);
         }
-        self.views.set(id, IdentityView { tables, ..view });
+        self.ruled += usize::from(!tiers.is_empty());
+        self.ruled -= usize::from(!view.tiers.is_empty());
+        self.views.set(id, IdentityView { tiers, ..view });
         true
     }
 
@@ -282,4 +306,11 @@ impl Objects {
         edit(&mut selections);
         self.views.set(id, IdentityView { selections, ..view });
     }
+}
+
+/// The selections that tables have as peers.
+fn peers(tiers: &Tiers) -> impl Iterator<Item = SelectionId> {
+    tiers
+        .tables()
+        .flat_map(|table| table.selections.iter().copied())
 }

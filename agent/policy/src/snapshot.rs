@@ -11,15 +11,16 @@ use crate::cow::{AddressMap, CowVec};
 use crate::evaluate::Connection;
 use crate::identity::IdentityId;
 use crate::selection::SelectionId;
-use crate::table::Tables;
+use crate::tiers::Tiers;
 use crate::{Direction, Pod, Step, Tuple, Verdict};
 
-/// In which directions policies isolate a pod.
+/// In which directions a pod's connections need a verdict: a NetworkPolicy isolates it there, or an admin policy of
+/// either tier has a rule that can deny it something. In the others everything is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Isolation {
-    /// Some policy selects it for ingress.
+    /// What is opened to it.
     pub ingress: bool,
-    /// Some policy selects it for egress.
+    /// What it opens.
     pub egress: bool,
 }
 
@@ -34,6 +35,12 @@ pub struct Counts {
     pub pods: usize,
     /// NetworkPolicies.
     pub network_policies: usize,
+    /// Policies of the kind `AdminNetworkPolicy`.
+    pub admin_network_policies: usize,
+    /// Policies of the kind `BaselineAdminNetworkPolicy`.
+    pub baseline_admin_network_policies: usize,
+    /// Policies of the kind `ClusterNetworkPolicy`, of either tier.
+    pub cluster_network_policies: usize,
 }
 
 /// An immutable state of the index. Reading never waits and never allocates, but for [`Snapshot::trace`].
@@ -44,6 +51,8 @@ pub struct Snapshot {
     pub(crate) addresses: AddressMap<Entry>,
     pub(crate) identities: CowVec<IdentityView>,
     pub(crate) counts: Counts,
+    /// Identities that policies of some tier select.
+    pub(crate) ruled: usize,
 }
 
 /// What is behind an address.
@@ -53,9 +62,17 @@ pub(crate) struct Entry {
     pub(crate) pod: Option<Arc<PodView>>,
     /// What a verdict needs of the pod, so that it need not be visited.
     pub(crate) standing: Standing,
-    /// The names of the nodes that have it, sorted. Behind one pointer, so that an entry is half a cache line.
-    #[expect(clippy::rc_buffer, reason = "a slice would make the entry wider")]
-    pub(crate) nodes: Option<Arc<Vec<Arc<str>>>>,
+    /// The nodes that have it. Behind one pointer, so that an entry is half a cache line.
+    pub(crate) nodes: Option<Arc<NodesAt>>,
+}
+
+/// The nodes that have an address.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct NodesAt {
+    /// Their names, sorted.
+    pub(crate) names: Vec<Arc<str>>,
+    /// The selections of nodes that one of them belongs to, sorted.
+    pub(crate) selections: Vec<SelectionId>,
 }
 
 /// A pod and what the index found out about it.
@@ -81,7 +98,7 @@ pub(crate) struct IdentityView {
     /// The selections that it belongs to, sorted.
     pub(crate) selections: SmallVec<[SelectionId; 6]>,
     /// The rules that apply to its pods of the scope; none where there are no such pods or no such rules.
-    pub(crate) tables: Option<Arc<Tables>>,
+    pub(crate) tiers: Tiers,
 }
 
 impl Snapshot {
@@ -137,12 +154,9 @@ impl Snapshot {
     }
 
     /// The tables of a pod of the scope.
-    pub(crate) fn tables(&self, pod: &PodView) -> Option<&Arc<Tables>> {
-        self.identities
-            .get(pod.standing.identity)?
-            .tables
-            .as_ref()
-            .filter(|_| pod.standing.local)
+    pub(crate) fn tiers(&self, pod: &PodView) -> Option<&Tiers> {
+        let view = self.identities.get(pod.standing.identity)?;
+        pod.standing.local.then_some(&view.tiers)
     }
 
     /// The selections that a pod belongs to.
@@ -154,13 +168,8 @@ impl Snapshot {
 
     /// How a pod is isolated; none where it is not of the scope.
     pub(crate) fn isolation_of(&self, pod: &PodView) -> Option<Isolation> {
-        let isolation = self
-            .tables(pod)
-            .map_or(Isolation::default(), |tables| Isolation {
-                ingress: tables.ingress.is_some(),
-                egress: tables.egress.is_some(),
-            });
-        pod.standing.local.then_some(isolation)
+        let isolation = self.tiers(pod).map(Tiers::isolation);
+        pod.standing.local.then(|| isolation.unwrap_or_default())
     }
 }
 
@@ -173,7 +182,13 @@ impl Entry {
 
     /// The names of the nodes that have the address.
     pub(crate) fn nodes(&self) -> &[Arc<str>] {
-        self.nodes.as_ref().map_or(&[], |nodes| nodes)
+        self.nodes.as_ref().map_or(&[], |nodes| &nodes.names)
+    }
+
+    /// The selections of nodes that those belong to.
+    #[inline]
+    pub(crate) fn node_selections(&self) -> &[SelectionId] {
+        self.nodes.as_ref().map_or(&[], |nodes| &nodes.selections)
     }
 }
 

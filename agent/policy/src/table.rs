@@ -8,9 +8,9 @@ use crate::address::{Address, Prefix};
 use crate::ports::{NEVER, Named, Order, PortSet, PortSetBuilder, Segment};
 use crate::selection::{SelectionId, SelectionKey};
 use crate::snapshot::PodView;
-use crate::{ContainerPort, Direction, PolicyId, Protocol};
+use crate::{AdminAction, ContainerPort, Direction, PolicyId, Protocol};
 
-/// The tables of an identity; none in a direction that no policy isolates.
+/// The tables of an identity in one tier; none in a direction that no policy speaks of.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
     /// For connections to it.
@@ -22,8 +22,11 @@ pub(crate) struct Tables {
 /// Rules by peer and port. Tables of one index that answer alike compare equal, up to rules whose peers overlap.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// The first policy in name order that isolates in this direction.
-    pub(crate) isolated_by: Arc<PolicyId>,
+    /// The first policy in name order that isolates in this direction: what no rule matches is denied. Without one,
+    /// the next tier is asked.
+    pub(crate) isolated_by: Option<Arc<PolicyId>>,
+    /// Whether it can deny anything.
+    pub(crate) denies: bool,
     /// What [`Order`]s stand for.
     pub(crate) reasons: Box<[Reason]>,
     /// Rules for every peer.
@@ -62,6 +65,8 @@ pub(crate) struct Reason {
     pub(crate) policy: Arc<PolicyId>,
     /// Zero-based index of the rule.
     pub(crate) rule: u32,
+    /// What it does with what it matches.
+    pub(crate) action: AdminAction,
 }
 
 /// Ports of some peers: a [`PortSet`] within a table.
@@ -93,6 +98,8 @@ pub(crate) struct Peer<'s> {
     pub(crate) address: Address,
     /// The selections that its pod belongs to, sorted; none for what is no pod.
     pub(crate) selections: &'s [SelectionId],
+    /// The selections that its node belongs to, sorted; none for what is no node.
+    pub(crate) nodes: &'s [SelectionId],
 }
 
 /// What a connection is opened to.
@@ -162,7 +169,7 @@ impl PeerGroups {
 }
 
 impl Table {
-    /// The first rule that allows a connection, if one does.
+    /// The first rule that matches a connection, if one does.
     #[inline]
     pub(crate) fn first_match(&self, peer: Peer<'_>, service: Service<'_>) -> Option<&Reason> {
         let mut first = self.order(&self.any, service);
@@ -180,8 +187,8 @@ impl Table {
         !self.named.is_empty()
     }
 
-    /// All ports that a peer may be connected to (or may connect to), with the rules that say so. Names are resolved
-    /// on the ports that the destination declares.
+    /// All ports on which some rule matches a peer, with the first rule that does. Names are resolved on the ports that
+    /// the destination declares.
     pub(crate) fn ports_of(&self, peer: Peer<'_>, declared: &[ContainerPort]) -> PortSet {
         let mut ports = PortSetBuilder::default();
         let mut add = |group: &Group| {
@@ -199,23 +206,31 @@ impl Table {
         ports.finish(NEVER)
     }
 
-    /// Visits the groups of the selections that a peer belongs to. The cost is that of the shorter side: neither many
-    /// rules nor a peer in many selections make it long.
+    /// Visits the groups of the selections that a peer belongs to.
     #[inline]
     fn each_selected<'t>(&'t self, peer: Peer<'_>, mut visit: impl FnMut(&'t Group)) {
-        if self.selections.len() < peer.selections.len() {
+        self.each_of(peer.selections, &mut visit);
+        // Few peers are nodes.
+        if !peer.nodes.is_empty() {
+            self.each_of(peer.nodes, visit);
+        }
+    }
+
+    /// Visits the groups of some selections. The cost is that of the shorter side: neither many rules nor a peer in
+    /// many selections make it long.
+    #[inline]
+    fn each_of<'t>(&'t self, selections: &[SelectionId], visit: impl FnMut(&'t Group)) {
+        if self.selections.len() < selections.len() {
             let common = self
                 .selections
                 .iter()
-                .filter(|id| peer.selections.binary_search(id).is_ok());
-            common
-                .filter_map(|id| self.peers.get(*id))
-                .for_each(&mut visit);
+                .filter(|id| selections.binary_search(id).is_ok());
+            common.filter_map(|id| self.peers.get(*id)).for_each(visit);
         } else {
-            peer.selections
+            selections
                 .iter()
                 .filter_map(|id| self.peers.get(*id))
-                .for_each(&mut visit);
+                .for_each(visit);
         }
     }
 

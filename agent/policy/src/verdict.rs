@@ -97,10 +97,11 @@ pub struct Step<'s> {
     pub tier: Tier,
     /// What it said; none where it had no say and the next tier was asked.
     pub action: Option<Action>,
-    /// The policy it speaks for.
+    /// The policy it speaks for; also where it left the decision to the next tier by a rule.
     pub policy: Option<&'s PolicyId>,
     /// The rule of that policy.
     pub rule: Option<u32>,
-    /// Why, as a fragment: "no policy selects x/a", "rule 0 allows", "isolated, and no rule matches".
+    /// Why, as a fragment: "no policy selects x/a", "rule 0 allows", "rule 1 denies", "rule 2 passes", "no rule
+    /// matches", "isolated, and no rule matches".
     pub reason: String,
 }

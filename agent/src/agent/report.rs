@@ -38,8 +38,10 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
         },
         policies: PolicyCounts {
             network_policy: counts.network_policies,
+            admin_network_policy: counts.admin_network_policies,
+            baseline_admin_network_policy: counts.baseline_admin_network_policies,
+            cluster_network_policy: counts.cluster_network_policies,
             invalid: invalid.len(),
-            ..PolicyCounts::default()
         },
         maps,
         counters,

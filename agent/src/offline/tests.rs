@@ -329,12 +329,18 @@ fn explanations_name_every_tier_that_was_asked() {
         "trace": [
             {"direction": "egress", "tier": "Exempt", "allowed": null, "policy": null, "rule": null,
              "reason": "neither the pod itself nor its own node"},
+            {"direction": "egress", "tier": "Admin", "allowed": null, "policy": null, "rule": null,
+             "reason": "no policy selects x/a"},
             {"direction": "egress", "tier": "NetworkPolicy", "allowed": null, "policy": null, "rule": null,
+             "reason": "no policy selects x/a"},
+            {"direction": "egress", "tier": "Baseline", "allowed": null, "policy": null, "rule": null,
              "reason": "no policy selects x/a"},
             {"direction": "egress", "tier": "Default", "allowed": true, "policy": null, "rule": null,
              "reason": "no policy has a say"},
             {"direction": "ingress", "tier": "Exempt", "allowed": null, "policy": null, "rule": null,
              "reason": "neither the pod itself nor its own node"},
+            {"direction": "ingress", "tier": "Admin", "allowed": null, "policy": null, "rule": null,
+             "reason": "no policy selects y/b"},
             {"direction": "ingress", "tier": "NetworkPolicy", "allowed": false, "policy": "y/deny-all", "rule": null,
              "reason": "isolated, and no rule matches"},
         ],
@@ -348,10 +354,13 @@ x/a (10.244.0.1) > y/b (10.244.0.2) 80/TCP: denied
 
 egress of x/a: allowed
   Exempt         -        neither the pod itself nor its own node
+  Admin          -        no policy selects x/a
   NetworkPolicy  -        no policy selects x/a
+  Baseline       -        no policy selects x/a
   Default        allowed  no policy has a say
 ingress of y/b: denied
   Exempt         -        neither the pod itself nor its own node
+  Admin          -        no policy selects y/b
   NetworkPolicy  denied   y/deny-all: isolated, and no rule matches"
     );
 }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_tiers;
 mod blocks;
 mod isolation;
 mod lifecycle;

@@ -95,9 +95,12 @@ fn a_trace_names_every_tier_asked_egress_first() {
     };
     let expected = [
         "Egress Exempt None: neither the pod itself nor its own node",
+        "Egress Admin None: no policy selects x/b",
         "Egress NetworkPolicy None: no policy selects x/b",
+        "Egress Baseline None: no policy selects x/b",
         "Egress Default Some(Allow): no policy has a say",
         "Ingress Exempt None: neither the pod itself nor its own node",
+        "Ingress Admin None: no policy selects x/a",
         "Ingress NetworkPolicy Some(Allow): rule 0 allows",
     ];
     assert_eq!(trace("10.0.0.2 > 10.0.0.1 80/TCP"), expected);
@@ -107,7 +110,7 @@ fn a_trace_names_every_tier_asked_egress_first() {
         "Egress Default Some(Allow): 8.8.8.8 is no pod whose policies are enforced here"
     );
     assert_eq!(
-        outside[2],
+        outside[3],
         "Ingress NetworkPolicy Some(Deny): isolated, and no rule matches"
     );
     let own = trace("10.0.0.1 > 10.0.0.1 81/TCP");

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_policy::{
-    ContainerPort, Event, Index, Labels, Namespace, Namespaces, NetworkPolicy, Node, Operator,
-    Peer, Peers, Pod, PodName, Port, PortMatch, Ports, Protocol, Requirement, Rule, Scope,
-    Selector, Snapshot, Tuple,
+    AdminAction, AdminKind, AdminName, AdminPeer, AdminPeers, AdminPolicy, AdminPort, AdminPorts,
+    AdminRule, AdminTier, ContainerPort, Event, Index, Labels, Namespace, Namespaces,
+    NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName, PodsOf, Port, PortMatch, Ports,
+    Protocol, Requirement, Rule, Scope, Selector, Snapshot, Tuple,
 };
 
 /// `k=v,k=v` as labels.
@@ -216,6 +217,120 @@ fn port(text: &str) -> PortMatch {
     PortMatch {
         protocol: protocol_of(protocol),
         port,
+    }
+}
+
+/// Pods by namespace and by label.
+pub(crate) fn pods_of(namespaces: &str, pods: &str) -> PodsOf {
+    PodsOf {
+        namespaces: selector(namespaces),
+        pods: selector(pods),
+    }
+}
+
+/// A cluster-scoped policy for every pod: `anp/NAME`, `banp/NAME`, `admin/NAME` and `baseline/NAME`, the last two
+/// ClusterNetworkPolicies of that tier; behind a colon its priority.
+pub(crate) fn admin(text: &str) -> AdminPolicy {
+    let (name, priority) = text.split_once(':').unwrap_or((text, "0"));
+    let (short, name) = name.split_once('/').expect("kind/name");
+    let priority = priority.parse().expect("a priority");
+    let (kind, tier, priority) = match short {
+        "anp" => (AdminKind::AdminNetworkPolicy, AdminTier::Admin, priority),
+        "banp" => (
+            AdminKind::BaselineAdminNetworkPolicy,
+            AdminTier::Baseline,
+            AdminPolicy::LAST,
+        ),
+        "admin" => (AdminKind::ClusterNetworkPolicy, AdminTier::Admin, priority),
+        "baseline" => (
+            AdminKind::ClusterNetworkPolicy,
+            AdminTier::Baseline,
+            priority,
+        ),
+        other => panic!("{other} is no kind of policy"),
+    };
+    let name = AdminName {
+        kind,
+        name: name.into(),
+    };
+    AdminPolicy {
+        name,
+        tier,
+        priority,
+        subject: pods_of("", ""),
+        ingress: Vec::new(),
+        egress: Vec::new(),
+    }
+}
+
+/// A rule of such a policy: `allow pods pod=b @ 80/TCP http`, `deny any`, `pass net 10.0.0.0/8 fd00::/8`,
+/// `deny nodes zone=a @ 443/TCP`, `allow ns team=1`, `deny nobody`. Behind `@` are the ports: numbers and ranges with a
+/// protocol, and names without.
+pub(crate) fn admin_rule(text: &str) -> AdminRule {
+    let (text, ports) = match text.split_once('@') {
+        Some((text, ports)) => {
+            let ports = ports.split_whitespace().map(admin_port).collect();
+            (text.trim(), AdminPorts::Of(ports))
+        }
+        None => (text, AdminPorts::Any),
+    };
+    let (action, peers) = text.split_once(' ').expect("an action and peers");
+    let action = match action {
+        "allow" => AdminAction::Allow,
+        "deny" => AdminAction::Deny,
+        "pass" => AdminAction::Pass,
+        other => panic!("{other} is no action"),
+    };
+    AdminRule {
+        action,
+        peers: admin_peers(peers),
+        ports,
+    }
+}
+
+fn admin_peers(text: &str) -> AdminPeers {
+    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let peer = match kind {
+        "any" => return AdminPeers::Any,
+        "nobody" => return AdminPeers::Of(Vec::new()),
+        "pods" => AdminPeer::Pods(pods_of("", rest)),
+        "ns" => AdminPeer::Pods(pods_of(rest, "")),
+        "nodes" => AdminPeer::Nodes(selector(rest)),
+        "net" => {
+            let networks = rest.split_whitespace();
+            AdminPeer::Networks(
+                networks
+                    .map(|net| net.parse().expect("a network"))
+                    .collect(),
+            )
+        }
+        other => panic!("{other} is no kind of peer"),
+    };
+    AdminPeers::Of(vec![peer])
+}
+
+/// A port of such a rule: as in [`ports`], or a name without a protocol.
+pub(crate) fn admin_port(text: &str) -> AdminPort {
+    if text.contains('/') {
+        AdminPort::Numbered(port(text))
+    } else {
+        AdminPort::Named(text.into())
+    }
+}
+
+/// A policy with these ingress rules.
+pub(crate) fn admin_in(name: &str, rules: &[&str]) -> AdminPolicy {
+    AdminPolicy {
+        ingress: rules.iter().map(|text| admin_rule(text)).collect(),
+        ..admin(name)
+    }
+}
+
+/// A policy with these egress rules.
+pub(crate) fn admin_out(name: &str, rules: &[&str]) -> AdminPolicy {
+    AdminPolicy {
+        egress: rules.iter().map(|text| admin_rule(text)).collect(),
+        ..admin(name)
     }
 }
 

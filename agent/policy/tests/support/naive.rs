@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sluice_policy::{
-    Action, ContainerPort, Direction, Event, Isolation, Labels, Namespace, Namespaces,
-    NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName, Port, PortMatch, Ports, Protocol,
-    Rule, Scope, Selector, Tier, Tuple,
+    Action, AdminAction, AdminName, AdminPeer, AdminPeers, AdminPolicy, AdminPort, AdminPorts,
+    AdminRule, AdminTier, ContainerPort, Direction, Event, Isolation, Labels, Namespace,
+    Namespaces, NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName, PodsOf, Port, PortMatch,
+    Ports, Protocol, Rule, Scope, Selector, Tier, Tuple,
 };
 
 /// All objects, as the last event about each left them.
@@ -19,6 +20,7 @@ pub(crate) struct World {
     pub(crate) namespaces: BTreeMap<Arc<str>, Namespace>,
     pub(crate) nodes: BTreeMap<Arc<str>, Node>,
     pub(crate) policies: BTreeMap<(Arc<str>, Arc<str>), NetworkPolicy>,
+    pub(crate) admin: BTreeMap<AdminName, AdminPolicy>,
 }
 
 /// An outcome by value: action, tier, policy as text, rule.
@@ -54,6 +56,8 @@ impl World {
             Event::NetworkPolicyGone(namespace, name) => {
                 drop(self.policies.remove(&(namespace, name)));
             }
+            Event::AdminPolicy(policy) => drop(self.admin.insert(policy.name.clone(), policy)),
+            Event::AdminPolicyGone(name) => drop(self.admin.remove(&name)),
         }
     }
 
@@ -63,9 +67,11 @@ impl World {
         let namespaces = self.namespaces.values().cloned().map(Event::Namespace);
         let nodes = self.nodes.values().cloned().map(Event::Node);
         let policies = self.policies.values().cloned().map(Event::NetworkPolicy);
+        let admin = self.admin.values().cloned().map(Event::AdminPolicy);
         pods.chain(namespaces)
             .chain(nodes)
             .chain(policies)
+            .chain(admin)
             .collect()
     }
 
@@ -88,11 +94,21 @@ impl World {
         })
     }
 
-    pub(crate) fn isolation(&self, scope: &Scope, address: IpAddr) -> Option<Isolation> {
+    /// In which directions something can be denied to a pod, as far as policies' texts tell: one that denies only what
+    /// an earlier rule allows is among them.
+    pub(crate) fn can_deny(&self, scope: &Scope, address: IpAddr) -> Option<Isolation> {
         let pod = self.subject_at(scope, address)?;
+        let can_deny = |direction| {
+            let tiers = [AdminTier::Admin, AdminTier::Baseline];
+            let mut rules = tiers
+                .iter()
+                .flat_map(|tier| self.admin_rules(*tier, pod, direction));
+            self.rules_of(pod, direction).next().is_some()
+                || rules.any(|(_, _, rule)| rule.action == AdminAction::Deny)
+        };
         Some(Isolation {
-            ingress: self.rules_of(pod, Direction::Ingress).next().is_some(),
-            egress: self.rules_of(pod, Direction::Egress).next().is_some(),
+            ingress: can_deny(Direction::Ingress),
+            egress: can_deny(Direction::Egress),
         })
     }
 
@@ -113,19 +129,114 @@ impl World {
         if direction == Direction::Ingress && self.is_own_node(subject, other) {
             return EXEMPT;
         }
+        let admin = |tier| self.ask_admin(tier, subject, direction, tuple);
+        admin(AdminTier::Admin)
+            .or_else(|| self.ask_network(subject, direction, tuple))
+            .or_else(|| admin(AdminTier::Baseline))
+            .unwrap_or(DEFAULT)
+    }
+
+    fn ask_network(&self, subject: &Pod, direction: Direction, tuple: &Tuple) -> Option<Outcome> {
+        let other = other_end(tuple, direction);
         let mut first = None;
         for (policy, rules) in self.rules_of(subject, direction) {
             let id = format!("{}/{}", policy.namespace, policy.name);
             for (index, rule) in (0..).zip(rules) {
                 if self.rule_matches(policy, rule, other, tuple) {
-                    return (Action::Allow, Tier::NetworkPolicy, Some(id), Some(index));
+                    let id = Some(id);
+                    return Some((Action::Allow, Tier::NetworkPolicy, id, Some(index)));
                 }
             }
             first = first.or(Some(id));
         }
-        first.map_or(DEFAULT, |id| {
-            (Action::Deny, Tier::NetworkPolicy, Some(id), None)
-        })
+        first.map(|id| (Action::Deny, Tier::NetworkPolicy, Some(id), None))
+    }
+
+    /// The first matching rule of a tier, unless it passes.
+    fn ask_admin(
+        &self,
+        tier: AdminTier,
+        subject: &Pod,
+        direction: Direction,
+        tuple: &Tuple,
+    ) -> Option<Outcome> {
+        let rules = self.admin_rules(tier, subject, direction);
+        let other = other_end(tuple, direction);
+        let (name, index, rule) = rules
+            .into_iter()
+            .find(|(_, _, rule)| self.admin_rule_matches(rule, other, tuple))?;
+        let action = match rule.action {
+            AdminAction::Allow => Action::Allow,
+            AdminAction::Deny => Action::Deny,
+            AdminAction::Pass => return None,
+        };
+        let tier = match tier {
+            AdminTier::Admin => Tier::Admin,
+            AdminTier::Baseline => Tier::Baseline,
+        };
+        Some((action, tier, Some(name.to_string()), Some(index)))
+    }
+
+    /// The admin policies that select a pod.
+    pub(crate) fn admin_of(&self, pod: &Pod) -> Vec<&AdminPolicy> {
+        let policies = self.admin.values();
+        policies
+            .filter(|policy| self.is_of(&policy.subject, pod))
+            .collect()
+    }
+
+    /// The rules of a tier for a pod in the order in which they are asked.
+    fn admin_rules(
+        &self,
+        tier: AdminTier,
+        pod: &Pod,
+        direction: Direction,
+    ) -> Vec<(&AdminName, u32, &AdminRule)> {
+        let mut policies = self.admin_of(pod);
+        policies.retain(|policy| policy.tier == tier);
+        policies.sort_by_key(|policy| (policy.priority, &policy.name.name, policy.name.kind));
+        let rules = policies.into_iter().flat_map(|policy| {
+            let rules = match direction {
+                Direction::Ingress => &policy.ingress,
+                Direction::Egress => &policy.egress,
+            };
+            (0..)
+                .zip(rules)
+                .map(|(index, rule)| (&policy.name, index, rule))
+        });
+        rules.collect()
+    }
+
+    fn admin_rule_matches(&self, rule: &AdminRule, peer: IpAddr, tuple: &Tuple) -> bool {
+        let peers = match &rule.peers {
+            AdminPeers::Any => true,
+            AdminPeers::Of(peers) => peers.iter().any(|entry| match entry {
+                AdminPeer::Pods(pods) => self.pod_at(peer).is_some_and(|pod| self.is_of(pods, pod)),
+                AdminPeer::Nodes(nodes) => self
+                    .nodes
+                    .values()
+                    .any(|node| selects(nodes, &node.labels) && has(&node.addresses, peer)),
+                AdminPeer::Networks(networks) => networks.iter().any(|net| covers(net, peer)),
+            }),
+        };
+        let destination = self.pod_at(tuple.destination);
+        let declared = destination.map_or(&[][..], |pod| &pod.ports);
+        let ports = match &rule.ports {
+            AdminPorts::Any => true,
+            AdminPorts::Of(ports) => ports.iter().any(|port| match port {
+                AdminPort::Numbered(port) => port_matches(port, declared, tuple),
+                AdminPort::Named(name) => declared.iter().any(|declared| {
+                    declared.name.as_ref() == Some(name)
+                        && (declared.protocol, declared.port) == (tuple.protocol, tuple.port)
+                }),
+            }),
+        };
+        peers && ports
+    }
+
+    fn is_of(&self, pods: &PodsOf, pod: &Pod) -> bool {
+        selects(&pods.namespaces, &self.labels_of(&pod.name.namespace))
+            && selects(&pods.pods, &pod.labels)
     }
 
     /// The policies that isolate a pod in a direction, by name, and their rules.
@@ -147,11 +258,7 @@ impl World {
 
     fn is_own_node(&self, pod: &Pod, address: IpAddr) -> bool {
         let node = pod.node.as_ref().and_then(|node| self.nodes.get(node));
-        node.is_some_and(|node| {
-            node.addresses
-                .iter()
-                .any(|a| a.to_canonical() == address.to_canonical())
-        })
+        node.is_some_and(|node| has(&node.addresses, address))
     }
 
     fn rule_matches(
@@ -199,6 +306,18 @@ impl World {
             .get(namespace)
             .map_or_else(by_name, |declared| declared.labels.clone())
     }
+}
+
+fn other_end(tuple: &Tuple, direction: Direction) -> IpAddr {
+    match direction {
+        Direction::Ingress => tuple.source,
+        Direction::Egress => tuple.destination,
+    }
+}
+
+fn has(addresses: &[IpAddr], address: IpAddr) -> bool {
+    let mut addresses = addresses.iter().map(IpAddr::to_canonical);
+    addresses.any(|other| other == address.to_canonical())
 }
 
 fn selects(selector: &Selector, labels: &Labels) -> bool {

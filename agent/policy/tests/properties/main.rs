@@ -1,35 +1,24 @@
 //! The index against the transcription of the specification, on random worlds: verdicts, the order of events,
 //! updates against building anew, and what a batch says it changed.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::BTreeSet;
+mod objects;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use objects::{a_scope, an_event, an_object};
 use proptest::prelude::*;
-use proptest::sample::{Index as Pick, select, subsequence};
+use proptest::sample::Index as Pick;
 use sluice_policy::{
-    Changes, Decision, Direction, Event, NetworkPolicy, Node, Peer, Pod, PodName, Ports, Protocol,
+    Action, AdminKind, Changes, Decision, Direction, Isolation, PodName, Protocol, Scope, Snapshot,
+    Tuple,
 };
-use sluice_policy::{Rule, Scope, Snapshot, Tuple};
-use support::build::{
-    any, block, built, declared, ip, labels, namespace, own, pod_name, pods_in, ports, rule,
-    selector,
-};
+use support::build::{built, ip};
 use support::naive::{Outcome, World};
 
-const ADDRESSES: [&str; 10] = [
-    "10.0.0.1",
-    "10.0.0.2",
-    "10.0.0.3",
-    "10.0.1.1",
-    "10.0.1.2",
-    "fd00::1",
-    "fd00::2",
-    "::ffff:10.0.0.3",
-    "192.168.0.1",
-    "192.168.0.2",
-];
 /// Addresses that tuples have, outside ones among them.
 const ENDS: [&str; 12] = [
     "10.0.0.1",
@@ -45,171 +34,6 @@ const ENDS: [&str; 12] = [
     "8.8.8.8",
     "2001:db8::1",
 ];
-const NAMESPACES: [&str; 3] = ["x", "y", "z"];
-const SELECTORS: [&str; 10] = [
-    "",
-    "a=1",
-    "a=2",
-    "a in (1|2)",
-    "a notin (1)",
-    "a",
-    "!a",
-    "a=1,b=1",
-    "b notin (1|2),a",
-    "a in ()",
-];
-const NETWORKS: [&str; 9] = [
-    "0.0.0.0/0",
-    "10.0.0.0/16",
-    "10.0.0.0/24",
-    "10.0.0.2/32",
-    "192.168.0.0/31",
-    "::/0",
-    "fd00::/64",
-    "fd00::2/128",
-    "::ffff:10.0.0.0/120",
-];
-const PORTS: [&str; 9] = [
-    "80/TCP",
-    "80-90/TCP",
-    "81/TCP",
-    "/TCP",
-    "/UDP",
-    "53/UDP",
-    "http/TCP",
-    "dns/UDP",
-    "http/UDP",
-];
-
-fn some_labels() -> impl Strategy<Value = String> {
-    (
-        select(vec!["", "a=1", "a=2", "a=3"]),
-        select(vec!["", "b=1", "b=2"]),
-    )
-        .prop_map(|(a, b)| format!("{a},{b}"))
-}
-
-fn a_pod_name() -> impl Strategy<Value = PodName> {
-    (select(&NAMESPACES[..]), 0..3_u8)
-        .prop_map(|(namespace, number)| pod_name(&format!("{namespace}/p{number}")))
-}
-
-fn a_pod() -> impl Strategy<Value = Pod> {
-    let container_ports = select(vec![
-        "http=80/TCP",
-        "http=81/TCP",
-        "dns=53/UDP",
-        "http=53/UDP",
-        "80/TCP",
-        "web=80/TCP",
-    ]);
-    (
-        a_pod_name(),
-        prop::option::of(select(vec!["n1", "n2"])),
-        some_labels(),
-        subsequence(&ADDRESSES[..], 0..3),
-        prop::collection::vec(container_ports, 0..3),
-        prop::bool::weighted(0.1),
-        0..3_i64,
-    )
-        .prop_map(
-            |(name, node, with, addresses, container_ports, host_network, created)| Pod {
-                name,
-                node: node.map(Into::into),
-                labels: labels(&with),
-                addresses: addresses.into_iter().map(ip).collect(),
-                ports: container_ports.into_iter().map(declared).collect(),
-                host_network,
-                created,
-            },
-        )
-}
-
-fn a_node() -> impl Strategy<Value = Node> {
-    (
-        select(vec!["n1", "n2"]),
-        subsequence(
-            &["192.168.0.1", "192.168.0.2", "10.0.0.3", "fd00::2"][..],
-            0..3,
-        ),
-    )
-        .prop_map(|(name, addresses)| support::build::node(name, &addresses))
-}
-
-fn some_peer() -> impl Strategy<Value = Peer> {
-    let selectors = || select(&SELECTORS[..]);
-    let namespaces = select(vec![
-        "",
-        "team=1",
-        "team notin (1)",
-        "!team",
-        "kubernetes.io/metadata.name in (x|y)",
-    ]);
-    prop_oneof![
-        selectors().prop_map(own),
-        (namespaces, selectors()).prop_map(|(namespaces, pods)| pods_in(namespaces, pods)),
-        (select(&NETWORKS[..]), subsequence(&NETWORKS[..], 0..3))
-            .prop_map(|(cidr, except)| block(cidr, &except)),
-    ]
-}
-
-fn some_ports() -> impl Strategy<Value = Ports> {
-    prop_oneof![1 => Just(Ports::Any), 3 => subsequence(&PORTS[..], 0..4).prop_map(|list| ports(&list))]
-}
-
-fn a_rule() -> impl Strategy<Value = Rule> {
-    prop_oneof![
-        1 => some_ports().prop_map(any),
-        3 => (prop::collection::vec(some_peer(), 0..3), some_ports()).prop_map(|(peers, ports)| rule(peers, ports)),
-    ]
-}
-
-fn a_policy() -> impl Strategy<Value = NetworkPolicy> {
-    let rules = || prop::option::weighted(0.7, prop::collection::vec(a_rule(), 0..4));
-    (
-        select(&NAMESPACES[..]),
-        0..4_u8,
-        select(&SELECTORS[..]),
-        rules(),
-        rules(),
-    )
-        .prop_map(|(namespace, number, pods, ingress, egress)| NetworkPolicy {
-            namespace: namespace.into(),
-            name: format!("np{number}").into(),
-            pods: selector(pods),
-            ingress,
-            egress,
-        })
-}
-
-fn an_object() -> impl Strategy<Value = Event> {
-    let a_namespace = (
-        select(&NAMESPACES[..]),
-        select(vec!["", "team=1", "team=2"]),
-    );
-    prop_oneof![
-        6 => a_pod().prop_map(Event::Pod),
-        5 => a_policy().prop_map(Event::NetworkPolicy),
-        2 => a_namespace.prop_map(|(name, with)| Event::Namespace(namespace(name, with))),
-        1 => a_node().prop_map(Event::Node),
-    ]
-}
-
-fn an_event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        5 => an_object(),
-        1 => a_pod_name().prop_map(Event::PodGone),
-        1 => (select(&NAMESPACES[..]), 0..4_u8)
-            .prop_map(|(namespace, number)| Event::NetworkPolicyGone(namespace.into(), format!("np{number}").into())),
-        1 => select(&NAMESPACES[..]).prop_map(|name| Event::NamespaceGone(name.into())),
-        1 => select(vec!["n1", "n2"]).prop_map(|name| Event::NodeGone(name.into())),
-    ]
-}
-
-fn a_scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![Just(Scope::Cluster), Just(Scope::Node("n1".into()))]
-}
-
 /// Every pair of ends with every service worth asking about.
 fn tuples() -> impl Iterator<Item = Tuple> {
     let services = [
@@ -246,8 +70,14 @@ fn by_value(decision: Decision<'_>) -> Outcome {
 
 /// Holds a snapshot against the specification in everything that can be asked.
 fn check(world: &World, scope: &Scope, snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let mut denied: BTreeMap<IpAddr, Isolation> = BTreeMap::new();
     for tuple in tuples() {
         let verdict = snapshot.evaluate(&tuple);
+        let is_denied = |decision: Decision<'_>| decision.action == Action::Deny;
+        let source = denied.entry(tuple.source.to_canonical()).or_default();
+        source.egress |= is_denied(verdict.egress);
+        let destination = denied.entry(tuple.destination.to_canonical()).or_default();
+        destination.ingress |= is_denied(verdict.ingress);
         let expected = world.decide(scope, &tuple, Direction::Egress);
         prop_assert_eq!(by_value(verdict.egress), expected, "egress of {}", tuple);
         let expected = world.decide(scope, &tuple, Direction::Ingress);
@@ -257,8 +87,12 @@ fn check(world: &World, scope: &Scope, snapshot: &Snapshot) -> Result<(), TestCa
     let mut local = Vec::new();
     for end in &ends {
         prop_assert_eq!(snapshot.pod_at(*end), world.pod_at(*end));
-        let isolation = world.isolation(scope, *end);
-        prop_assert_eq!(snapshot.isolation(*end), isolation);
+        let isolation = snapshot.isolation(*end);
+        let can_deny = world.can_deny(scope, *end);
+        prop_assert_eq!(isolation.is_some(), can_deny.is_some());
+        if let Some((isolation, can_deny)) = isolation.zip(can_deny) {
+            check_isolation(*end, isolation, denied[end], can_deny)?;
+        }
         local.extend(isolation.map(|isolation| (*end, isolation)));
     }
     let mut found: Vec<_> = snapshot.local_addresses().collect();
@@ -267,15 +101,36 @@ fn check(world: &World, scope: &Scope, snapshot: &Snapshot) -> Result<(), TestCa
     check_counts(world, scope, snapshot, &local)
 }
 
+/// A pod is isolated where something is denied to it, and only where something can be.
+fn check_isolation(
+    address: IpAddr,
+    isolation: Isolation,
+    denied: Isolation,
+    can_deny: Isolation,
+) -> Result<(), TestCaseError> {
+    let within = |one: Isolation, other: Isolation| {
+        one.ingress <= other.ingress && one.egress <= other.egress
+    };
+    prop_assert!(
+        within(denied, isolation) && within(isolation, can_deny),
+        "{:?} of {}, of which {:?} is denied and {:?} can be",
+        isolation,
+        address,
+        denied,
+        can_deny
+    );
+    Ok(())
+}
+
 fn check_counts(
     world: &World,
     scope: &Scope,
     snapshot: &Snapshot,
-    local: &[(IpAddr, sluice_policy::Isolation)],
+    local: &[(IpAddr, Isolation)],
 ) -> Result<(), TestCaseError> {
     let name = |address: &IpAddr| world.subject_at(scope, *address).map(|pod| &pod.name);
     let pods: BTreeSet<_> = local.iter().map(|(address, _)| name(address)).collect();
-    let is_isolated = |isolation: &sluice_policy::Isolation| isolation.ingress || isolation.egress;
+    let is_isolated = |isolation: &Isolation| isolation.ingress || isolation.egress;
     let isolated: BTreeSet<_> = local
         .iter()
         .filter(|(_, i)| is_isolated(i))
@@ -289,6 +144,19 @@ fn check_counts(
     prop_assert_eq!(
         (counts.pods, counts.network_policies),
         (world.pods.len(), world.policies.len())
+    );
+    let of_kind = |kind| world.admin.keys().filter(|name| name.kind == kind).count();
+    prop_assert_eq!(
+        counts.admin_network_policies,
+        of_kind(AdminKind::AdminNetworkPolicy)
+    );
+    prop_assert_eq!(
+        counts.baseline_admin_network_policies,
+        of_kind(AdminKind::BaselineAdminNetworkPolicy)
+    );
+    prop_assert_eq!(
+        counts.cluster_network_policies,
+        of_kind(AdminKind::ClusterNetworkPolicy)
     );
     Ok(())
 }
@@ -371,12 +239,14 @@ fn check_precision(
                     || (before.ingress != after.ingress && is_own(tuple.destination))
             });
         let rules = |world: &World| {
-            world
-                .policies
-                .values()
+            let policies = world.policies.values();
+            let own: Vec<_> = policies
                 .filter(|policy| policy.namespace == name.namespace)
                 .cloned()
-                .collect::<Vec<_>>()
+                .collect();
+            let pod = world.pods.get(name);
+            let admin = pod.map_or_else(Vec::new, |pod| world.admin_of(pod));
+            (own, admin.into_iter().cloned().collect::<Vec<_>>())
         };
         // A pod on another node is another pod.
         let node = |world: &World| world.pods.get(name).map(|pod| pod.node.clone());
@@ -448,9 +318,9 @@ proptest! {
 }
 
 fn a_pick() -> impl Strategy<Value = Pick> {
-    proptest::prelude::any::<Pick>()
+    any::<Pick>()
 }
 
 fn any_key() -> impl Strategy<Value = u32> {
-    proptest::prelude::any::<u32>()
+    any::<u32>()
 }

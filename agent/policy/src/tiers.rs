@@ -1,0 +1,73 @@
+//! The tiers of policies, and the tables that an identity has in each. What a tier decides is
+//! [`crate::evaluate`]'s business.
+
+use std::sync::Arc;
+
+use crate::table::{Table, Tables};
+use crate::{Direction, Isolation, Tier};
+
+/// The tiers that policies are of, in the order in which they are asked.
+pub(crate) const POLICY_TIERS: [Tier; 3] = [Tier::Admin, Tier::NetworkPolicy, Tier::Baseline];
+
+/// The tables of an identity by tier; none in a tier whose policies do not select it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tiers([Option<Arc<Tables>>; POLICY_TIERS.len()]);
+
+impl Tiers {
+    /// The tables of a tier.
+    #[inline]
+    pub(crate) fn of(&self, tier: Tier) -> Option<&Arc<Tables>> {
+        self.0.get(place(tier)?)?.as_ref()
+    }
+
+    /// Gives a tier other tables.
+    pub(crate) fn set(&mut self, tier: Tier, tables: Option<Arc<Tables>>) {
+        if let Some(place) = place(tier) {
+            self.0[place] = tables;
+        }
+    }
+
+    /// The table of a tier and direction.
+    #[inline]
+    pub(crate) fn table(&self, tier: Tier, direction: Direction) -> Option<&Table> {
+        self.of(tier)?.of(direction)
+    }
+
+    /// All tables of a direction, in the order in which they are asked.
+    pub(crate) fn towards(&self, direction: Direction) -> impl Iterator<Item = &Table> {
+        self.0
+            .iter()
+            .flatten()
+            .filter_map(move |tables| tables.of(direction))
+    }
+
+    /// All tables.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.0.iter().flatten().flat_map(|tables| tables.iter())
+    }
+
+    /// Whether no policy selects it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// The directions in which some table can deny something.
+    pub(crate) fn isolation(&self) -> Isolation {
+        let denies = |direction| self.towards(direction).any(|table| table.denies);
+        Isolation {
+            ingress: denies(Direction::Ingress),
+            egress: denies(Direction::Egress),
+        }
+    }
+}
+
+/// Where a tier's tables are; none for what no policy is of.
+#[inline]
+const fn place(tier: Tier) -> Option<usize> {
+    match tier {
+        Tier::Admin => Some(0),
+        Tier::NetworkPolicy => Some(1),
+        Tier::Baseline => Some(2),
+        Tier::Default | Tier::Exempt => None,
+    }
+}

@@ -1,20 +1,39 @@
 //! `sluice cleanup`: removes all that Sluice put into the kernel of this network namespace.
 
 use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sluice_netlink::Gate;
 
 use crate::agent::lock::Lock;
+use crate::agent::{self, Stopped};
 use crate::cli::CleanupArgs;
 use crate::exit::Failure;
 use crate::privilege;
 
+/// How often it is seen whether an agent has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Removes everything, and where asked for, keeps agents away from then on.
+pub(crate) fn run(args: &CleanupArgs) -> Result<ExitCode, Failure> {
+    privilege::for_cleanup()?;
+    let lock = lock(&args.socket, Duration::from_secs(args.wait))?;
+    remove(args)?;
+    let code = if args.stay {
+        stay()?
+    } else {
+        ExitCode::SUCCESS
+    };
+    drop(lock);
+    Ok(code)
+}
+
 /// Removes the gate first: without it nothing is queued, so nothing is lost while the rest goes. No agent may run: it
 /// would put back some of it, and miss the rest.
-pub(crate) fn run(args: &CleanupArgs) -> Result<(), Failure> {
-    privilege::for_cleanup()?;
-    let lock = lock(&args.socket)?;
+fn remove(args: &CleanupArgs) -> Result<(), Failure> {
     let mut removed = Vec::new();
     if Gate::remove().context("gate").map_err(Failure::Unable)? {
         removed.push("table inet sluice".to_owned());
@@ -27,7 +46,6 @@ pub(crate) fn run(args: &CleanupArgs) -> Result<(), Failure> {
     if crate::socket::remove(&args.socket).unwrap_or(false) {
         removed.push(format!("stale socket {}", args.socket.display()));
     }
-    drop(lock);
     if removed.is_empty() {
         crate::print(format_args!("nothing to remove"));
     }
@@ -37,17 +55,40 @@ pub(crate) fn run(args: &CleanupArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Keeps agents from running meanwhile. Where there is no directory for the lock, none has run.
-fn lock(socket: &Path) -> Result<Option<Lock>, Failure> {
+/// Keeps agents from running meanwhile; waits so long for one to end. Where there is no directory for the lock, none has
+/// run.
+fn lock(socket: &Path, patience: Duration) -> Result<Option<Lock>, Failure> {
     if socket.parent().is_some_and(|parent| !parent.exists()) {
         return Ok(None);
     }
-    let lock = Lock::take_free(socket)?;
-    let runs = || {
-        let socket = socket.display();
-        Failure::unable(format!(
-            "an agent runs (its socket is {socket}): stop it first; nothing was removed"
-        ))
-    };
-    lock.map(Some).ok_or_else(runs)
+    let started = Instant::now();
+    loop {
+        if let Some(lock) = Lock::take_free(socket)? {
+            return Ok(Some(lock));
+        }
+        if started.elapsed() >= patience {
+            let socket = socket.display();
+            return Err(Failure::unable(format!(
+                "an agent runs (its socket is {socket}): stop it first; nothing was removed"
+            )));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Until somebody asks to stop.
+fn stay() -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("runtime")
+        .map_err(Failure::Unable)?;
+    let stopped = runtime.block_on(async {
+        let (_token, stopped) = agent::stop_on_signal()?;
+        anyhow::Ok(stopped.await?)
+    });
+    Ok(match stopped.map_err(Failure::Unable)? {
+        Stopped::Terminated => ExitCode::SUCCESS,
+        Stopped::Interrupted => ExitCode::from(130),
+    })
 }

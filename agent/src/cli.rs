@@ -278,6 +278,12 @@ pub struct CleanupArgs {
     /// The agent's socket: who has it runs, and a stale one is removed too
     #[arg(long, env = "SLUICE_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket: PathBuf,
+    /// How long an agent that is being stopped may take to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub wait: u64,
+    /// Once all is removed, keep agents from starting until told to stop by SIGTERM
+    #[arg(long)]
+    pub stay: bool,
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Agent(args) => run_agent(*args),
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Cleanup(args) => cleanup::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Cleanup(args) => cleanup::run(&args),
         Command::Matrix(args) => offline::matrix(&args),
         Command::Explain(args) => offline::explain(&args),
     };

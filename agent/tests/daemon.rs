@@ -70,6 +70,25 @@ fn a_clean_stop_leaves_rules_and_pins_and_cleanup_removes_them() {
 }
 
 #[test]
+fn cleanup_waits_for_an_agent_that_ends_and_then_keeps_others_away() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    let agent = node.agent(&[]);
+    let refused = node.run("cleanup", &["--wait", "1"]);
+    assert_eq!(refused.status.code(), Some(3), "it was not told to end");
+    assert!(node.gate() && node.pinned());
+    let cleaner = node.spawn_as(&["cleanup", "--wait", "60", "--stay"]);
+    assert_eq!(agent.stop().0, Some(0));
+    node.await_that("the gate is gone", || !node.gate() && !node.pinned());
+    assert_eq!(node.spawn(&[]).ended(), Some(3), "it stays");
+    assert!(!node.gate(), "{}", node.log());
+    assert_eq!(cleaner.stop().0, Some(0));
+    drop(node.agent(&[]));
+}
+
+#[test]
 fn status_says_how_new_a_source_is_enforced() {
     if !privileged() {
         return;

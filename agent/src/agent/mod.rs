@@ -366,7 +366,8 @@ async fn bind_http(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// A token that SIGTERM and SIGINT cancel, and which of them it was.
-fn stop_on_signal() -> anyhow::Result<(CancellationToken, tokio::task::JoinHandle<Stopped>)> {
+pub(crate) fn stop_on_signal()
+-> anyhow::Result<(CancellationToken, tokio::task::JoinHandle<Stopped>)> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();

@@ -2,13 +2,14 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{build_ebpf, demo, fuzz, setup, test, tidy};
+use crate::{build_ebpf, cluster, demo, fuzz, image, setup, test, tidy};
 
 /// What a newcomer reads first, so it shows rather than tells.
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask demo                      policies in force between namespaces
   cargo xtask demo --mode nfqueue       the same without eBPF
+  cargo xtask cluster up                a real Kubernetes on this machine
   cargo xtask test                      every test that this machine can run
   cargo xtask test unit                 the tests that need no root
   cargo xtask test lab -p sluice-bpf    the privileged tests of one package
@@ -37,6 +38,10 @@ pub(crate) enum Verb {
     BuildEbpf(build_ebpf::Args),
     /// Run the real agent between namespaces on this machine, and probe
     Demo(demo::Args),
+    /// Build the agent's image: static, on an empty base
+    Image(image::Args),
+    /// Run a real Kubernetes on this machine, and install the chart in it
+    Cluster(cluster::Args),
     /// Run the tests, all levels or those named, and add them up
     Test(test::Args),
     /// Make up packets, manifests and netlink replies, and see that nothing falls over them

@@ -5,9 +5,11 @@
 mod build_ebpf;
 mod cargo;
 mod cli;
+mod cluster;
 mod demo;
 mod exit;
 mod fuzz;
+mod image;
 mod lint;
 mod privilege;
 mod process;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         Verb::BuildEbpf(args) => build_ebpf::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Image(args) => image::run(&args),
+        Verb::Cluster(args) => cluster::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy(args) => tidy::run(&args),

@@ -21,6 +21,12 @@ pub(crate) enum Need {
     Ebpf,
     /// Run the privileged tests, and look at what they do.
     Lab,
+    /// Run a Kubernetes on this machine.
+    Cluster,
+    /// Build the agent's image.
+    Image,
+    /// Build the agent's image for arm64.
+    ImageArm64,
     /// Run tests on another kernel.
     Vm,
     /// Lint.
@@ -28,6 +34,17 @@ pub(crate) enum Need {
     /// Fuzz.
     Fuzz,
 }
+
+/// What people want who do not say what: another processor's image is for whoever asks for it.
+const EVERYTHING: &[Need] = &[
+    Need::Ebpf,
+    Need::Lab,
+    Need::Cluster,
+    Need::Image,
+    Need::Vm,
+    Need::Lint,
+    Need::Fuzz,
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +63,7 @@ pub(crate) struct Args {
 /// Installs what is missing, and says what is there.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let needs = if args.needs.is_empty() {
-        Need::value_variants()
+        EVERYTHING
     } else {
         &args.needs
     };

@@ -9,7 +9,7 @@ mod tally;
 mod transcript;
 mod vm;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use clap::ValueEnum as _;
@@ -19,13 +19,14 @@ use self::run::Suite;
 use self::tally::Tally;
 use crate::exit::{self, Stop};
 use crate::setup::Need;
-use crate::{fuzz, privilege, setup};
+use crate::{cluster, fuzz, image, privilege, process, setup};
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask test                       the levels unit, lab, cluster and vm
   cargo xtask test unit                  what needs no root
   cargo xtask test lab -p sluice-lab     the privileged tests of one package
+  cargo xtask test cluster               tests on a real Kubernetes
   cargo xtask test vm                    privileged tests on Debian's 6.1 kernel
   cargo xtask test unit -- endport       tests with `endport` in their name
 
@@ -68,6 +69,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.levels.contains(&Level::Vm) {
         setup::ensure(&[Need::Vm])?;
     }
+    if args.levels.contains(&Level::Cluster) {
+        privilege::require("level cluster", "cargo xtask test cluster")?;
+        setup::ensure(&[Need::Cluster, Need::Image])?;
+    }
     let mut sum = Tally::default();
     for level in levels {
         let start = Instant::now();
@@ -90,8 +95,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn run_level(suite: &Suite, level: Level) -> anyhow::Result<Tally> {
     match level {
         Level::Lab if !privilege::is_enough() => Ok(Tally::skip("lab", "needs root")),
-        Level::Cluster if !privilege::is_enough() => Ok(Tally::skip("cluster", "needs root")),
-        Level::Unit | Level::Lab | Level::Cluster => suite.run(level),
+        Level::Cluster => run_cluster(suite),
+        Level::Unit | Level::Lab => suite.run(level),
         Level::Vm => run_vm(suite),
     }
     .or_else(|error| match error.downcast_ref::<Stop>() {
@@ -109,6 +114,27 @@ fn run_vm(suite: &Suite) -> anyhow::Result<Tally> {
             _ => Err(error),
         },
     }
+}
+
+/// What the tests need is built first; where nobody asked by name, a machine without the means has a reason to leave
+/// them out.
+fn run_cluster(suite: &Suite) -> anyhow::Result<Tally> {
+    if !privilege::is_enough() {
+        return Ok(Tally::skip("cluster", "needs root"));
+    }
+    let ready = setup::ensure(&[Need::Ebpf, Need::Cluster, Need::Image])
+        .and_then(|()| cluster::build())
+        .and_then(|()| image::build(image::Arch::this()));
+    if let Err(error) = ready {
+        return match error.downcast_ref() {
+            Some(Stop::Machine(lacks)) => Ok(Tally::skip("cluster", &lacks.replace('\n', ";"))),
+            _ => Err(error),
+        };
+    }
+    let tally = suite.run(Level::Cluster);
+    // A test that was killed took nothing away.
+    process::run(Command::new(cluster::tool()?).arg("sweep"))?;
+    tally
 }
 
 /// A minute of made-up input: one test a target. A machine that cannot build them leaves them out.

@@ -13,7 +13,7 @@ use crate::home::{self, Home};
 use crate::image::{Entry, Image};
 use crate::network::{Family, MOST_NODES};
 use crate::node::Node;
-use crate::{AGNHOST, PAUSE, programs};
+use crate::{AGNHOST, PAUSE, image, kubectl, programs};
 
 /// What a kept cluster was made with.
 const RECORD: &str = "cluster.json";
@@ -41,6 +41,15 @@ pub struct Cluster {
     nodes: Vec<Node>,
     // Last, since dropping it ends the rest.
     control: ControlPlane,
+}
+
+/// A chart that was installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The tag that the image was given: its version, and the start of its id.
+    pub tag: String,
+    /// What helm said.
+    pub said: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -170,6 +179,35 @@ impl Cluster {
         each(&self.nodes, |node| node.import_image(archive)).map(drop)
     }
 
+    /// Installs the chart with the agent of an archive on every node, or brings what is installed up to date, and waits
+    /// until its pods are ready. The image gets a tag of its own, so that pods are replaced if it is another one.
+    ///
+    /// # Errors
+    /// What helm says where it fails.
+    pub fn install(
+        &self,
+        archive: &Path,
+        chart: &Path,
+        namespace: &str,
+        values: &[String],
+    ) -> Result<Installed> {
+        let tagged = self.control.directory().join("sluice.tar");
+        let tag = image::retag(archive, &tagged)?;
+        self.import_image(&tagged)?;
+        let mut helm = self.control.helm_command()?;
+        helm.args(["upgrade", "--install", "sluice"])
+            .arg(chart)
+            .args(["--namespace", namespace, "--create-namespace"])
+            .args(["--set", "image.repository=sluice"])
+            .args(["--set-string", &format!("image.tag={tag}")])
+            .args(["--wait", "--timeout", "120s"]);
+        for value in values {
+            helm.args(["--set", value]);
+        }
+        let said = kubectl::text(&mut helm, None)?;
+        Ok(Installed { tag, said })
+    }
+
     /// Whether all of its sandboxes are there.
     fn is_alive(&self) -> bool {
         self.control.sandbox().is_alive() && self.nodes.iter().all(|it| it.sandbox().is_alive())
@@ -249,7 +287,7 @@ fn each<T: Sync, R: Send>(all: &[T], what: impl Fn(&T) -> Result<R> + Sync) -> R
 fn images() -> Result<Vec<PathBuf>> {
     let place = programs::target()?.join("kubernetes/images");
     let agnhost = programs::built("agnhost")?;
-    let image = |tag: &str, entrypoint: &[&str], more: Vec<Entry>| Image {
+    let made_of = |tag: &str, entrypoint: &[&str], more: Vec<Entry>| Image {
         tags: vec![tag.to_owned()],
         architecture: if cfg!(target_arch = "aarch64") {
             "arm64"
@@ -264,8 +302,8 @@ fn images() -> Result<Vec<PathBuf>> {
     };
     let program = Entry::Program("agnhost".to_owned(), agnhost.clone());
     // A pod's first container is ended by SIGKILL, so it may as well be a shell's sleep.
-    let pause = image(PAUSE, &["/bin/busybox", "sleep", "2147483647"], Vec::new());
-    let agnhost_image = image(AGNHOST, &["/agnhost"], vec![program]);
+    let pause = made_of(PAUSE, &["/bin/busybox", "sleep", "2147483647"], Vec::new());
+    let agnhost_image = made_of(AGNHOST, &["/agnhost"], vec![program]);
     let mut archives = Vec::new();
     for (image, name, source) in [
         (pause, "pause.tar", Path::new(BUSYBOX)),

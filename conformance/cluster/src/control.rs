@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -215,6 +216,11 @@ impl ControlPlane {
         self.authority.file(&format!("{ADMIN}.kubeconfig"))
     }
 
+    /// The process id of process 1 of its namespaces, as this machine counts.
+    pub fn pid(&self) -> i32 {
+        self.sandbox.pid()
+    }
+
     /// The network namespace that the API server listens in, as a file.
     pub fn netns(&self) -> PathBuf {
         self.sandbox.netns()
@@ -236,11 +242,7 @@ impl ControlPlane {
 
     /// `program` in the API server's network namespace, and otherwise as if it were started here.
     pub fn enter(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .args(["-t", &self.sandbox.pid().to_string(), "-n", "--"])
-            .arg(program);
-        command
+        self.sandbox.enter_network(program)
     }
 
     /// What `kubectl ARGUMENTS` prints, as the administrator.
@@ -254,6 +256,19 @@ impl ControlPlane {
     /// The same, for whoever wants to see it fail.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<Output> {
         kubectl::run(self.kubectl_command()?.args(arguments), None)
+    }
+
+    /// A script that is `kubectl` as the administrator, for people and for scripts of theirs.
+    pub fn kubectl_script(&self) -> Result<PathBuf> {
+        let path = self.home.path().join("kubectl");
+        let command = self.kubectl_command()?;
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+        let text = format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" "));
+        fs::write(&path, text)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+            .with_context(|| path.display().to_string())?;
+        Ok(path)
     }
 
     /// `kubectl` as the administrator, its arguments still to come.
@@ -453,7 +468,9 @@ fn certify(home: &Home, family: Family) -> Result<Authority> {
 
 /// Runs lines of `ip -batch` in a sandbox.
 pub(crate) fn ip(sandbox: &Sandbox, lines: &str) -> Result<()> {
-    kubectl::text(sandbox.enter("ip").args(["-batch", "-"]), Some(lines))
+    // With the machine's processes in sight: the other end of a cable is named by one of them.
+    let mut ip = sandbox.enter_network("ip");
+    kubectl::text(ip.args(["-batch", "-"]), Some(lines))
         .map(drop)
         .with_context(|| format!("the network of {}", sandbox.name()))
 }

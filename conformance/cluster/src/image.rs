@@ -176,6 +176,45 @@ pub fn is_static(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// Copies an archive that [`Image::write`] made, its first tag followed by the start of the image's id; the new tag,
+/// without the name.
+pub(crate) fn retag(archive: &Path, copy: &Path) -> Result<String> {
+    let file = File::open(archive).with_context(|| archive.display().to_string())?;
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(file).entries().context("the archive")? {
+        let mut entry = entry.context("the archive")?;
+        let path = entry.path().context("the archive")?.display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).context("the archive")?;
+        files.push((path, bytes));
+    }
+    let listed = files.iter().find(|(path, _)| path == "manifest.json");
+    let listed = listed.with_context(|| format!("{}: no image", archive.display()))?;
+    let listed: Value = serde_json::from_slice(&listed.1).context("manifest.json")?;
+    let old = listed[0]["RepoTags"][0]
+        .as_str()
+        .context("no tag")?
+        .to_owned();
+    let config = listed[0]["Config"].as_str().context("no configuration")?;
+    let id = config.rsplit('/').next().unwrap_or(config);
+    let new = format!("{old}-{}", id.get(..12).unwrap_or(id));
+    let mut tar = Builder::new(Vec::new());
+    for (path, bytes) in &files {
+        let bytes = if path.starts_with("blobs/") {
+            bytes.clone()
+        } else {
+            let of = |tag: &str| tag.rsplit(':').next().unwrap_or_default().to_owned();
+            let text = String::from_utf8_lossy(bytes).replace(&old, &new);
+            let reference = |tag| format!("\"org.opencontainers.image.ref.name\":\"{tag}\"");
+            text.replace(&reference(of(&old)), &reference(of(&new)))
+                .into_bytes()
+        };
+        append(&mut tar, path, EntryType::Regular, 0o644, &bytes)?;
+    }
+    replace(copy, &tar.into_inner().context("the archive")?)?;
+    Ok(new.rsplit(':').next().unwrap_or(&new).to_owned())
+}
+
 fn manifest(config: &[u8], layer: &[u8]) -> Value {
     json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",

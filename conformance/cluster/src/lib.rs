@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 
-pub use cluster::{Cluster, Options, down, names, sweep};
+pub use cluster::{Cluster, Installed, Options, down, names, sweep};
 pub use control::{Component, ControlOptions, ControlPlane};
 pub use network::{Family, MOST_NODES};
 pub use node::Node;

@@ -58,7 +58,7 @@ impl Sandbox {
         let directory = home.path().join(name);
         fs::create_dir_all(directory.join(PROCESSES))
             .with_context(|| directory.display().to_string())?;
-        let script = home.path().join("sandbox.sh");
+        let script = directory.join("sandbox.sh");
         fs::write(&script, SCRIPT).with_context(|| script.display().to_string())?;
         let log = home.log(name);
         let output = File::create(&log).with_context(|| log.display().to_string())?;
@@ -149,6 +149,15 @@ impl Sandbox {
             .args(["-t", &self.init.pid.to_string()])
             .args(["-m", "-u", "-p", "-n", "--", "env"])
             .args(ENVIRONMENT)
+            .arg(program);
+        command
+    }
+
+    /// `program` in its network namespace, and otherwise as if it were started here.
+    pub(crate) fn enter_network(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["-t", &self.init.pid.to_string(), "-n", "--"])
             .arg(program);
         command
     }

@@ -78,6 +78,7 @@ impl Machine {
             }
             Remedy::Cargo(..) => true,
             Remedy::Rustup(_) => self.has("rustup"),
+            Remedy::ByHand(_) => false,
         }
     }
 
@@ -103,6 +104,7 @@ impl Machine {
                 version,
             ])),
             Remedy::Kernel => kernel::fetch(),
+            Remedy::ByHand(what) => bail!("{what}"),
             Remedy::Rustup(args) => succeed(Command::new("rustup").args(*args)),
         }
     }

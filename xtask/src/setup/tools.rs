@@ -1,9 +1,13 @@
 //! What the repository needs of a machine, why, how to see that it is there, and how to get it: data.
 
+use std::path::Path;
+
 use sluice_ebpf_build::{NIGHTLY, OBJECT_VARIABLE, Toolchain};
 
 use super::Need;
 use super::machine::Machine;
+use crate::cluster::components;
+use crate::image;
 use crate::vm;
 use crate::vm::kernel::Kernel;
 
@@ -33,6 +37,8 @@ pub(super) enum Remedy {
     Cargo(&'static str, &'static str),
     /// Debian's kernel for the virtual machine, which is kept beside what cargo builds, and not installed.
     Kernel,
+    /// What no package is known for: what somebody has to do.
+    ByHand(&'static str),
     /// Arguments of rustup.
     Rustup(&'static [&'static str]),
 }
@@ -124,6 +130,157 @@ pub(super) const TOOLS: &[Tool] = &[
         ],
     },
     Tool {
+        need: Need::Cluster,
+        name: "Go 1.25",
+        why: "Kubernetes' own programs are built from its modules",
+        present: |_| components::check_go().is_ok(),
+        remedies: &[Remedy::ByHand(
+            "install Go 1.25 or newer, as https://go.dev/doc/install says",
+        )],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "etcd",
+        why: "what the API server keeps its objects in",
+        present: |machine| machine.has("etcd"),
+        remedies: &[Remedy::Apt {
+            packages: &["etcd-server"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "containerd",
+        why: "runs the containers of a node",
+        present: |machine| machine.has("containerd"),
+        remedies: &[Remedy::Apt {
+            packages: &["containerd"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "runc",
+        why: "likewise",
+        present: |machine| machine.has("runc"),
+        remedies: &[Remedy::Apt {
+            packages: &["runc"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "network plugins",
+        why: "give pods their interfaces and addresses",
+        present: |_| Path::new("/usr/lib/cni/ptp").exists(),
+        remedies: &[Remedy::Apt {
+            packages: &["containernetworking-plugins"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "nft of kube-proxy",
+        why: "Services are rules of nf_tables",
+        present: |machine| machine.has("nft"),
+        remedies: &[Remedy::Apt {
+            packages: &["nftables"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "iptables",
+        why: "the kubelet and the plugin portmap call it",
+        present: |machine| machine.has("iptables"),
+        remedies: &[Remedy::Apt {
+            packages: &["iptables"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "conntrack of kube-proxy",
+        why: "ends connections to pods that are gone",
+        present: |machine| machine.has("conntrack"),
+        remedies: &[Remedy::Apt {
+            packages: &["conntrack"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "ip of nodes",
+        why: "the interfaces and routes of nodes",
+        present: |machine| machine.has("ip"),
+        remedies: &[Remedy::Apt {
+            packages: &["iproute2"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "unshare and nsenter",
+        why: "the namespaces of nodes",
+        present: |machine| machine.has("unshare") && machine.has("nsenter"),
+        remedies: &[Remedy::Apt {
+            packages: &["util-linux"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Cluster,
+        name: "busybox",
+        why: "a shell for pods",
+        present: |_| Path::new("/bin/busybox").exists(),
+        remedies: &[Remedy::Apt {
+            packages: &["busybox-static"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Image,
+        name: "Rust's library for musl",
+        why: "a binary that needs no other file",
+        present: |_| image::has_target("x86_64-unknown-linux-musl"),
+        remedies: &[Remedy::Rustup(&[
+            "target",
+            "add",
+            "x86_64-unknown-linux-musl",
+        ])],
+    },
+    Tool {
+        need: Need::Image,
+        name: "musl-gcc",
+        why: "compiles the C in the TLS library",
+        present: |machine| machine.has("musl-gcc"),
+        remedies: &[Remedy::Apt {
+            packages: &["musl-tools"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::ImageArm64,
+        name: "Rust's library for musl on arm64",
+        why: "a binary that needs no other file",
+        present: |_| image::has_target("aarch64-unknown-linux-musl"),
+        remedies: &[Remedy::Rustup(&[
+            "target",
+            "add",
+            "aarch64-unknown-linux-musl",
+        ])],
+    },
+    Tool {
+        need: Need::ImageArm64,
+        name: "a linker for arm64",
+        why: "compiles the C in the TLS library, and links",
+        present: |machine| machine.has("aarch64-linux-gnu-gcc"),
+        remedies: &[Remedy::Apt {
+            packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+            at_least: None,
+        }],
+    },
+    Tool {
         need: Need::Vm,
         name: "qemu",
         why: "emulates the machine that the other kernel runs on",
@@ -185,6 +342,7 @@ impl Remedy {
                 format!("cargo install --locked {name} --version {version}")
             }
             Self::Kernel => String::from("apt-get download linux-image-6.1.0-N-amd64"),
+            Self::ByHand(what) => (*what).to_owned(),
             Self::Rustup(args) => format!("rustup {}", args.join(" ")),
         }
     }

@@ -13,8 +13,9 @@ use super::tree::{Finding, Tree, is_below};
 use crate::cli::Cli;
 
 /// Our binaries, and where their command lines are written.
-const BINARIES: [(&str, &str); 2] = [
+const BINARIES: [(&str, &str); 3] = [
     ("sluice", "agent/src"),
+    ("sluice-cluster", "conformance/cluster/src"),
     ("sluice-lab", "conformance/lab/src"),
 ];
 

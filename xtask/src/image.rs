@@ -1,0 +1,158 @@
+//! `cargo xtask image`: the agent, static, on an empty base.
+//!
+//! How an archive is written is `sluice-cluster`'s; this builds what goes into it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::bail;
+use clap::ValueEnum;
+
+use crate::exit;
+use crate::setup::Need;
+use crate::{cargo, cluster, process, repo, setup};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask image                                   target/image/sluice-amd64.tar
+  docker load --input target/image/sluice-amd64.tar   it is a docker archive
+  skopeo copy oci-archive:target/image/sluice-amd64.tar docker://…   and an OCI layout";
+
+/// What `image` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// For which processor [default: this machine's]
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
+}
+
+/// A processor, as Go and images name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Arch {
+    Amd64,
+    Arm64,
+}
+
+/// Builds the image, and says where it is, how large, and its id.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    build(args.arch.unwrap_or_else(Arch::this))?;
+    Ok(exit::holds(true))
+}
+
+/// Builds the image: the path of its archive.
+///
+/// # Errors
+/// [`exit::Stop::Machine`] naming what the machine lacks.
+pub(crate) fn build(arch: Arch) -> anyhow::Result<PathBuf> {
+    setup::ensure(&[Need::Ebpf, arch.need()])?;
+    let root = repo::root();
+    let target = cargo::target_directory(&root)?;
+    let archive = target.join(format!("image/sluice-{}.tar", arch.name()));
+    eprintln!("building sluice for {}", arch.triple());
+    let binary = compile(&root, arch)?;
+    let mut pack = Command::new(cluster::tool()?);
+    pack.args(["pack", "--arch", arch.name()])
+        .args(["--version", env!("CARGO_PKG_VERSION")])
+        .arg("--binary")
+        .arg(binary)
+        .arg("--to")
+        .arg(&archive);
+    if !process::run(&mut pack)?.success() {
+        bail!("packing the image failed");
+    }
+    Ok(archive)
+}
+
+/// The agent without anything that it would need beside the kernel, and without a trace of where it was built.
+fn compile(root: &Path, arch: Arch) -> anyhow::Result<PathBuf> {
+    let mut build = cargo::command(root, "build");
+    build
+        .args(["--quiet", "--release", "-p", "sluice", "--bin", "sluice"])
+        .args(["--target", arch.triple()])
+        .args(["--config", "profile.release.strip=true"])
+        .args(["--config", "profile.release.debug=false"])
+        .env("RUSTFLAGS", flags(root, arch))
+        .env(
+            format!("CC_{}", arch.triple().replace('-', "_")),
+            arch.compiler(),
+        );
+    cargo::binary(&cargo::executables(&mut build)?, "sluice")
+}
+
+/// Paths of this machine are named as they are nowhere, so that every machine makes the same bytes.
+fn flags(root: &Path, arch: Arch) -> String {
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let cargo_home =
+        std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    format!(
+        "--remap-path-prefix={}=/cargo --remap-path-prefix={}=/sluice -Clinker={} -Ctarget-feature=+crt-static",
+        cargo_home.display(),
+        root.display(),
+        arch.linker()
+    )
+}
+
+impl Arch {
+    /// This machine's.
+    pub(crate) fn this() -> Self {
+        if cfg!(target_arch = "aarch64") {
+            Self::Arm64
+        } else {
+            Self::Amd64
+        }
+    }
+
+    /// As images name it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// As Rust names it.
+    fn triple(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-unknown-linux-musl",
+            Self::Arm64 => "aarch64-unknown-linux-musl",
+        }
+    }
+
+    fn need(self) -> Need {
+        match self {
+            Self::Amd64 => Need::Image,
+            Self::Arm64 => Need::ImageArm64,
+        }
+    }
+
+    /// Compiles the little C that TLS brings along.
+    fn compiler(self) -> &'static str {
+        match self {
+            Self::Amd64 => "musl-gcc",
+            Self::Arm64 => "aarch64-linux-gnu-gcc",
+        }
+    }
+
+    /// The C library comes with Rust; of the linker only its linking is wanted.
+    fn linker(self) -> &'static str {
+        match self {
+            Self::Amd64 => "cc",
+            Self::Arm64 => "aarch64-linux-gnu-gcc",
+        }
+    }
+}
+
+/// Whether the standard library for `triple` is there.
+pub(crate) fn has_target(triple: &str) -> bool {
+    let sysroot = process::output_of(Command::new("rustc").args(["--print", "sysroot"]));
+    sysroot.is_some_and(|sysroot| {
+        Path::new(&sysroot)
+            .join("lib/rustlib")
+            .join(triple)
+            .join("lib")
+            .is_dir()
+    })
+}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use sluice_ebpf::Marks;
+use sluice_kubernetes::live::Kind;
 use wildmatch::WildMatch;
 
 use crate::cli::{AgentArgs, Mode, Output};
@@ -18,8 +19,8 @@ use crate::exit::Failure;
 pub struct Config {
     /// Pods with this `spec.nodeName` are local.
     pub node_name: String,
-    /// Files or directories of manifests.
-    pub manifests: Vec<PathBuf>,
+    /// Where policies and pods come from.
+    pub source: Source,
     /// With or without eBPF.
     pub mode: Mode,
     /// The first queue number.
@@ -50,6 +51,20 @@ pub struct Config {
     pub log_level: tracing::Level,
 }
 
+/// Where policies and pods come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Files or directories of manifests, at least one.
+    Manifests(Vec<PathBuf>),
+    /// The Kubernetes API.
+    Kubernetes {
+        /// None for the pod's service account, or the user's own.
+        kubeconfig: Option<PathBuf>,
+        /// What is watched there.
+        kinds: Vec<Kind>,
+    },
+}
+
 /// Which interfaces get the TC program.
 #[derive(Clone, Debug, Default)]
 pub struct InterfaceFilter {
@@ -60,14 +75,6 @@ pub struct InterfaceFilter {
 impl Config {
     /// Resolves the command line; the first thing that is wrong ends it.
     pub fn resolve(args: AgentArgs) -> Result<Self, Failure> {
-        if args.manifests.is_empty() {
-            let wanted = args
-                .kubeconfig
-                .map_or_else(String::new, |path| format!(" ({})", path.display()));
-            return Err(Failure::unable(format!(
-                "the Kubernetes API{wanted} is not a source yet: give --manifests PATH"
-            )));
-        }
         let queues = args.queues.unwrap_or_else(default_queues);
         if args.queue_num.checked_add(queues - 1).is_none() {
             return Err(Failure::bad_input(format!(
@@ -77,7 +84,7 @@ impl Config {
         }
         Ok(Self {
             node_name: node_name(args.node_name),
-            manifests: args.manifests,
+            source: source(args.manifests, args.kubeconfig)?,
             mode: args.mode,
             queue_num: args.queue_num,
             queues,
@@ -118,6 +125,19 @@ impl InterfaceFilter {
         name != "lo"
             && (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(name)))
             && !self.exclude.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+fn source(manifests: Vec<PathBuf>, kubeconfig: Option<PathBuf>) -> Result<Source, Failure> {
+    match (manifests.is_empty(), kubeconfig) {
+        (true, kubeconfig) => Ok(Source::Kubernetes {
+            kubeconfig,
+            kinds: vec![Kind::Namespace, Kind::Node, Kind::Pod, Kind::NetworkPolicy],
+        }),
+        (false, None) => Ok(Source::Manifests(manifests)),
+        (false, Some(_)) => Err(Failure::bad_input(
+            "--manifests and --kubeconfig: policies come from one source, give one of them",
+        )),
     }
 }
 

@@ -162,13 +162,15 @@ fn answer(request: &Request, shared: &Arc<Shared>) -> Reply<serde_json::Value> {
             to,
             port,
             protocol,
-        } => crate::offline::explain_snapshot(
-            &shared.published.load().snapshot,
-            from,
-            to,
-            *port,
-            protocol,
-        ),
+        } => match shared.snapshot() {
+            Some(snapshot) => {
+                crate::offline::explain_snapshot(&snapshot, from, to, *port, protocol)
+            }
+            None => Err(format!(
+                "the agent is not ready: {}",
+                shared.why_not_ready()
+            )),
+        },
     };
     value.map_or_else(Reply::Error, Reply::Ok)
 }

@@ -1,5 +1,7 @@
 //! `sluice status`: what the agent reports of itself, and what the pins tell where none answers.
 
+mod source;
+
 use std::fmt;
 use std::path::Path;
 
@@ -9,12 +11,16 @@ use sluice_netlink::Gate;
 use crate::cli::{Output, StatusArgs};
 use crate::exit::Failure;
 use crate::socket::{self, Request};
+pub use source::{ResourceState, SourceState};
 
 /// The whole report.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
     /// The agent that answered; none where only pins were found.
     pub agent: Option<AgentState>,
+    /// Where policies and pods come from; none where only pins were found.
+    #[serde(default)]
+    pub source: Option<SourceState>,
     /// The netfilter half.
     pub gate: GateState,
     /// The TC half.
@@ -249,6 +255,9 @@ impl fmt::Display for Status {
         match &self.agent {
             Some(agent) => writeln!(f, "agent     {agent}")?,
             None => writeln!(f, "agent     none answers; this is what the kernel holds")?,
+        }
+        if let Some(source) = &self.source {
+            write!(f, "{source}")?;
         }
         write!(f, "{}", self.gate)?;
         let (tc, pods, policies) = (&self.tc, self.pods, self.policies);

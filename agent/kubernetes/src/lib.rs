@@ -10,6 +10,7 @@ mod assemble;
 mod field;
 mod kinds;
 mod labels;
+pub mod live;
 mod manifests;
 mod metadata;
 mod node;

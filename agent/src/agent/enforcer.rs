@@ -41,12 +41,7 @@ pub struct Enforcer {
 
 impl Groundwork {
     /// Loads the kernel half and publishes the first snapshot, for as many readers as there are queues.
-    pub(crate) fn lay(
-        config: &Config,
-        events: impl IntoIterator<Item = Event>,
-    ) -> Result<(Self, Vec<Reader>), Failure> {
-        let mut index = Index::new(Scope::Node(config.node_name.as_str().into()));
-        let _everything_is_new = index.apply(events);
+    pub(crate) fn lay(config: &Config, index: Index) -> Result<(Self, Vec<Reader>), Failure> {
         let foundation = Foundation::open(config)?;
         let snapshot = index.snapshot();
         let (epochs, raised) = first_epochs(&foundation, &snapshot).map_err(Failure::Unable)?;
@@ -94,7 +89,9 @@ impl Groundwork {
 impl Enforcer {
     /// An enforcer without workers: what it isolates and has no lease waits in queues that nobody serves.
     pub fn open(config: &Config, events: impl IntoIterator<Item = Event>) -> Result<Self, Failure> {
-        let (groundwork, _readers) = Groundwork::lay(config, events)?;
+        let mut index = empty_index(config);
+        let _everything_is_new = index.apply(events);
+        let (groundwork, _readers) = Groundwork::lay(config, index)?;
         groundwork.build(config)
     }
 
@@ -207,6 +204,11 @@ impl Enforcer {
             }
         }
     }
+}
+
+/// An index of nothing, for the pods of the agent's node.
+pub(crate) fn empty_index(config: &Config) -> Index {
+    Index::new(Scope::Node(config.node_name.as_str().into()))
 }
 
 /// The kernel's epochs, raised for every address that this agent or an earlier one enforces: what changed while

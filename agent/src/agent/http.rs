@@ -67,13 +67,11 @@ async fn healthz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str
     }
 }
 
-async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
+async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     if shared.ready() {
-        (StatusCode::OK, "ok\n")
+        (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the first snapshot is not enforced yet\n",
-        )
+        let why = shared.why_not_ready();
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
     }
 }

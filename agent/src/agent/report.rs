@@ -1,20 +1,29 @@
 //! What the agent says of itself: status and metrics, gathered when asked for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use sluice_kubernetes::live::Kind;
 
 use super::pinned;
 use super::shared::{Facts, Shared};
 use crate::cli::Mode;
 use crate::queue::proc::{self, QueueStat};
 use crate::status::{
-    AgentState, CounterStates, GateState, MapStates, PodCounts, PolicyCounts, QueueState, Status,
+    AgentState, CounterStates, GateState, MapStates, PodCounts, PolicyCounts, QueueState,
+    SourceState, Status,
 };
 
 /// The status document.
 pub(crate) fn status(shared: &Arc<Shared>) -> Status {
-    let Facts { kernel, invalid } = shared.facts();
-    let counts = shared.published.load().snapshot.counts();
+    let Facts {
+        kernel,
+        invalid,
+        versions,
+    } = shared.facts();
+    let counts = shared.snapshot().map(|snapshot| snapshot.counts());
+    let counts = counts.unwrap_or_default();
     let (maps, counters) = maps_and_counters(shared);
     Status {
         agent: Some(AgentState {
@@ -25,6 +34,7 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
             node: shared.config.node_name.clone(),
             enforced_as_of: shared.metrics.enforced_as_of.get(),
         }),
+        source: Some(source(shared, &versions)),
         gate: GateState {
             installed: sluice_netlink::Gate::is_installed().ok(),
             queue_verb: kernel.queue_verb.map(Into::into),
@@ -49,6 +59,13 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
     }
 }
 
+fn source(shared: &Shared, versions: &BTreeMap<Kind, String>) -> SourceState {
+    match shared.api() {
+        Some(report) => SourceState::of_api(&report, versions),
+        None => SourceState::of_manifests(shared.ready()),
+    }
+}
+
 /// The metrics page.
 pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
     let (maps, c) = maps_and_counters(shared);
@@ -69,6 +86,9 @@ pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
         ("flows", maps.flows.entries),
         ("guards", maps.guards.entries),
     ];
+    if let Some(report) = shared.api() {
+        shared.metrics.api.refresh(&report);
+    }
     shared.metrics.spoofed(c.spoofed);
     shared.metrics.refresh(&queues(shared), &counters, &entries);
     shared.metrics.render()

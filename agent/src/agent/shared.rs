@@ -1,10 +1,14 @@
 //! What the agent's threads tell each other without waiting: health, readiness, and what status reports.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use sluice_api::Source;
+use sluice_kubernetes::live::Kind;
+use sluice_policy::Snapshot;
 
 use super::published::Published;
 use crate::config::Config;
@@ -15,11 +19,19 @@ use crate::status::{Invalid, KernelState};
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) published: Arc<ArcSwap<Published>>,
     pub(crate) started: Instant,
-    pub(crate) workers: Vec<Arc<AtomicBool>>,
+    /// Once there are workers.
+    judging: OnceLock<Judging>,
+    /// Once it runs, where it is the Kubernetes API.
+    api: OnceLock<Source>,
     ready: AtomicBool,
     facts: Mutex<Facts>,
+}
+
+/// What workers judge by, and whether they live.
+struct Judging {
+    published: Arc<ArcSwap<Published>>,
+    workers: Vec<Arc<AtomicBool>>,
 }
 
 /// What the writer knows and others report.
@@ -29,24 +41,47 @@ pub(crate) struct Facts {
     pub(crate) kernel: KernelState,
     /// Invalid objects, as messages.
     pub(crate) invalid: Vec<Invalid>,
+    /// The resource versions that are enforced.
+    pub(crate) versions: BTreeMap<Kind, String>,
 }
 
 impl Shared {
-    pub(crate) fn new(
-        config: Config,
-        metrics: Arc<Metrics>,
-        published: Arc<ArcSwap<Published>>,
-        workers: Vec<Arc<AtomicBool>>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, metrics: Arc<Metrics>) -> Self {
         Self {
             config,
             metrics,
-            published,
             started: Instant::now(),
-            workers,
+            judging: OnceLock::new(),
+            api: OnceLock::new(),
             ready: AtomicBool::new(false),
             facts: Mutex::default(),
         }
+    }
+
+    /// Workers judge by this from now on.
+    pub(crate) fn set_judging(
+        &self,
+        published: Arc<ArcSwap<Published>>,
+        workers: Vec<Arc<AtomicBool>>,
+    ) {
+        // It is set once, by who starts the workers.
+        let _first = self.judging.set(Judging { published, workers });
+    }
+
+    /// What workers judge by; none while there are none.
+    pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let judging = self.judging.get()?;
+        Some(Arc::clone(&judging.published.load().snapshot))
+    }
+
+    /// The source is the Kubernetes API.
+    pub(crate) fn set_api(&self, source: Source) {
+        let _first = self.api.set(source);
+    }
+
+    /// How the Kubernetes API stands, where it is the source.
+    pub(crate) fn api(&self) -> Option<sluice_api::Report> {
+        self.api.get().map(Source::report)
     }
 
     /// The gate is in place and the first snapshot is enforced.
@@ -58,11 +93,34 @@ impl Shared {
         self.ready.store(true, Ordering::Release);
     }
 
+    /// Why it is not.
+    pub(crate) fn why_not_ready(&self) -> String {
+        let Some(report) = self.api().filter(|report| !report.synced) else {
+            return "the first snapshot is not enforced yet".to_owned();
+        };
+        let server = &report.server;
+        if !report.troubles.is_empty() {
+            return format!(
+                "the Kubernetes API at {server}: {}",
+                report.troubles.join("; ")
+            );
+        }
+        let missing = report
+            .kinds
+            .iter()
+            .filter(|kind| kind.served && !kind.synced);
+        let missing: Vec<&str> = missing.map(|kind| kind.kind.resource()).collect();
+        format!(
+            "waiting for the Kubernetes API at {server} to list {}",
+            missing.join(", ")
+        )
+    }
+
     /// Every queue has a worker.
     pub(crate) fn healthy(&self) -> bool {
-        self.workers
-            .iter()
-            .all(|alive| alive.load(Ordering::Relaxed))
+        let workers = self.judging.get().map(|judging| &judging.workers);
+        let mut workers = workers.into_iter().flatten();
+        workers.all(|alive| alive.load(Ordering::Relaxed))
     }
 
     /// What the source said at that time is enforced, on open connections too.

@@ -5,14 +5,17 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use sluice_kubernetes::{Loaded, Manifests, Origin, Place, Problem, World};
+use sluice_api::Update;
+use sluice_kubernetes::{Loaded, Origin, Place, Problem};
 use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
+use sluice_policy::Event;
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Watcher;
+use super::upstream::{Files, Upstream};
 use crate::metrics::bump;
 use crate::status::Invalid;
 
@@ -20,6 +23,8 @@ use crate::status::Invalid;
 pub(crate) enum Work {
     /// The manifests may be different.
     Reload(Arc<Watcher>),
+    /// The Kubernetes API told something.
+    Told(Update),
     /// An interface came, went, or changed its name.
     Link(LinkEvent),
     /// Addresses came, went or moved behind interfaces.
@@ -34,9 +39,8 @@ const TENDED: Duration = Duration::from_secs(1);
 /// Everything that only the writer touches.
 pub(crate) struct Writer {
     pub(crate) enforcer: Enforcer,
-    /// As it was last read.
-    pub(crate) world: World,
-    pub(crate) manifests: Manifests,
+    /// What was last read, as far as it is needed to tell what is new.
+    pub(crate) upstream: Upstream,
     pub(crate) conntrack: Conntrack,
     pub(crate) shared: Arc<Shared>,
     /// Live connections could not be judged again, so all of them are to be.
@@ -55,15 +59,27 @@ impl Writer {
                 self.tend();
                 tended = Instant::now();
             }
-            match work.recv_timeout(TENDED.saturating_sub(tended.elapsed())) {
-                Err(RecvTimeoutError::Timeout) => {}
+            let mut next = match work.recv_timeout(TENDED.saturating_sub(tended.elapsed())) {
+                Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Work::Reload(watcher)) => self.reload(&watcher),
-                Ok(Work::Link(event)) => self.link(&event),
-                Ok(Work::Routes(events)) => self.enforcer.routes(events),
-                Ok(Work::NoRoutes) => self.enforcer.forget_routes(),
+                Ok(next) => Some(next),
+            };
+            while let Some(work_now) = next.take() {
+                next = self.work(work_now, work);
             }
         }
+    }
+
+    /// Does one thing; returns what was found to be next.
+    fn work(&mut self, now: Work, work: &Receiver<Work>) -> Option<Work> {
+        match now {
+            Work::Reload(watcher) => self.reload(&watcher),
+            Work::Told(update) => return self.told(update, work),
+            Work::Link(event) => self.link(&event),
+            Work::Routes(events) => self.enforcer.routes(events),
+            Work::NoRoutes => self.enforcer.forget_routes(),
+        }
+        None
     }
 
     /// Repeats what failed, and puts back what somebody took away.
@@ -101,7 +117,10 @@ impl Writer {
             let (started, read_at) = (Instant::now(), SystemTime::now());
             watcher.begin_reading();
             let unfinished = |emptied: &[_]| watcher.disturbed(emptied);
-            match self.manifests.reload_except(unfinished) {
+            let Upstream::Manifests(Files { manifests, .. }) = &mut self.upstream else {
+                return;
+            };
+            match manifests.reload_except(unfinished) {
                 Ok(loaded) => {
                     self.absorb(loaded, started);
                     self.read_at = read_at;
@@ -117,8 +136,30 @@ impl Writer {
 
     fn absorb(&mut self, loaded: Loaded, started: Instant) {
         report(&self.shared, &loaded.problems);
-        let events = loaded.world.events_since(&self.world);
-        self.world = loaded.world;
+        if let Upstream::Manifests(files) = &mut self.upstream {
+            let events = files.replace(loaded.world);
+            self.enforce(events, started);
+        }
+    }
+
+    /// Enforces what the API told, and what it told meanwhile: together, but no more than is told anyway.
+    fn told(&mut self, first: Update, work: &Receiver<Work>) -> Option<Work> {
+        let Upstream::Kubernetes(objects) = &mut self.upstream else {
+            return None;
+        };
+        let started = Instant::now();
+        let read_at = SystemTime::now();
+        let (events, next) = objects.gather(first, work);
+        if objects.take_problems_changed() {
+            report(&self.shared, &objects.problems());
+        }
+        self.enforce(events, started);
+        self.read_at = read_at;
+        self.note_enforced();
+        next
+    }
+
+    fn enforce(&mut self, events: Vec<Event>, started: Instant) {
         let changes = self.enforcer.apply(events);
         self.note_behind();
         if changes.is_empty() {
@@ -140,6 +181,10 @@ impl Writer {
     fn note_enforced(&self) {
         if !self.enforcer.behind() && !self.unjudged {
             self.shared.set_enforced_as_of(self.read_at);
+            if let Upstream::Kubernetes(objects) = &self.upstream {
+                let versions = objects.versions.clone();
+                self.shared.update_facts(|facts| facts.versions = versions);
+            }
         }
     }
 

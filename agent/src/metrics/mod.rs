@@ -2,6 +2,7 @@
 //!
 //! The seven of kube-network-policies keep their names, labels and units, so that dashboards go on working.
 
+mod api;
 mod summary;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use prometheus::{
 use sluice_policy::{Action, Protocol};
 
 use crate::queue::proc::QueueStat;
+use api::ApiMetrics;
 use summary::Summary;
 
 const PREFIX: &str = "kube_network_policies";
@@ -69,6 +71,7 @@ pub(crate) struct Metrics {
     events: IntCounterVec,
     spoofed: IntCounter,
     map_entries: GaugeVec,
+    pub(crate) api: ApiMetrics,
     /// Seconds from a change being read to its being enforced
     pub(crate) sync_seconds: Histogram,
     /// Invalid objects in the source
@@ -113,6 +116,7 @@ impl Metrics {
             events: register(r, events())?,
             spoofed: register(r, spoofed())?,
             map_entries: register(r, map_entries())?,
+            api: ApiMetrics::new(r)?,
             sync_seconds: register(r, sync_seconds())?,
             invalid_objects: gauge("sluice_invalid_objects", "Invalid objects in the source")?,
             sync_errors: gauge(

@@ -54,14 +54,20 @@ const RULES: &[Rule] = &[
         reason: "past agent/kubernetes there are values only; the oracle reads the API objects themselves",
     },
     Rule {
-        names: &["kube"],
-        scope: Only(&["agent/kubernetes"]),
-        reason: "the API is one source of objects among others",
+        names: &["kube", "hyper_util", "tower"],
+        scope: Only(&["agent/api", "agent/kubernetes/tests"]),
+        reason: "the API is one source of objects among others; selectors are compared with kube's in a test",
     },
     Rule {
         names: &["tokio", "tokio_util", "futures"],
-        scope: Only(&["agent/src", "agent/tests", "conformance/lab", "bench"]),
-        reason: "libraries block or are pure; the binaries decide about threads",
+        scope: Only(&[
+            "agent/src",
+            "agent/api",
+            "agent/tests",
+            "conformance/lab",
+            "bench",
+        ]),
+        reason: "libraries block or are pure, but for the API, whose client waits for many answers at once; the binaries decide about threads",
     },
     Rule {
         names: &["loom"],

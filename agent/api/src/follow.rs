@@ -1,0 +1,311 @@
+//! One kind of objects, listed and then watched for as long as the agent lives. A thin loop: what is known is the
+//! reflector's, what is written on the wire is read by [`crate::wire`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use sluice_kubernetes::live::{self, Kind};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::backoff::{Backoff, between};
+use crate::board::Who;
+use crate::hub::{Hub, collect};
+use crate::reflector::{Batch, Reflector};
+use crate::trouble::Trouble;
+use crate::wire::{Lines, Page, Told};
+
+/// The server ends a watch after some time between these, so that agents spread over its replicas again.
+const WATCH: (Duration, Duration) = (Duration::from_mins(5), Duration::from_mins(10));
+/// A watch that says nothing for so long is asked for again: servers send bookmarks every minute.
+const QUIET: Duration = Duration::from_secs(150);
+/// A streaming list that says nothing for so long is not going to end: some servers wait for an etcd that cannot tell
+/// how far it is.
+const STALLED: Duration = Duration::from_secs(5);
+/// The longest wait between two tries.
+const MOST_WAIT: Duration = Duration::from_secs(30);
+/// A watch that lasted for so long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+/// Objects on a page of a list.
+const PAGE: usize = 500;
+/// Events that are handed on together, at most.
+const MOST_EVENTS: usize = 1024;
+
+/// Follows a kind.
+pub(crate) struct Follower {
+    hub: Arc<Hub>,
+    kind: Kind,
+    reflector: Reflector,
+    /// What was read and not handed on yet.
+    batch: Batch,
+    /// The next list is read page by page: the server refused to stream it, or came to no end.
+    paged: bool,
+}
+
+/// Why a turn of listing and watching is over.
+enum End {
+    /// As watches end.
+    Over,
+    /// The connection is broken, or as good as.
+    Cut,
+    /// What is served is different.
+    Served,
+    /// A request failed.
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl Follower {
+    pub(crate) fn new(hub: Arc<Hub>, kind: Kind) -> Self {
+        Self {
+            hub,
+            kind,
+            reflector: Reflector::new(kind),
+            batch: Batch::default(),
+            paged: false,
+        }
+    }
+
+    /// Never returns: whatever happens, it is tried again.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::up_to(MOST_WAIT);
+        loop {
+            self.await_served().await;
+            let began = Instant::now();
+            let end = self.turn().await;
+            self.hand_on().await;
+            if began.elapsed() >= GOOD {
+                backoff.reset();
+            }
+            match end {
+                End::Over if began.elapsed() >= GOOD => continue,
+                End::Over | End::Served => {}
+                End::Cut if self.reflector.version().is_some() => {}
+                End::Cut => {
+                    let cut = Trouble::Unreachable("the list broke off".into());
+                    self.note(&cut).await;
+                }
+                End::Trouble(Trouble::Expired) => self.reflector.expired(),
+                End::Trouble(Trouble::Unsupported(_) | Trouble::Refused(..))
+                    if self.is_streaming() =>
+                {
+                    self.paged = true;
+                    continue;
+                }
+                End::Trouble(trouble) => self.note(&trouble).await,
+            }
+            self.wait(backoff.wait()).await;
+        }
+    }
+
+    /// Whether a list was being streamed.
+    fn is_streaming(&self) -> bool {
+        !self.paged && self.reflector.version().is_none()
+    }
+
+    async fn note(&self, trouble: &Trouble) {
+        let who = Who::Kind(self.kind);
+        self.hub.board.trouble(who, trouble);
+        if *trouble == Trouble::NotServed {
+            self.hub.ask.notify_one();
+        }
+        if let Err(trouble) = self.hub.renew(trouble).await {
+            self.hub.board.trouble(who, &trouble);
+        }
+    }
+
+    /// Waits, but no longer than until the API is back, or what it serves is different.
+    async fn wait(&self, time: Duration) {
+        let mut back = self.hub.back.subscribe();
+        let mut served = self.hub.served.subscribe();
+        tokio::select! {
+            () = sleep(time) => {}
+            _ = served.changed() => {}
+            // Not all agents at the same moment.
+            _ = back.changed() => sleep(between(Duration::ZERO, time.min(Duration::from_secs(1)))).await,
+        }
+    }
+
+    /// While the kind is not served, nothing of it is there.
+    async fn await_served(&mut self) {
+        let mut served = self.hub.served.subscribe();
+        if served.borrow_and_update().contains(&self.kind) {
+            return;
+        }
+        self.reflector.vanished(&mut self.batch);
+        if !self.batch.is_empty() {
+            self.hub.deliver(self.kind, &mut self.batch).await;
+        }
+        self.hub.board.well(Who::Kind(self.kind));
+        // The sender is this task's own hub's.
+        let _served = served.wait_for(|served| served.contains(&self.kind)).await;
+    }
+
+    async fn turn(&mut self) -> End {
+        let mut served = self.hub.served.subscribe();
+        let mut cut = self.hub.cut.subscribe();
+        let kind = self.kind;
+        tokio::select! {
+            _ = served.wait_for(|served| !served.contains(&kind)) => End::Served,
+            _ = cut.changed() => End::Cut,
+            end = self.list_and_watch() => end.err().unwrap_or(End::Over),
+        }
+    }
+
+    async fn list_and_watch(&mut self) -> Result<(), End> {
+        if self.reflector.version().is_none() {
+            self.reflector.begin();
+            if !self.paged {
+                return self
+                    .watch("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+                    .await;
+            }
+            self.pages().await?;
+        }
+        let version = self.reflector.version().unwrap_or_default();
+        self.watch(&format!("&resourceVersion={version}")).await
+    }
+
+    /// Reads a list page by page.
+    async fn pages(&mut self) -> Result<(), End> {
+        let mut next = String::new();
+        loop {
+            // A token has no letters that a URL cannot have.
+            let path = format!("{}?limit={PAGE}&continue={next}", self.kind.path());
+            let body = self.hub.get(&path, self.kind.resource()).await?;
+            let bytes = collect(body).await.map_err(|_broken| End::Cut)?;
+            self.hub.board.heard(self.kind);
+            let page: Page<'_> = serde_json::from_slice(&bytes)
+                .map_err(|error| Trouble::Unreadable(error.to_string()))?;
+            for item in page.items.iter().flatten() {
+                self.there(item.get())?;
+            }
+            next = page.metadata.next;
+            if next.is_empty() {
+                self.reflector
+                    .listed(page.metadata.resource_version, &mut self.batch);
+                self.paged = false;
+                self.hand_on().await;
+                return Ok(());
+            }
+            self.hand_on().await;
+        }
+    }
+
+    /// Reads a watch to its end.
+    async fn watch(&mut self, from: &str) -> Result<(), End> {
+        let seconds = between(WATCH.0, WATCH.1).as_secs();
+        let path = format!(
+            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}{from}",
+            self.kind.path()
+        );
+        let mut body = self.hub.get(&path, self.kind.resource()).await?;
+        self.note_well();
+        let mut lines = Lines::default();
+        loop {
+            let full = self.batch.events.len() >= MOST_EVENTS;
+            let piece = tokio::select! {
+                biased;
+                piece = self.piece(&mut body), if !full => piece?,
+                // Nothing more is there right now: what was read together is handed on together.
+                () = std::future::ready(()), if !self.batch.is_empty() => {
+                    self.hand_on().await;
+                    continue;
+                }
+            };
+            let Some(piece) = piece else {
+                return Ok(());
+            };
+            self.hub.board.heard(self.kind);
+            lines.push(&piece);
+            lines.drain(|line| self.told(line))?;
+            if lines.overflows() {
+                return Err(Trouble::Unreadable("an object of more than 32 MB".into()).into());
+            }
+        }
+    }
+
+    /// The next bytes of a watch; none at its end.
+    async fn piece(&self, body: &mut Body) -> Result<Option<Vec<u8>>, End> {
+        let is_listing = self.reflector.version().is_none();
+        let patience = if is_listing { STALLED } else { QUIET };
+        match timeout(patience, body.frame()).await {
+            Err(_elapsed) if is_listing => Err(Trouble::Unsupported("stalled".into()).into()),
+            Err(_elapsed) => Err(End::Cut),
+            Ok(None) if is_listing => Err(End::Cut),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(_broken))) => Err(End::Cut),
+            Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().map(Vec::from).unwrap_or_default())),
+        }
+    }
+
+    /// Takes one line of a watch in.
+    fn told(&mut self, line: &[u8]) -> Result<(), End> {
+        match Told::read(line).map_err(Trouble::Unreadable)? {
+            Told::There(object) => self.there(object),
+            Told::Gone(object) => {
+                let (name, version) = named(object)?;
+                self.reflector.gone(name, version, &mut self.batch);
+                Ok(())
+            }
+            Told::Bookmark { version, ends_list } => {
+                if ends_list {
+                    self.reflector.listed(version, &mut self.batch);
+                } else if self.reflector.version().is_some() {
+                    self.reflector.bookmark(version, &mut self.batch);
+                }
+                Ok(())
+            }
+            Told::Error(status) => Err(Trouble::from_event(status, self.kind.resource()).into()),
+        }
+    }
+
+    fn there(&mut self, object: &str) -> Result<(), End> {
+        match self.kind.read(object) {
+            Ok(live) => self.reflector.there(live, &mut self.batch),
+            Err(error) => {
+                let (name, version) = named(object)?;
+                tracing::warn!(kind = self.kind.name(), object = %name.name, namespace = %name.namespace, %error,
+                    "object cannot be read: what was known of it holds");
+                self.reflector.unreadable(&name, version, &mut self.batch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what was read, and notes how far that is.
+    async fn hand_on(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        self.hub.deliver(self.kind, &mut self.batch).await;
+        let complete = self.reflector.version().is_some();
+        if complete {
+            self.note_well();
+        }
+        if self
+            .hub
+            .board
+            .delivered(self.kind, self.reflector.count(), complete)
+        {
+            self.hub.complete();
+        }
+    }
+
+    /// A list that is not complete may yet break off.
+    fn note_well(&self) {
+        if self.reflector.version().is_some() {
+            self.hub.board.well(Who::Kind(self.kind));
+        }
+    }
+}
+
+fn named(object: &str) -> Result<(live::ObjectName, String), Trouble> {
+    live::read_name(object).map_err(|error| Trouble::Unreadable(error.to_string()))
+}

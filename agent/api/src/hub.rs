@@ -1,0 +1,131 @@
+//! What the tasks of the source share: the connection, the board, the way to whoever listens, and how they wake each
+//! other.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use sluice_kubernetes::live::Kind;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::access::Access;
+use crate::board::Board;
+use crate::reflector::Batch;
+use crate::source::{Delivery, Update};
+use crate::trouble::Trouble;
+
+/// The headers of an answer come within this time.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Batches that may wait for whoever listens: what is beyond is not read from the network.
+const MOST_WAITING: usize = 16;
+
+/// Shared by all tasks.
+pub(crate) struct Hub {
+    access: Access,
+    client: Mutex<Client>,
+    pub(crate) board: Arc<Board>,
+    listener: Box<dyn Fn(Update) + Send + Sync>,
+    waiting: Arc<Semaphore>,
+    /// What the API serves.
+    pub(crate) served: watch::Sender<BTreeSet<Kind>>,
+    /// Counts the times that the API came back: who waits tries again.
+    pub(crate) back: watch::Sender<u64>,
+    /// Counts the times that the API was silent: whose connection is as good as dead makes another.
+    pub(crate) cut: watch::Sender<u64>,
+    /// Somebody wants to know what is served.
+    pub(crate) ask: Notify,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        access: Access,
+        client: Client,
+        board: Arc<Board>,
+        kinds: &[Kind],
+        listener: Box<dyn Fn(Update) + Send + Sync>,
+    ) -> Self {
+        let always = kinds.iter().copied().filter(|kind| !kind.is_optional());
+        Self {
+            access,
+            client: Mutex::new(client),
+            board,
+            listener,
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            served: watch::Sender::new(always.collect()),
+            back: watch::Sender::new(0),
+            cut: watch::Sender::new(0),
+            ask: Notify::new(),
+        }
+    }
+
+    /// Asks for a path; the answer's body, where it is one. `resource` is named in what goes wrong.
+    pub(crate) async fn get(&self, path: &str, resource: &str) -> Result<Body, Trouble> {
+        let request = Request::get(path)
+            .header(http::header::ACCEPT, "application/json")
+            .body(Body::empty())
+            .map_err(|error| Trouble::Unreadable(error.to_string()))?;
+        let client = self.client().clone();
+        let answer = timeout(ANSWER, client.send(request)).await;
+        let answer = answer.map_err(|_elapsed| Trouble::Silent(ANSWER.as_secs()))?;
+        let answer = answer.map_err(|error| Trouble::from_failure(&error))?;
+        let (head, body) = answer.into_parts();
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        let text = collect(body).await.unwrap_or_default();
+        Err(Trouble::from_answer(head.status, &text, resource))
+    }
+
+    /// Reads the way to the API again, where the trouble may come from there.
+    pub(crate) async fn renew(&self, trouble: &Trouble) -> Result<(), Trouble> {
+        if !trouble.may_be_stale_access() {
+            return Ok(());
+        }
+        match self.access.client().await {
+            Ok((_server, client)) => {
+                *self.client() = client;
+                Ok(())
+            }
+            Err(error) => Err(Trouble::Access(error.to_string())),
+        }
+    }
+
+    /// Hands a batch on, once there is room for it.
+    pub(crate) async fn deliver(&self, kind: Kind, batch: &mut Batch) {
+        let Ok(room) = Arc::clone(&self.waiting).acquire_owned().await else {
+            return;
+        };
+        (self.listener)(Update::Batch(Delivery {
+            kind,
+            batch: std::mem::take(batch),
+            _room: room,
+        }));
+    }
+
+    /// Tells that everything that is served has been handed on.
+    pub(crate) fn complete(&self) {
+        (self.listener)(Update::Complete);
+    }
+
+    fn client(&self) -> std::sync::MutexGuard<'_, Client> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body as a whole, where each of its pieces comes in time.
+pub(crate) async fn collect(mut body: Body) -> Result<Vec<u8>, Trouble> {
+    let mut all = Vec::new();
+    loop {
+        let frame = timeout(ANSWER, body.frame()).await;
+        match frame.map_err(|_elapsed| Trouble::Silent(ANSWER.as_secs()))? {
+            None => return Ok(all),
+            Some(Ok(frame)) => all.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Some(Err(error)) => return Err(Trouble::from_failure(&error)),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The Kubernetes API as the source: since when it is silent, and how new each kind is.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{Gauge, GaugeVec, Opts, Registry};
+use sluice_api::Report;
+
+use super::register;
+
+/// Handles; without the API as source they stay at nothing.
+pub(crate) struct ApiMetrics {
+    disconnected: Gauge,
+    objects: GaugeVec,
+    synced: GaugeVec,
+    heard: GaugeVec,
+}
+
+impl ApiMetrics {
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let by_resource = |name: &str, help: &str| {
+            register(
+                registry,
+                GaugeVec::new(Opts::new(name, help), &["resource"]),
+            )
+        };
+        Ok(Self {
+            disconnected: register(registry, disconnected())?,
+            objects: by_resource("sluice_api_objects", "Objects known, by resource")?,
+            synced: by_resource(
+                "sluice_api_synced",
+                "1 once all objects of the resource were read",
+            )?,
+            heard: by_resource(
+                "sluice_api_heard_timestamp_seconds",
+                "Unix time when the API last said anything of the resource (seconds)",
+            )?,
+        })
+    }
+
+    /// Takes over how the source stands.
+    pub(crate) fn refresh(&self, report: &Report) {
+        let silent = report.disconnected.and_then(|since| since.elapsed().ok());
+        self.disconnected
+            .set(silent.unwrap_or_default().as_secs_f64());
+        for it in &report.kinds {
+            let resource = [it.kind.resource()];
+            if !it.served {
+                for gauges in [&self.objects, &self.synced, &self.heard] {
+                    // It is not there where the resource was never served.
+                    let _removed = gauges.remove_label_values(&resource);
+                }
+                continue;
+            }
+            let number = u32::try_from(it.objects).unwrap_or(u32::MAX);
+            self.objects.with_label_values(&resource).set(number.into());
+            let synced = f64::from(u8::from(it.synced));
+            self.synced.with_label_values(&resource).set(synced);
+            self.heard
+                .with_label_values(&resource)
+                .set(it.heard.map_or(0.0, unix_seconds));
+        }
+    }
+}
+
+fn disconnected() -> prometheus::Result<Gauge> {
+    let help =
+        "How long the Kubernetes API has not answered as it should (seconds); 0 while it does";
+    Gauge::new("sluice_api_disconnected_seconds", help)
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}

@@ -327,6 +327,39 @@ mod tests {
         assert_eq!(args.compatible.given().len(), 3);
     }
 
+    /// The DaemonSet as the chart renders it.
+    const MANIFESTS: &str = include_str!("../../helm/manifests/sluice.yaml");
+    const TEMPLATE: &str = include_str!("../../helm/sluice/templates/daemonset.yaml");
+
+    #[test]
+    fn the_arguments_of_the_chart_are_accepted() {
+        let flags = MANIFESTS
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- "))
+            .map(|flag| flag.trim_matches('"'))
+            .filter(|flag| flag.starts_with("--"));
+        let flags: Vec<_> = flags.collect();
+        assert!(flags.len() > 5, "{flags:?}");
+        let args = agent(&flags);
+        assert_eq!(
+            (args.mode, args.fail_open, args.queue_num),
+            (Mode::Hybrid, false, 100)
+        );
+    }
+
+    #[test]
+    fn every_flag_has_a_value_in_the_chart() {
+        // Where the chart has the paths, it gives them to every command; the node's name comes from the pod.
+        let by_environment = ["node-name", "socket", "bpffs"];
+        let command = Cli::command();
+        let agent = command.find_subcommand("agent").unwrap();
+        let shown = agent.get_arguments().filter(|it| !it.is_hide_set());
+        for flag in shown.filter_map(clap::Arg::get_long) {
+            let given = by_environment.contains(&flag) || TEMPLATE.contains(&format!("--{flag}="));
+            assert!(given, "--{flag}: no value of the chart sets it");
+        }
+    }
+
     #[test]
     fn booleans_take_a_value_either_way() {
         for form in [

@@ -316,4 +316,36 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
     }
+
+    /// Words that are names of our metrics.
+    fn names(text: &str) -> impl Iterator<Item = &str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with("sluice_") || word.starts_with(PREFIX))
+    }
+
+    #[test]
+    fn alerts_and_dashboard_ask_for_metrics_that_exist() {
+        let metrics = Metrics::new().unwrap();
+        let took = Duration::from_micros(30);
+        metrics.packet(Protocol::Tcp, false, Action::Deny, took);
+        let queue = QueueStat {
+            num: 100,
+            waiting: 1,
+            dropped: 2,
+            user_dropped: 3,
+            packet_id: 4,
+        };
+        metrics.refresh(&[queue], &[("queued", 1)], &[("leases", 1)]);
+        let page = metrics.render().unwrap();
+        let there: std::collections::HashSet<_> = names(&page).collect();
+        for asked in [
+            include_str!("../../../helm/sluice/alerts/sluice.yaml"),
+            include_str!("../../../helm/sluice/dashboards/sluice.json"),
+        ] {
+            assert!(names(asked).count() > 5);
+            for name in names(asked) {
+                assert!(there.contains(name), "{name}: no such metric");
+            }
+        }
+    }
 }

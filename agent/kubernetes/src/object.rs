@@ -290,7 +290,6 @@ pub(crate) fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Conte
         }
         Read::AdminPolicy(kind) => {
             let policy = admin_policy(root, kind, Arc::clone(&names.name));
-            root.wrong("not enforced yet, what it allows or denies has no effect");
             drop(own_labels(root));
             Some(Content::AdminPolicy(Box::new(policy), Box::default()))
         }

@@ -102,7 +102,12 @@ impl World {
         let nodes = self.nodes.iter().cloned().map(Event::Node);
         let pods = self.pods.iter().map(|facts| Event::Pod(facts.pod.clone()));
         let policies = self.policies.iter().cloned().map(Event::NetworkPolicy);
-        namespaces.chain(nodes).chain(pods).chain(policies)
+        let admin = self.admin_policies.iter().cloned().map(Event::AdminPolicy);
+        namespaces
+            .chain(nodes)
+            .chain(pods)
+            .chain(policies)
+            .chain(admin)
     }
 
     /// What must happen to an index that knows an earlier world, so that it knows this one: what is new or different,
@@ -137,14 +142,23 @@ impl World {
             gone,
             &mut events,
         );
-        let (policies, earlier) = (by_name(&self.policies), by_name(&earlier.policies));
+        let (policies, earlier_policies) = (by_name(&self.policies), by_name(&earlier.policies));
         let gone =
             |(_, it): ((_, _), NetworkPolicy)| Event::NetworkPolicyGone(it.namespace, it.name);
         difference(
-            &earlier,
+            &earlier_policies,
             &policies,
             |it| &it.0,
             |it| Event::NetworkPolicy(it.1),
+            gone,
+            &mut events,
+        );
+        let gone = |it: AdminPolicy| Event::AdminPolicyGone(it.name);
+        difference(
+            &earlier.admin_policies,
+            &self.admin_policies,
+            |it| &it.name,
+            Event::AdminPolicy,
             gone,
             &mut events,
         );

@@ -2,8 +2,12 @@
 
 use serde_json::{Value, json};
 use sluice_kubernetes::{Origin, Policy, PolicyKind, read_policy};
+use sluice_policy::{AdminKind, AdminTier};
 
 const NETWORK_POLICY: PolicyKind = PolicyKind::NetworkPolicy;
+const ADMIN: PolicyKind = PolicyKind::Admin(AdminKind::AdminNetworkPolicy);
+const BASELINE: PolicyKind = PolicyKind::Admin(AdminKind::BaselineAdminNetworkPolicy);
+const CLUSTER: PolicyKind = PolicyKind::Admin(AdminKind::ClusterNetworkPolicy);
 
 /// What the API server adds to everything.
 fn served(name: &str, spec: &Value) -> Value {
@@ -35,13 +39,37 @@ fn problems(kind: PolicyKind, object: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_valid_policy_is_read_without_a_problem() {
-    let object = served("p", &json!({"podSelector": {}}));
-    assert_eq!(problems(NETWORK_POLICY, &object), [""; 0]);
-    let Some(Policy::NetworkPolicy(policy)) = read_policy(NETWORK_POLICY, &object).policy else {
+fn a_policy_of_each_kind_is_read_as_that() {
+    let subject = json!({"namespaces": {}});
+    for (kind, spec, shown) in [
+        (NETWORK_POLICY, json!({"podSelector": {}}), "x/p"),
+        (
+            ADMIN,
+            json!({"priority": 7, "subject": subject}),
+            "AdminNetworkPolicy/p Admin 7",
+        ),
+        (
+            CLUSTER,
+            json!({"tier": "Baseline", "priority": 8, "subject": subject}),
+            "ClusterNetworkPolicy/p Baseline 8",
+        ),
+    ] {
+        let object = served("p", &spec);
+        assert_eq!(problems(kind, &object), [""; 0]);
+        let found = match read_policy(kind, &object).policy.expect("a policy") {
+            Policy::NetworkPolicy(policy) => format!("{}/{}", policy.namespace, policy.name),
+            Policy::Admin(policy) => {
+                format!("{} {:?} {}", policy.name, policy.tier, policy.priority)
+            }
+        };
+        assert_eq!(found, shown);
+    }
+    let object = served("default", &json!({"subject": subject}));
+    assert_eq!(problems(BASELINE, &object), [""; 0]);
+    let Some(Policy::Admin(policy)) = read_policy(BASELINE, &object).policy else {
         panic!("no policy")
     };
-    assert_eq!((&*policy.namespace, &*policy.name), ("x", "p"));
+    assert_eq!(policy.tier, AdminTier::Baseline);
 }
 
 #[test]
@@ -58,6 +86,14 @@ fn what_is_wrong_is_said_by_object_and_field_and_the_rest_is_there() {
         panic!("no policy")
     };
     assert_eq!(policy.ingress.expect("isolated").len(), 1);
+    let object = served("p", &json!({"priority": 1001, "subject": {}}));
+    assert_eq!(
+        problems(ADMIN, &object),
+        [
+            "AdminNetworkPolicy p: spec.priority: must be between 0 and 1000, got 1001",
+            "AdminNetworkPolicy p: spec.subject: needs one of namespaces, pods",
+        ]
+    );
 }
 
 #[test]

@@ -386,8 +386,8 @@ const OTHERS: &[(&str, &[&str])] = &[
         &["NetworkPolcy: kind: unknown kind, did you mean NetworkPolicy?"],
     ),
     (
-        "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: a}, spec: {priority: 1, subject: {namespaces: {}}}}",
-        &["AdminNetworkPolicy a: not enforced yet, what it allows or denies has no effect"],
+        "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolcy, metadata: {name: a}, spec: {}}",
+        &["AdminNetworkPolcy: kind: unknown kind, did you mean AdminNetworkPolicy?"],
     ),
     (
         "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80, targetPort: 0}, {port: 70000}]}}",

@@ -10,7 +10,7 @@
 //! * where the policy stands (`tier`, `priority`, or a baseline that is not called `default`) or whom it is about
 //!   (`subject`): it stands before all others that it might have to, and is about every pod, but then allows nothing,
 //!   and denies what it would pass;
-//! * the spec, or a field in it that nobody knows: everything is denied in both directions.
+//! * the spec, or a field in it that nobody knows or that is there twice: everything is denied in both directions.
 
 mod peers;
 mod ports;

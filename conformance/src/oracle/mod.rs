@@ -1,11 +1,13 @@
-//! The oracle: `NetworkPolicy` v1, read sentence by sentence and written down slowly.
+//! The oracle: `NetworkPolicy` v1 and the tiers around it, read sentence by sentence and written down slowly.
 //!
 //! Every function says in our own words what the API text says, and does nothing else. It works on the API's own
 //! objects and on the pods, namespaces and nodes of a [`World`]. It owns its selectors ([`select`]) and networks
 //! ([`network`]); from `sluice-policy` it takes values, never a decision.
 
+mod api;
 mod network;
 mod select;
+mod tiers;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +18,8 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sluice_kubernetes::World;
 use sluice_policy::{Labels, Pod, Protocol};
+
+use tiers::{Direction, Said, Tier, Tiers};
 
 /// An IP family: a pod that has addresses of both is judged in each by the address of that family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +64,7 @@ impl fmt::Display for Family {
 #[derive(Debug)]
 pub struct Oracle<'w> {
     world: &'w World,
+    tiers: Tiers,
 }
 
 /// A connection that is asked about.
@@ -73,10 +78,29 @@ struct Connection<'w> {
     port: u16,
 }
 
+impl<'w> Connection<'w> {
+    fn from(&self) -> End<'w> {
+        End {
+            pod: self.source,
+            address: self.source_address,
+        }
+    }
+
+    fn to(&self) -> End<'w> {
+        End {
+            pod: self.destination,
+            address: self.destination_address,
+        }
+    }
+}
+
 impl<'w> Oracle<'w> {
-    /// An oracle on the valid policies of a world.
+    /// An oracle on the valid policies of a world, and on admin policies with peers that are not known.
     pub fn new(world: &'w World) -> Self {
-        Self { world }
+        Self {
+            world,
+            tiers: Tiers::of(world),
+        }
     }
 
     /// Whether a pod may open a connection to a port of another. False where one of them has no address of the family,
@@ -110,24 +134,46 @@ impl<'w> Oracle<'w> {
         self.egress_allowed(&connection) && self.ingress_allowed(&connection)
     }
 
-    /// A pod that no policy isolates for egress may open any connection. One that is isolated may open those that at
-    /// least one rule of at least one of the policies that isolate it allows.
+    /// A pod that a `NetworkPolicy` isolates for egress may open those connections that at least one rule of at least one
+    /// of the policies that isolate it allows.
     fn egress_allowed(&self, connection: &Connection<'_>) -> bool {
-        let isolating = self.isolating(connection.source, "Egress");
-        isolating.is_empty()
-            || isolating
-                .into_iter()
-                .any(|policy| egress_rules_allow(self, policy, connection))
+        self.tiers_allow(Direction::Egress, connection, || {
+            let isolating = self.isolating(connection.source, "Egress");
+            let mut rules = isolating.iter();
+            let allowed = rules.any(|policy| egress_rules_allow(self, policy, connection));
+            (!isolating.is_empty()).then_some(allowed)
+        })
     }
 
     /// The same for ingress; in addition, connections from the pod's own node are always allowed.
     fn ingress_allowed(&self, connection: &Connection<'_>) -> bool {
-        let isolating = self.isolating(connection.destination, "Ingress");
-        isolating.is_empty()
-            || self.is_from_own_node(connection)
-            || isolating
-                .into_iter()
-                .any(|policy| ingress_rules_allow(self, policy, connection))
+        self.is_from_own_node(connection)
+            || self.tiers_allow(Direction::Ingress, connection, || {
+                let isolating = self.isolating(connection.destination, "Ingress");
+                let mut rules = isolating.iter();
+                let allowed = rules.any(|policy| ingress_rules_allow(self, policy, connection));
+                (!isolating.is_empty()).then_some(allowed)
+            })
+    }
+
+    /// "Policy tiers are evaluated in the following order: Admin, NetworkPolicy, Baseline. v1.NetworkPolicy always makes
+    /// a final decision for selected pods", which is read as: in the directions that it isolates them in. "If a
+    /// connection wasn't allowed or denied by any of the tiers, all pods can communicate with each other."
+    fn tiers_allow(
+        &self,
+        direction: Direction,
+        connection: &Connection<'_>,
+        network_policy: impl Fn() -> Option<bool>,
+    ) -> bool {
+        let ask = |tier| match self.tiers.ask(self.world, tier, direction, connection) {
+            Said::Accept => Some(true),
+            Said::Deny => Some(false),
+            Said::Nothing => None,
+        };
+        ask(Tier::Admin)
+            .or_else(network_policy)
+            .or_else(|| ask(Tier::Baseline))
+            .unwrap_or(true)
     }
 
     /// The policies that isolate a pod in a direction: those of its namespace whose `podSelector` matches it and whose
@@ -191,10 +237,7 @@ fn ingress_rules_allow(
         .as_ref()
         .and_then(|spec| spec.ingress.as_deref())
         .unwrap_or_default();
-    let peer = Peer {
-        pod: connection.source,
-        address: connection.source_address,
-    };
+    let peer = connection.from();
     for rule in rules {
         // A connection must match both parts of a rule.
         if peers_match(oracle, policy, rule.from.as_deref(), &peer)
@@ -217,10 +260,7 @@ fn egress_rules_allow(
         .as_ref()
         .and_then(|spec| spec.egress.as_deref())
         .unwrap_or_default();
-    let peer = Peer {
-        pod: connection.destination,
-        address: connection.destination_address,
-    };
+    let peer = connection.to();
     for rule in rules {
         if peers_match(oracle, policy, rule.to.as_deref(), &peer)
             && ports_match(rule.ports.as_deref(), connection)
@@ -231,8 +271,8 @@ fn egress_rules_allow(
     false
 }
 
-/// The other end of a connection, seen from the pod that a policy isolates.
-struct Peer<'w> {
+/// The other end of a connection, seen from the pod that a policy is about.
+struct End<'w> {
     pod: &'w Pod,
     address: IpAddr,
 }
@@ -242,7 +282,7 @@ fn peers_match(
     oracle: &Oracle<'_>,
     policy: &NetworkPolicy,
     entries: Option<&[NetworkPolicyPeer]>,
-    peer: &Peer<'_>,
+    peer: &End<'_>,
 ) -> bool {
     let entries = entries.unwrap_or_default();
     entries.is_empty()
@@ -256,7 +296,7 @@ fn peer_matches(
     oracle: &Oracle<'_>,
     policy: &NetworkPolicy,
     entry: &NetworkPolicyPeer,
-    peer: &Peer<'_>,
+    peer: &End<'_>,
 ) -> bool {
     if let Some(block) = &entry.ip_block {
         return block_matches(block, peer.address);

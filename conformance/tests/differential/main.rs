@@ -1,5 +1,8 @@
 //! The evaluator says what the oracle says: on everything that Kubernetes' own suite has, and on random policies.
 
+mod admin;
+mod network_policy;
+
 use proptest::prelude::*;
 use sluice_conformance::{Family, Oracle, Step, upstream};
 use sluice_kubernetes::{World, load_text};
@@ -71,7 +74,7 @@ fn the_evaluator_says_what_the_oracle_says_about_upstream() {
 
 /// Pods in all the ways that matter: two nodes, two pods in their network, ports of one name with several numbers.
 const WORLD: &str = "
-{apiVersion: v1, kind: Node, metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 172.18.0.1}, {type: InternalIP, address: 'fd00:172::1'}]}}
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {zone: a}}, status: {addresses: [{type: InternalIP, address: 172.18.0.1}, {type: InternalIP, address: 'fd00:172::1'}]}}
 ---
 {apiVersion: v1, kind: Node, metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: 172.18.0.2}]}}
 ---
@@ -98,150 +101,84 @@ const WORLD: &str = "
 {apiVersion: v1, kind: Pod, metadata: {name: four, namespace: y, labels: {app: c}}, status: {podIPs: [{ip: 10.244.7.7}]}}
 ";
 
-/// One of some texts.
-fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
-    prop::sample::select(texts).prop_map(ToOwned::to_owned)
+/// A policy of any kind.
+#[derive(Clone, Debug)]
+struct Object {
+    kind: &'static str,
+    /// Empty for the cluster-scoped kinds.
+    namespace: String,
+    /// In flow style.
+    spec: String,
 }
 
-/// A list in flow style.
-fn list(
-    item: impl Strategy<Value = String>,
-    lengths: std::ops::Range<usize>,
-) -> impl Strategy<Value = String> {
-    prop::collection::vec(item, lengths).prop_map(|items| format!("[{}]", items.join(", ")))
-}
-
-fn selector() -> impl Strategy<Value = String> {
-    let requirement = one_of(&[
-        "{key: app, operator: In, values: [a, c]}",
-        "{key: app, operator: NotIn, values: [a]}",
-        "{key: tier, operator: NotIn, values: [db, front]}",
-        "{key: tier, operator: Exists}",
-        "{key: tier, operator: DoesNotExist}",
-        "{key: app, operator: In, values: [b]}",
-    ]);
-    let labels = one_of(&[
-        "{}",
-        "{app: a}",
-        "{app: b}",
-        "{tier: db}",
-        "{app: a, tier: db}",
-    ]);
-    prop_oneof![
-        2 => Just("{}".to_owned()),
-        3 => labels.prop_map(|labels| format!("{{matchLabels: {labels}}}")),
-        2 => list(requirement, 1..3).prop_map(|some| format!("{{matchExpressions: {some}}}")),
-    ]
-}
-
-fn namespaces() -> impl Strategy<Value = String> {
-    one_of(&[
-        "{}",
-        "{matchLabels: {team: red}}",
-        "{matchLabels: {kubernetes.io/metadata.name: y}}",
-        "{matchExpressions: [{key: team, operator: NotIn, values: [red]}]}",
-    ])
-}
-
-fn peer() -> impl Strategy<Value = String> {
-    let block = one_of(&[
-        "{cidr: 0.0.0.0/0}",
-        "{cidr: '::/0'}",
-        "{cidr: 10.244.0.0/16, except: [10.244.0.2/32, 10.244.0.4/31]}",
-        "{cidr: 10.244.0.2/31}",
-        "{cidr: 'fd00:10:244::/64', except: ['fd00:10:244::1/128']}",
-        "{cidr: 172.18.0.0/16, except: [172.18.0.1/32]}",
-        "{cidr: 10.244.0.0/30}",
-        "{cidr: 10.0.0.0/8, except: [10.244.0.0/16]}",
-    ]);
-    prop_oneof![
-        3 => selector().prop_map(|pods| format!("{{podSelector: {pods}}}")),
-        2 => namespaces().prop_map(|namespaces| format!("{{namespaceSelector: {namespaces}}}")),
-        2 => (selector(), namespaces()).prop_map(|(pods, namespaces)| format!("{{podSelector: {pods}, namespaceSelector: {namespaces}}}")),
-        3 => block.prop_map(|block| format!("{{ipBlock: {block}}}")),
-    ]
-}
-
-fn port() -> impl Strategy<Value = String> {
-    one_of(&[
-        "{}",
-        "{port: 80}",
-        "{port: 81}",
-        "{port: 80, endPort: 81}",
-        "{port: 1, endPort: 80}",
-        "{port: 82, endPort: 65535}",
-        "{port: web}",
-        "{port: alt, protocol: UDP}",
-        "{port: web, protocol: UDP}",
-        "{protocol: UDP}",
-        "{protocol: SCTP}",
-        "{port: 80, protocol: UDP}",
-    ])
-}
-
-fn rules(peers: &'static str) -> impl Strategy<Value = String> {
-    let rule = (
-        prop::option::of(list(peer(), 0..3)),
-        prop::option::of(list(port(), 0..3)),
-    )
-        .prop_map(move |(some, ports)| {
-            let some = some.map(|some| format!("{peers}: {some}"));
-            let ports = ports.map(|ports| format!("ports: {ports}"));
-            format!(
-                "{{{}}}",
-                [some, ports]
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
-        });
-    list(rule, 0..3)
-}
-
-fn policy() -> impl Strategy<Value = (String, String)> {
-    let types = one_of(&[
-        "",
-        ", policyTypes: [Ingress]",
-        ", policyTypes: [Egress]",
-        ", policyTypes: [Ingress, Egress]",
-    ]);
-    let ingress = prop::option::of(rules("from"));
-    let egress = prop::option::of(rules("to"));
-    (one_of(&["x", "y"]), selector(), types, ingress, egress).prop_map(
-        |(namespace, pods, types, ingress, egress)| {
-            let ingress = ingress
-                .map(|rules| format!(", ingress: {rules}"))
-                .unwrap_or_default();
-            let egress = egress
-                .map(|rules| format!(", egress: {rules}"))
-                .unwrap_or_default();
-            (
-                namespace,
-                format!("{{podSelector: {pods}{types}{ingress}{egress}}}"),
-            )
-        },
-    )
-}
-
-fn manifests(policies: &[(String, String)]) -> String {
-    let mut text = WORLD.to_owned();
-    for (number, (namespace, spec)) in policies.iter().enumerate() {
-        text.extend([format!(
-            "---\n{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p{number}, namespace: {namespace}}}, spec: {spec}}}\n"
-        )]);
+impl Object {
+    /// As a manifest. Numbers make names, so that ties of kinds are broken in either order.
+    fn manifest(&self, number: usize) -> String {
+        let (group, name) = match self.kind {
+            "NetworkPolicy" => ("networking.k8s.io/v1", format!("p{number}")),
+            "ClusterNetworkPolicy" => ("policy.networking.k8s.io/v1alpha2", format!("p{number}")),
+            "AdminNetworkPolicy" => ("policy.networking.k8s.io/v1alpha1", format!("p{number}")),
+            _ => ("policy.networking.k8s.io/v1alpha1", "default".to_owned()),
+        };
+        let namespace = match self.namespace.as_str() {
+            "" => String::new(),
+            some => format!(", namespace: {some}"),
+        };
+        let Self { kind, spec, .. } = self;
+        format!(
+            "---\n{{apiVersion: {group}, kind: {kind}, metadata: {{name: {name}{namespace}}}, spec: {spec}}}\n"
+        )
     }
-    text
+}
+
+fn manifests(objects: &[Object]) -> String {
+    let objects = objects.iter().enumerate();
+    let objects: String = objects
+        .map(|(number, object)| object.manifest(number))
+        .collect();
+    format!("{WORLD}{objects}")
+}
+
+/// Some admin policies, with one baseline of v1alpha1 at most, and some NetworkPolicies between them.
+fn objects(admin: impl Strategy<Value = Object>) -> impl Strategy<Value = Vec<Object>> {
+    let policies = prop::collection::vec(network_policy::policy(), 0..3);
+    let admin = prop::collection::vec(admin, 0..5);
+    let baseline = prop::option::of(admin::baseline());
+    (policies, admin, baseline)
+        .prop_map(|(policies, admin, baseline)| {
+            policies
+                .into_iter()
+                .chain(admin)
+                .chain(baseline)
+                .collect::<Vec<_>>()
+        })
+        .prop_shuffle()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_evaluator_says_what_the_oracle_says_about_random_policies(policies in prop::collection::vec(policy(), 0..6)) {
+    fn the_evaluator_says_what_the_oracle_says_about_random_policies(
+        policies in prop::collection::vec(network_policy::policy(), 0..6)
+    ) {
         let loaded = load_text("case", &manifests(&policies));
         let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
         prop_assert_eq!(problems, Vec::<String>::new());
+        prop_assert_eq!(disagreements(&loaded.world), Vec::<String>::new());
+    }
+
+    #[test]
+    fn and_about_random_tiers(objects in objects(admin::policy(admin::known_peers))) {
+        let loaded = load_text("case", &manifests(&objects));
+        let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(problems, Vec::<String>::new());
+        prop_assert_eq!(disagreements(&loaded.world), Vec::<String>::new());
+    }
+
+    #[test]
+    fn and_where_peers_are_not_known(objects in objects(admin::policy(admin::any_peers))) {
+        let loaded = load_text("case", &manifests(&objects));
         prop_assert_eq!(disagreements(&loaded.world), Vec::<String>::new());
     }
 }
@@ -255,5 +192,14 @@ fn the_comparison_would_show_a_difference() {
     };
     let mut world = step.load().world;
     world.api_policies.clear();
+    assert!(!disagreements(&world).is_empty());
+    let deny = Object {
+        kind: "AdminNetworkPolicy",
+        namespace: String::new(),
+        spec: "{priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{namespaces: {}}]}]}".to_owned(),
+    };
+    let mut world = load_text("case", &manifests(&[deny])).world;
+    assert!(disagreements(&world).is_empty());
+    world.api_admin_policies.clear();
     assert!(!disagreements(&world).is_empty());
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use sluice_policy::Direction;
+use sluice_policy::{Direction, Tier};
 
-use super::cell::Outcome;
+use super::cell::{Outcome, tier};
 use super::matrix::Named;
 use super::table::{Axes, Grid};
 
@@ -14,10 +14,11 @@ const MOST_NAMES: usize = 12;
 /// How many pods a line excepts from all before it names the others.
 const MOST_EXCEPTIONS: usize = 3;
 
-/// Writes a line per policy, direction and group of pods: `X x/deny-all ingress: * > x/a x/b`.
+/// Writes a line per policy, direction and group of pods, tiers in the order in which they are asked:
+/// `X Admin AdminNetworkPolicy/no-egress rule 0 egress: x/a > *`, `X x/deny-all ingress: * > x/a x/b`.
 pub(super) fn write(axes: &Axes<'_>, grid: &Grid, out: &mut impl Write) -> io::Result<()> {
     for direction in [Direction::Egress, Direction::Ingress] {
-        for (outcome, denied) in by_reason(axes, grid, direction) {
+        for ((_, outcome), denied) in by_reason(axes, grid, direction) {
             for (subjects, peers) in groups(axes, direction, &denied) {
                 let (from, to, name) = match direction {
                     Direction::Egress => (subjects, peers, "egress"),
@@ -33,13 +34,13 @@ pub(super) fn write(axes: &Axes<'_>, grid: &Grid, out: &mut impl Write) -> io::R
 /// The denied peers of each subject, by number.
 type Denied = BTreeMap<usize, BTreeSet<usize>>;
 
-/// What is denied in a direction, by what denies it.
+/// What is denied in a direction, by the place of the tier that denies it, and by what denies it.
 fn by_reason<'g>(
     axes: &Axes<'_>,
     grid: &'g Grid,
     direction: Direction,
-) -> BTreeMap<&'g Outcome<'static>, Denied> {
-    let mut reasons: BTreeMap<&Outcome<'static>, Denied> = BTreeMap::new();
+) -> BTreeMap<(usize, &'g Outcome<'static>), Denied> {
+    let mut reasons: BTreeMap<(usize, &Outcome<'static>), Denied> = BTreeMap::new();
     for (index, mark) in grid.marks.iter().enumerate() {
         let (row, column) = (
             index / axes.destinations.len(),
@@ -52,7 +53,7 @@ fn by_reason<'g>(
         };
         if let Some(outcome) = outcome {
             reasons
-                .entry(outcome)
+                .entry((place(outcome), outcome))
                 .or_default()
                 .entry(subject)
                 .or_default()
@@ -62,12 +63,22 @@ fn by_reason<'g>(
     reasons
 }
 
+/// When the tier that decides is asked.
+fn place(outcome: &Outcome<'_>) -> usize {
+    let tiers = [Tier::Admin, Tier::NetworkPolicy, Tier::Baseline];
+    let is_it = |other: &Tier| tier(*other) == outcome.tier;
+    tiers.iter().position(is_it).unwrap_or(tiers.len())
+}
+
+/// The policy that denies, and its rule; where its name does not say of which tier it is, that as well.
 fn reason(outcome: &Outcome<'_>) -> String {
-    let policy = outcome.policy.as_deref().unwrap_or(&outcome.tier);
-    match outcome.rule {
-        Some(rule) => format!("{policy} rule {rule}"),
-        None => policy.to_owned(),
+    let mut words = Vec::new();
+    if outcome.tier != tier(Tier::NetworkPolicy) {
+        words.push(outcome.tier.to_string());
     }
+    words.extend(outcome.policy.as_deref().map(ToOwned::to_owned));
+    words.extend(outcome.rule.map(|rule| format!("rule {rule}")));
+    words.join(" ")
 }
 
 /// Subjects and their denied peers as text; subjects with the same peers are one group.

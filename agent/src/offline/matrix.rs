@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use sluice_kubernetes::World;
-use sluice_policy::{NetworkPolicy, Pod, PodName, Port, Ports, Protocol, Tuple};
+use sluice_policy::{
+    AdminPolicy, AdminPort, AdminPorts, NetworkPolicy, Pod, PodName, Port, PortMatch, Ports,
+    Protocol, Tuple,
+};
 
 use super::Model;
 use super::ask::{self, Family, Service};
@@ -113,30 +116,44 @@ pub(super) fn default_services(world: &World) -> BTreeSet<Service> {
         port: port.port,
         protocol: port.protocol,
     });
-    declared
-        .chain(world.policies.iter().flat_map(named))
-        .collect()
+    let named = world.policies.iter().flat_map(named);
+    let named_by_admins = world.admin_policies.iter().flat_map(named_by_admin);
+    let named = named.chain(named_by_admins).flat_map(ends);
+    declared.chain(named).collect()
 }
 
-fn named(policy: &NetworkPolicy) -> Vec<Service> {
-    let rules = [&policy.ingress, &policy.egress]
-        .into_iter()
-        .flatten()
-        .flatten();
-    let ports = rules.filter_map(|rule| match &rule.ports {
+/// The entries that a policy has for ports.
+fn named(policy: &NetworkPolicy) -> impl Iterator<Item = &PortMatch> {
+    let rules = [&policy.ingress, &policy.egress].into_iter().flatten();
+    let ports = rules.flatten().filter_map(|rule| match &rule.ports {
         Ports::Any => None,
         Ports::Of(some) => Some(some),
     });
-    let mut services = Vec::new();
-    for entry in ports.flatten() {
-        if let Port::Range(first, last) = entry.port {
-            services.extend([first, last].map(|port| Service {
-                port,
-                protocol: entry.protocol,
-            }));
-        }
-    }
-    services
+    ports.flatten()
+}
+
+/// The same of a policy of another tier.
+fn named_by_admin(policy: &AdminPolicy) -> impl Iterator<Item = &PortMatch> {
+    let rules = policy.ingress.iter().chain(&policy.egress);
+    let ports = rules.filter_map(|rule| match &rule.ports {
+        AdminPorts::Any => None,
+        AdminPorts::Of(some) => Some(some),
+    });
+    ports.flatten().filter_map(|entry| match entry {
+        AdminPort::Numbered(numbers) => Some(numbers),
+        AdminPort::Named(_) => None,
+    })
+}
+
+/// Both ends of a range; none where there are no numbers.
+fn ends(entry: &PortMatch) -> impl Iterator<Item = Service> + use<> {
+    let protocol = entry.protocol;
+    let numbers = match entry.port {
+        Port::Range(first, last) => Some([first, last]),
+        Port::Any | Port::Named(_) => None,
+    };
+    let service = move |port| Service { port, protocol };
+    numbers.into_iter().flatten().map(service)
 }
 
 /// A pod's name, written once.

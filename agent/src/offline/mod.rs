@@ -68,3 +68,5 @@ fn ignored(loaded: &Loaded) -> Option<String> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tier_tests;

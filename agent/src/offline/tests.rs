@@ -23,13 +23,13 @@ const SMALL: &str = "
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: out, namespace: y}, spec: {podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.244.0.0/16}}]}]}}
 ";
 
-fn model(text: &str) -> Model {
+pub(super) fn model(text: &str) -> Model {
     let loaded = sluice_kubernetes::load_text("f.yaml", text);
     assert_eq!(loaded.problems, []);
     Model::of(loaded.world)
 }
 
-fn asked<'w>(model: &'w Model, ports: &[&str]) -> Asked<'w> {
+pub(super) fn asked<'w>(model: &'w Model, ports: &[&str]) -> Asked<'w> {
     let mut asked = Asked::of(&model.world, &[], &[]).expect("all pods");
     asked.services = match ports {
         [] => default_services(&model.world),
@@ -41,13 +41,13 @@ fn asked<'w>(model: &'w Model, ports: &[&str]) -> Asked<'w> {
     asked
 }
 
-fn json(model: &Model, asked: &Asked<'_>) -> String {
+pub(super) fn json(model: &Model, asked: &Asked<'_>) -> String {
     let mut out = Vec::new();
     write_json(model, asked, &mut out).expect("written to memory");
     String::from_utf8(out).expect("text")
 }
 
-fn tables(model: &Model, asked: &Asked<'_>) -> String {
+pub(super) fn tables(model: &Model, asked: &Asked<'_>) -> String {
     let mut out = Vec::new();
     table::write(model, asked, &mut out).expect("written to memory");
     String::from_utf8(out).expect("text")

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -136,6 +137,18 @@ impl Cluster {
         Ok(cluster.is_alive().then_some(cluster))
     }
 
+    /// The cluster that all tests of a test binary share, made with `options` when it is first asked for: one is enough
+    /// for a machine. It ends with the process, and its directory goes with whatever cluster is made next.
+    ///
+    /// # Errors
+    /// The same for each that asks, where it did not come up.
+    pub fn shared(options: impl FnOnce() -> Options) -> Result<&'static Self> {
+        static SHARED: OnceLock<std::result::Result<Cluster, String>> = OnceLock::new();
+        let made =
+            SHARED.get_or_init(|| Self::up(&options()).map_err(|error| format!("{error:#}")));
+        made.as_ref().map_err(|error| anyhow!("{error}"))
+    }
+
     /// Lets the cluster outlive this process, until [`down`] is asked for.
     pub fn keep(&mut self) -> Result<()> {
         let record = Record {
@@ -204,8 +217,30 @@ impl Cluster {
         for value in values {
             helm.args(["--set", value]);
         }
-        let said = kubectl::text(&mut helm, None)?;
+        let said = kubectl::text(&mut helm, None)
+            .with_context(|| format!("what there is:\n{}", self.pods(namespace)))?;
         Ok(Installed { tag, said })
+    }
+
+    /// The pods of a namespace and what happened to them, for whoever looks for a reason.
+    fn pods(&self, namespace: &str) -> String {
+        let namespaced = |line: &[&str]| {
+            let line = [line, &["--namespace", namespace]].concat();
+            self.control.kubectl(&line).unwrap_or_default()
+        };
+        let pods = namespaced(&["get", "pods", "--output=wide"]);
+        let events = namespaced(&[
+            "get",
+            "events",
+            "--sort-by=.lastTimestamp",
+            "--output=custom-columns=:.involvedObject.name,:.reason,:.message",
+        ]);
+        let logs = namespaced(&[
+            "logs",
+            "--selector=app.kubernetes.io/name=sluice",
+            "--tail=5",
+        ]);
+        format!("{pods}{events}{logs}")
     }
 
     /// Whether all of its sandboxes are there.

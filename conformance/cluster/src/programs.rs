@@ -57,6 +57,22 @@ pub fn built(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The archive of the agent's image, where `cargo xtask image` has written it.
+pub fn agent_image() -> Result<Option<PathBuf>> {
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let path = target()?.join(format!("image/sluice-{architecture}.tar"));
+    Ok(path.is_file().then_some(path))
+}
+
+/// The directory of the chart.
+pub fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../helm/sluice")
+}
+
 /// Why no API server can be started here; none where it can.
 pub fn why_no_control_plane() -> Option<String> {
     missing(&["kube-apiserver", "kubectl"], &["etcd"])
@@ -64,10 +80,31 @@ pub fn why_no_control_plane() -> Option<String> {
 
 /// Why no cluster can be started here; none where it can.
 pub fn why_no_cluster() -> Option<String> {
-    missing(&BUILT, &["etcd", "containerd", "runc", "nft", "conntrack"]).or_else(|| {
-        let plugin = Path::new(PLUGINS).join("ptp");
-        (!plugin.exists()).then(|| format!("{} is missing", plugin.display()))
-    })
+    missing(&BUILT, &["etcd", "containerd", "runc", "nft", "conntrack"])
+        .or_else(|| {
+            let plugin = Path::new(PLUGINS).join("ptp");
+            (!plugin.exists()).then(|| format!("{} is missing", plugin.display()))
+        })
+        .or_else(|| why_not_there(&target().ok()?))
+}
+
+/// Why the directories of nodes cannot be below this one: they are mounted over with copies of their own, or
+/// containerd could not stack overlays in them.
+fn why_not_there(target: &Path) -> Option<String> {
+    const OVERLAYFS: u64 = 0x794c_7630;
+    let hidden = ["/etc", "/var", "/opt", "/run"];
+    let is_hidden = hidden.iter().any(|top| target.starts_with(top));
+    let kind = rustix::fs::statfs(target).ok()?.f_type;
+    let is_overlay = u64::try_from(kind).is_ok_and(|kind| kind == OVERLAYFS);
+    let reason = match (is_hidden, is_overlay) {
+        (true, _) => "nodes have their own /etc, /var, /opt and /run",
+        (_, true) => "it is on an overlay, on which containerd cannot stack its own",
+        _ => return None,
+    };
+    let target = target.display();
+    Some(format!(
+        "{target}: {reason}; set CARGO_TARGET_DIR to another directory"
+    ))
 }
 
 fn missing(kubernetes: &[&str], others: &[&str]) -> Option<String> {
@@ -98,4 +135,18 @@ fn is_on_path(name: &str) -> bool {
     ]
     .iter()
     .any(|directory| Path::new(directory).join(name).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::why_not_there;
+
+    #[test]
+    fn a_checkout_that_nodes_would_hide_is_refused() {
+        for (path, refused) in [("/etc", true), ("/var", true), ("/dev/shm", false)] {
+            assert_eq!(why_not_there(Path::new(path)).is_some(), refused, "{path}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn create(name: &str) -> Result<()> {
 pub(crate) fn remove(name: &str, limit: Duration) -> Result<()> {
     for hierarchy in hierarchies() {
         let group = hierarchy.join(name);
-        wait::until(&format!("removal of {}", group.display()), limit, || {
+        wait::regardless(&format!("removal of {}", group.display()), limit, || {
             Ok(remove_tree(&group).ok())
         })?;
     }

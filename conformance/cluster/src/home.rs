@@ -173,7 +173,7 @@ fn take_away(path: &Path) -> Result<()> {
     // Mounts of the namespaces that ended may last a moment longer than their processes.
     let directory = path.display().to_string();
     let mut last = None;
-    wait::until(&format!("removal of {directory}"), LIMIT, || {
+    wait::regardless(&format!("removal of {directory}"), LIMIT, || {
         last = fs::remove_dir_all(path).err();
         Ok((last.is_none() || !path.exists()).then_some(()))
     })

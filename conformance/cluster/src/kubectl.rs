@@ -6,6 +6,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::wait;
+
 /// Runs `command` with `input`; both of its outputs are kept.
 pub(crate) fn run(command: &mut Command, input: Option<&str>) -> Result<Output> {
     let line = shown(command);
@@ -27,6 +29,7 @@ pub(crate) fn run(command: &mut Command, input: Option<&str>) -> Result<Output> 
         .with_context(|| format!("running {line}"))?;
     // A program that does not read all of its input says by its exit code whether it minds.
     let _written = writer.is_none_or(|writer| writer.join().is_ok());
+    wait::go_on()?;
     Ok(output)
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 /// How often it is looked at.
 const STEP: Duration = Duration::from_millis(20);
@@ -26,13 +26,28 @@ pub fn until<T>(
     limit: Duration,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
+    regardless(what, limit, || match look()? {
+        None => go_on().map(|()| None),
+        found => Ok(found),
+    })
+}
+
+/// Fails where somebody pressed Ctrl-C.
+pub(crate) fn go_on() -> Result<()> {
+    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+    Ok(())
+}
+
+/// The same for what has to be done all the more where somebody pressed Ctrl-C.
+pub(crate) fn regardless<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = look()? {
             return Ok(found);
-        }
-        if INTERRUPTED.load(Ordering::Relaxed) {
-            bail!("interrupted");
         }
         if start.elapsed() > limit {
             bail!("{what} did not happen within {} s", limit.as_secs());

@@ -12,6 +12,7 @@ use crate::objects::{Objects, Touched};
 use crate::sight::{Seen, Sight};
 use crate::snapshot::{Entry, PodView};
 use crate::table::{Peer, Table};
+use crate::tiers::Tiers;
 use crate::{Changes, ContainerPort, Counts, Direction, Isolation, PodName, Snapshot};
 
 /// What is different, and how many pods of the scope there are now.
@@ -116,7 +117,7 @@ impl<'r> Review<'r> {
         let names = |table: &Table| !table.resolves_alike(&was.pod.ports, &is.pod.ports);
         is.standing.local
             && (was.pod.node != is.pod.node
-                || tiers.0 != tiers.1
+                || !alike(tiers)
                 || tiers
                     .1
                     .is_some_and(|tiers| tiers.towards(Direction::Ingress).any(names)))
@@ -316,6 +317,14 @@ fn standing(snapshot: &Snapshot, view: &PodView) -> Option<bool> {
         .filter(|owner| owner.pod.name == view.pod.name)
         .find_map(|owner| snapshot.isolation_of(owner));
     isolation.map(|isolation| isolation.ingress || isolation.egress)
+}
+
+/// Whether the rules of a pod of the scope are the same then and now.
+fn alike(tiers: (Option<&Tiers>, Option<&Tiers>)) -> bool {
+    match tiers {
+        (Some(was), Some(is)) => was.decide_alike(is),
+        (was, is) => was.is_none() && is.is_none(),
+    }
 }
 
 /// An address as rules see it.

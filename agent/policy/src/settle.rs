@@ -245,7 +245,7 @@ impl Objects {
         Some(Arc::new(tables))
     }
 
-    /// Gives an identity its tables; whether they are others than before.
+    /// Gives an identity its tables; whether they decide otherwise than before.
     fn set_tiers(&mut self, id: IdentityId, tiers: Tiers) -> bool {
         let view = self.views.get(id).cloned().unwrap_or_default();
         if view.tiers == tiers {
@@ -268,8 +268,9 @@ impl Objects {
         }
         self.ruled += usize::from(!tiers.is_empty());
         self.ruled -= usize::from(!view.tiers.is_empty());
+        let differs = !tiers.decide_alike(&view.tiers);
         self.views.set(id, IdentityView { tiers, ..view });
-        true
+        differs
     }
 
     /// Frees what is used no longer.

@@ -46,6 +46,20 @@ impl Tiers {
         self.0.iter().flatten().flat_map(|tables| tables.iter())
     }
 
+    /// Whether both decide alike as far as the tables tell: where a NetworkPolicy isolates, the Baseline tier is not
+    /// asked.
+    pub(crate) fn decide_alike(&self, other: &Self) -> bool {
+        [Direction::Ingress, Direction::Egress]
+            .into_iter()
+            .all(|direction| {
+                let is_same = |tier| self.table(tier, direction) == other.table(tier, direction);
+                let is_isolated = self.table(Tier::NetworkPolicy, direction).is_some();
+                is_same(Tier::Admin)
+                    && is_same(Tier::NetworkPolicy)
+                    && (is_isolated || is_same(Tier::Baseline))
+            })
+    }
+
     /// Whether no policy selects it.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(Option::is_none)

@@ -6,10 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sluice_policy::{Event, NetworkPolicy, Pod};
+use sluice_policy::{AdminPolicy, Event, NetworkPolicy, Pod};
 use support::build::{
-    any, block, declared, egress, ingress, ip, node, own, pod, pods_in, ports, rule, snapshot,
-    tuple,
+    admin_in, admin_out, any, block, declared, egress, ingress, ip, node, own, pod, pods_in, ports,
+    rule, snapshot, tuple,
 };
 
 struct Counting;
@@ -57,6 +57,20 @@ fn policy(number: usize) -> Vec<NetworkPolicy> {
     ]
 }
 
+/// An admin policy of everything that a rule can hold.
+fn admin_policy(text: &str) -> Event {
+    let rules = [
+        "pass pods n notin (3) @ 80/TCP web",
+        "deny ns !team @ 1-9/UDP",
+        "allow net 10.0.0.0/8 fd00::/64 @ /SCTP",
+        "deny nodes !zone @ 81/TCP",
+    ];
+    Event::AdminPolicy(AdminPolicy {
+        egress: admin_out(text, &rules).egress,
+        ..admin_in(text, &rules)
+    })
+}
+
 #[test]
 fn a_verdict_allocates_nothing() {
     let pods = (1..=20).map(|number| {
@@ -71,6 +85,7 @@ fn a_verdict_allocates_nothing() {
     let policies = (0..30).flat_map(policy).map(Event::NetworkPolicy);
     let snapshot = snapshot(
         pods.chain(policies)
+            .chain(["anp/a", "admin/b:5", "baseline/c", "banp/default"].map(admin_policy))
             .chain([Event::Node(node("n1", &["192.168.0.1"]))]),
     );
     assert_eq!(snapshot.counts().isolated, 20);

@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_isolation;
+mod admin_peers;
+mod admin_ports;
 mod admin_tiers;
 mod blocks;
 mod isolation;

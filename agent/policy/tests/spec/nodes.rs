@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use sluice_policy::{Event, Pod, Ports, Scope, Snapshot};
+use sluice_policy::{AdminPolicy, Event, Pod, Ports, Scope, Snapshot};
 
 use crate::support::build::{
-    any, block, built, egress, ingress, ip, node, own, pod, pods_in, rule, snapshot, tuple,
+    admin_in, admin_out, any, block, built, egress, ingress, ip, node, own, pod, pods_in, rule,
+    snapshot, tuple,
 };
 use crate::{check, text};
 
@@ -29,6 +30,15 @@ fn closed(more: impl IntoIterator<Item = Event>) -> Vec<Event> {
     events.into_iter().chain(more).collect()
 }
 
+/// Those, closed by the Admin tier as well.
+fn closed_by_admins() -> Arc<Snapshot> {
+    let policy = AdminPolicy {
+        egress: admin_out("anp/deny", &["deny any"]).egress,
+        ..admin_in("anp/deny", &["deny any"])
+    };
+    snapshot(closed([Event::AdminPolicy(policy)]))
+}
+
 fn on_n1(events: Vec<Event>) -> Arc<Snapshot> {
     built(Scope::Node("n1".into()), events).snapshot()
 }
@@ -44,6 +54,17 @@ fn a_pod_takes_everything_from_its_own_node() {
     check(&snapshot, &expected);
     let verdict = snapshot.evaluate(&tuple("192.168.0.1 > 10.0.0.1 80/TCP"));
     assert_eq!(text(verdict.ingress), "allow Exempt");
+}
+
+#[test]
+fn what_is_exempt_is_exempt_from_admin_policies_too() {
+    let expected = [
+        "+192.168.0.1 > 10.0.0.1 80/TCP",
+        "+10.0.0.1 > 10.0.0.1 80/TCP",
+        "-192.168.0.2 > 10.0.0.1 80/TCP",
+        "-10.0.0.1 > 192.168.0.1 80/TCP",
+    ];
+    check(&closed_by_admins(), &expected);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! On whose authority: tier, policy and rule of verdicts, and traces.
 
-use sluice_policy::{Action, Direction, PolicyId, Ports, Tier};
+use sluice_policy::{Action, Direction, PolicyId, Ports, Step, Tier};
 
-use crate::support::build::{any, egress, ingress, own, ports, rule, tuple};
+use crate::admin_tiers::ruled;
+use crate::support::build::{admin_in, any, egress, ingress, own, ports, rule, tuple};
 use crate::{text, with};
 
 #[test]
@@ -121,11 +122,66 @@ fn a_trace_names_every_tier_asked_egress_first() {
 }
 
 #[test]
+fn a_trace_says_what_each_tier_said() {
+    let admin = admin_in(
+        "anp/a",
+        &["deny pods pod=z", "pass pods pod=b", "allow any"],
+    );
+    let baseline = admin_in("baseline/b", &["deny pods pod=z", "deny any @ 80/TCP"]);
+    let trace = |connection: &str, network| -> Vec<String> {
+        let snapshot = ruled([admin.clone(), baseline.clone()], network);
+        let steps = snapshot.trace(&tuple(connection));
+        let ingress = steps
+            .iter()
+            .filter(|step| step.direction == Direction::Ingress);
+        let text = |s: &Step<'_>| {
+            let policy = s.policy.map(ToString::to_string).unwrap_or_default();
+            format!("{:?} {:?} {policy}: {}", s.tier, s.action, s.reason)
+        };
+        ingress.skip(1).map(text).collect()
+    };
+    assert_eq!(
+        trace("10.0.0.2 > 10.0.0.1 80/TCP", vec![]),
+        [
+            "Admin None AdminNetworkPolicy/a: rule 1 passes",
+            "NetworkPolicy None : no policy selects x/a",
+            "Baseline Some(Deny) ClusterNetworkPolicy/b: rule 1 denies",
+        ]
+    );
+    assert_eq!(
+        trace("10.0.0.2 > 10.0.0.1 81/TCP", vec![])[2..],
+        [
+            "Baseline None : no rule matches",
+            "Default Some(Allow) : no policy has a say",
+        ]
+    );
+    assert_eq!(
+        trace(
+            "10.0.0.2 > 10.0.0.1 80/TCP",
+            vec![ingress("x/np", "", vec![])]
+        ),
+        [
+            "Admin None AdminNetworkPolicy/a: rule 1 passes",
+            "NetworkPolicy Some(Deny) x/np: isolated, and no rule matches",
+        ]
+    );
+    assert_eq!(
+        trace("8.8.8.8 > 10.0.0.1 80/TCP", vec![]),
+        ["Admin Some(Allow) AdminNetworkPolicy/a: rule 2 allows"]
+    );
+}
+
+#[test]
 fn a_trace_ends_where_the_verdict_does() {
-    let snapshot = with([
+    let network = [
         ingress("x/np", "pod=a", vec![any(ports(&["80/TCP"]))]),
         egress("x/out", "pod=b", vec![]),
-    ]);
+    ];
+    let admin = [
+        admin_in("anp/a", &["pass pods pod=b", "deny any @ 81/TCP"]),
+        admin_in("banp/default", &["deny any @ 1/UDP"]),
+    ];
+    let snapshot = ruled(admin, network);
     for connection in [
         "10.0.0.2 > 10.0.0.1 80/TCP",
         "10.0.0.1 > 10.0.0.2 1/UDP",

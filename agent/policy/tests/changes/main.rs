@@ -1,6 +1,9 @@
 //! What a batch says it changed: exactly the pods and addresses whose verdicts can be different.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod admin;
 
 use sluice_policy::{Changes, Event, Index, NetworkPolicy, Pod, Ports, Scope};
 use support::build::{

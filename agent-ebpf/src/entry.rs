@@ -301,13 +301,13 @@ impl Flow {
 }
 
 impl PodEntry {
-    /// Whether policies select the pod for connections into it.
+    /// Whether connections into it need a verdict.
     #[inline(always)]
     pub const fn ingress(self) -> bool {
         self.isolated & INGRESS != 0
     }
 
-    /// Whether policies select the pod for connections out of it.
+    /// Whether connections out of it need a verdict.
     #[inline(always)]
     pub const fn egress(self) -> bool {
         self.isolated & EGRESS != 0

@@ -44,7 +44,7 @@ pub struct Sizes {
     pub pods: u32,
 }
 
-/// In which directions policies select a local pod.
+/// In which directions a local pod's connections need a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PodIsolation {
     /// Into it.

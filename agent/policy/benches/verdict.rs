@@ -97,6 +97,29 @@ fn by_policies(c: &mut Criterion) {
     }
 }
 
+/// The cluster with 10,000 NetworkPolicies between the tiers of that many ClusterNetworkPolicies.
+fn snapshot_with_tiers(policies: usize) -> Arc<Snapshot> {
+    let mut index = world::index(Scope::Cluster, PODS, 10_000);
+    let namespaces = PODS / world::PODS;
+    let admin = (0..policies).map(|number| world::admin_policy(number, namespaces));
+    let _changes = index.apply(admin.map(Event::AdminPolicy));
+    index.snapshot()
+}
+
+fn by_admin_policies(c: &mut Criterion) {
+    let mut group = c.benchmark_group("verdict, admin tiers");
+    let snapshots = [10, 10_000].map(snapshot_with_tiers);
+    for action in [Action::Allow, Action::Deny] {
+        let both = tuples(&[&snapshots[0], &snapshots[1]], 1, action);
+        for (snapshot, policies) in snapshots.iter().zip([10, 10_000]) {
+            let name = format!("{policies} admin policies, {action:?}").to_lowercase();
+            measure(&mut group, name, snapshot, &both);
+        }
+        let name = format!("verdict, admin tiers, {action:?}").to_lowercase();
+        compare(&name, [&snapshots[0], &snapshots[1]], &[both.clone(), both]);
+    }
+}
+
 /// A policy for pod 0 alone, from peers of its own.
 fn policy_for_one(number: usize) -> Event {
     let peer = Peer::Pods {
@@ -189,5 +212,5 @@ fn compare(name: &str, snapshots: [&Snapshot; 2], tuples: &[Vec<Tuple>; 2]) {
     );
 }
 
-criterion_group!(benches, by_policies, one_pod);
+criterion_group!(benches, by_policies, by_admin_policies, one_pod);
 criterion_main!(benches);

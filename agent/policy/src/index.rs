@@ -149,6 +149,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AdminAction, AdminPeer, AdminPeers, AdminPorts, AdminRule, AdminTier, PodsOf};
     use crate::{Labels, Namespaces, Operator, Peer, Peers, Ports, Requirement, Rule, Selector};
 
     fn labelled(value: usize) -> Selector {
@@ -202,6 +203,79 @@ mod tests {
             }]),
             egress: None,
         }
+    }
+
+    /// An admin policy for some pods, of nodes and pods of their own.
+    fn admin_policy(number: usize) -> AdminPolicy {
+        let pods = |number| PodsOf {
+            namespaces: labelled(number),
+            pods: labelled(number + 1),
+        };
+        let rule = AdminRule {
+            action: AdminAction::Deny,
+            peers: AdminPeers::Of(vec![
+                AdminPeer::Nodes(labelled(number)),
+                AdminPeer::Pods(pods(number)),
+            ]),
+            ports: AdminPorts::Any,
+        };
+        AdminPolicy {
+            name: AdminName {
+                kind: AdminKind::ClusterNetworkPolicy,
+                name: number.to_string().into(),
+            },
+            tier: AdminTier::Baseline,
+            priority: 0,
+            subject: PodsOf {
+                namespaces: Selector::default(),
+                pods: labelled(number),
+            },
+            ingress: Vec::new(),
+            egress: vec![rule],
+        }
+    }
+
+    fn node(number: usize) -> Node {
+        Node {
+            name: number.to_string().into(),
+            labels: Labels::from([("n".into(), number.to_string().into())]),
+            addresses: vec![IpAddr::from([192, 168, 0, 1])],
+        }
+    }
+
+    #[test]
+    fn what_only_admin_policies_and_nodes_used_is_freed() {
+        let mut index = Index::new(Scope::Cluster);
+        for number in 0..500 {
+            let _changes = index.apply([
+                Event::Pod(pod(number)),
+                Event::AdminPolicy(admin_policy(number)),
+                Event::Node(node(number)),
+            ]);
+            let (policies, node_selections) = (
+                index.objects.policies.len(),
+                index.objects.addresses.get(node(0).addresses[0].into()),
+            );
+            assert!(policies <= 11 && index.objects.selections.len() <= 33);
+            // Each node is in the selection of its own policy.
+            let selections = node_selections.map(|entry| entry.node_selections().len());
+            assert_eq!(selections, Some(policies));
+            if let Some(old) = number.checked_sub(10) {
+                let _changes = index.apply([Event::AdminPolicyGone(admin_policy(old).name)]);
+                let _changes = index.apply([Event::NodeGone(node(old).name)]);
+                let _changes = index.apply([Event::PodGone(pod(old).name)]);
+            }
+        }
+        for number in 490..500 {
+            let _changes = index.apply([
+                Event::NodeGone(node(number).name),
+                Event::PodGone(pod(number).name),
+                Event::AdminPolicyGone(admin_policy(number).name),
+            ]);
+        }
+        assert_eq!(index.objects.selections.len(), 0);
+        assert!(index.objects.is_empty());
+        assert!(*index.snapshot() == *Index::new(Scope::Cluster).snapshot());
     }
 
     #[test]

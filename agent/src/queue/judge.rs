@@ -123,18 +123,21 @@ mod tests {
         })
     }
 
-    /// Pod a is isolated for ingress, and nothing may reach it; what it opens itself is allowed.
-    fn snapshot() -> Arc<Snapshot> {
-        let selector = Selector {
+    fn labelled(pod: &str) -> Selector {
+        Selector {
             requirements: vec![sluice_policy::Requirement {
                 key: "pod".into(),
-                operator: sluice_policy::Operator::In(vec!["a".into()]),
+                operator: sluice_policy::Operator::In(vec![pod.into()]),
             }],
-        };
+        }
+    }
+
+    /// Pod a is isolated for ingress, and nothing may reach it; what it opens itself is allowed.
+    fn snapshot() -> Arc<Snapshot> {
         let policy = NetworkPolicy {
             namespace: "x".into(),
             name: "deny".into(),
-            pods: selector,
+            pods: labelled("a"),
             ingress: Some(Vec::new()),
             egress: None,
         };
@@ -274,6 +277,84 @@ mod tests {
             let judgement = judge(&snapshot, &packet, untracked, || answers);
             assert_eq!(judgement.action(), action, "{packet:?} {answers}");
         }
+    }
+
+    /// Pod b may open nothing but DNS, says an admin policy; there is no other.
+    fn ruled_by_admins() -> Arc<Snapshot> {
+        use sluice_policy::{
+            AdminAction, AdminKind, AdminName, AdminPeers, AdminPolicy, AdminPort, AdminPorts,
+            AdminRule, AdminTier, PodsOf, Port, PortMatch,
+        };
+        let rule = |action, ports| AdminRule {
+            action,
+            peers: AdminPeers::Any,
+            ports,
+        };
+        let dns = AdminPort::Numbered(PortMatch {
+            protocol: Protocol::Tcp,
+            port: Port::Range(53, 53),
+        });
+        let policy = AdminPolicy {
+            name: AdminName {
+                kind: AdminKind::AdminNetworkPolicy,
+                name: "dns".into(),
+            },
+            tier: AdminTier::Admin,
+            priority: 0,
+            subject: PodsOf {
+                namespaces: Selector::default(),
+                pods: labelled("b"),
+            },
+            ingress: Vec::new(),
+            egress: vec![
+                rule(AdminAction::Allow, AdminPorts::Of(vec![dns])),
+                rule(AdminAction::Deny, AdminPorts::Any),
+            ],
+        };
+        let mut index = Index::new(Scope::Cluster);
+        let _changes = index.apply([pod("a", A), pod("b", B), Event::AdminPolicy(policy)]);
+        index.snapshot()
+    }
+
+    #[test]
+    fn an_admin_policy_is_judged_by_like_any_other() {
+        let snapshot = ruled_by_admins();
+        let (fresh, reply) = (
+            Hints {
+                fresh: true,
+                ..Hints::default()
+            },
+            Hints {
+                reply: true,
+                ..Hints::default()
+            },
+        );
+        for (packet, hints, action) in [
+            (packet(B, A, false), fresh, Action::Deny),
+            (packet(A, B, false), fresh, Action::Allow),
+            // What b answers is judged as what it answers, and what b asks may not be answered.
+            (packet(B, A, true), reply, Action::Allow),
+            (packet(A, B, true), reply, Action::Deny),
+            // From the middle: a may have opened it.
+            (packet(B, A, true), fresh, Action::Allow),
+            (packet(B, A, true), Hints::default(), Action::Deny),
+        ] {
+            let judgement = judge(&snapshot, &packet, hints, || false);
+            assert_eq!(judgement.action(), action, "{packet:?} {hints:?}");
+        }
+        let dns = Packet {
+            destination_port: 53,
+            ..packet(B, A, false)
+        };
+        let judgement = judge(&snapshot, &dns, fresh, || false);
+        assert_eq!(judgement.action(), Action::Allow);
+        let denied = judge(&snapshot, &packet(B, A, false), fresh, || false);
+        let (direction, decision) = denied.denial().unwrap();
+        assert_eq!(direction, Direction::Egress);
+        assert_eq!(
+            (decision.policy.unwrap().to_string(), decision.rule),
+            ("AdminNetworkPolicy/dns".to_owned(), Some(1))
+        );
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use sluice_policy::{
-    ContainerPort, Event, Index, Labels, Namespace, Namespaces, NetworkPolicy, Node, Operator,
-    Peer, Peers, Pod, PodName, Port, PortMatch, Ports, Protocol, Requirement, Rule, Scope,
-    Selector, Tuple,
+    AdminAction, AdminKind, AdminName, AdminPeer, AdminPeers, AdminPolicy, AdminPort, AdminPorts,
+    AdminRule, AdminTier, ContainerPort, Event, Index, Labels, Namespace, Namespaces,
+    NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName, PodsOf, Port, PortMatch, Ports,
+    Protocol, Requirement, Rule, Scope, Selector, Tuple,
 };
 
 /// Pods of a namespace, of a node, and the apps they are spread over.
@@ -144,6 +145,48 @@ pub(crate) fn policy(number: usize, namespaces: usize) -> NetworkPolicy {
             ),
             rule(vec![block], vec![tcp(443, 443), tcp(5432, 5432)]),
         ]),
+    }
+}
+
+/// A cluster-scoped policy: a team's pods may not reach one app of one namespace on a port, nor be reached from it,
+/// and what the app of the next namespace does is passed on.
+pub(crate) fn admin_policy(number: usize, namespaces: usize) -> AdminPolicy {
+    let rule = |action, namespace: usize, port| {
+        let name = namespace_name(namespace % namespaces);
+        let peer = PodsOf {
+            namespaces: labelled("kubernetes.io/metadata.name", &name),
+            pods: labelled("app", &format!("a{}", number % APPS)),
+        };
+        AdminRule {
+            action,
+            peers: AdminPeers::Of(vec![AdminPeer::Pods(peer)]),
+            ports: AdminPorts::Of(vec![AdminPort::Numbered(tcp(port, port))]),
+        }
+    };
+    let round = number / namespaces;
+    let rules = || {
+        vec![
+            rule(AdminAction::Deny, number, 9000),
+            rule(AdminAction::Pass, number + round, 9001),
+        ]
+    };
+    AdminPolicy {
+        name: AdminName {
+            kind: AdminKind::ClusterNetworkPolicy,
+            name: format!("cnp-{number:05}").into(),
+        },
+        tier: if number.is_multiple_of(2) {
+            AdminTier::Admin
+        } else {
+            AdminTier::Baseline
+        },
+        priority: u16::try_from(number % 1000).expect("less than 1000"),
+        subject: PodsOf {
+            namespaces: labelled("team", &format!("t{}", number / 2 % 20)),
+            pods: Selector::default(),
+        },
+        ingress: rules(),
+        egress: rules(),
     }
 }
 

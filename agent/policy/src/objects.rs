@@ -119,6 +119,7 @@ impl Objects {
             && self.namers.is_empty()
             && self.rivals.is_empty();
         views
+            && self.selections.is_empty()
             && objects
             && found
             && self.namespaces.is_empty()

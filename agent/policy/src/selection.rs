@@ -182,6 +182,15 @@ impl Selections {
         self.slots.len()
     }
 
+    /// Whether nothing is left of those that were in use.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+            && self.by_key.is_empty()
+            && self.anchors.is_empty()
+            && self.of_nodes.is_empty()
+    }
+
     /// The selections named first in this batch.
     pub(crate) fn take_fresh(&mut self) -> Vec<SelectionId> {
         std::mem::take(&mut self.fresh)

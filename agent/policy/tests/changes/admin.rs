@@ -178,6 +178,13 @@ fn a_name_that_no_tier_before_decides_about_changes_with_the_declared_port() {
     check(&mut index, [with("web=80/TCP")], &[], &[]);
     check(&mut index, [with("web=80/UDP")], &["x/c"], &["10.0.0.4"]);
     check(&mut index, [with("other=80/UDP")], &["x/c"], &["10.0.0.4"]);
+    // One port more behind the last: only the end of the stretch is another.
+    check(&mut index, [with("web=90/TCP")], &["x/c"], &["10.0.0.4"]);
+    let both = Event::Pod(Pod {
+        ports: vec![declared("web=90/TCP"), declared("web=91/TCP")],
+        ..pod("x/d", "pod=d", &["10.0.0.4"])
+    });
+    check(&mut index, [both], &["x/c"], &["10.0.0.4"]);
 }
 
 #[test]

@@ -417,8 +417,10 @@ pub(crate) fn hardware_type(name: &str) -> io::Result<u16> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from.cast_signed();
     }
+    // Requests are of one type in glibc and of another in musl, and fit into both.
+    let hardware_address = libc::SIOCGIFHWADDR as libc::Ioctl;
     // SAFETY: the request is alive and of the type that this call reads and writes.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), hardware_address, &raw mut request) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

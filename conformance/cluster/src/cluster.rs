@@ -219,6 +219,16 @@ impl Cluster {
         }
         let said = kubectl::text(&mut helm, None)
             .with_context(|| format!("what there is:\n{}", self.pods(namespace)))?;
+        // Helm is content with all pods but those that an update may take away.
+        let rollout = ["rollout", "status", "daemonset", "--timeout=120s"];
+        let ours = [
+            "--selector=app.kubernetes.io/instance=sluice",
+            "--namespace",
+            namespace,
+        ];
+        self.control
+            .kubectl(&[&rollout[..], &ours].concat())
+            .with_context(|| format!("what there is:\n{}", self.pods(namespace)))?;
         Ok(Installed { tag, said })
     }
 

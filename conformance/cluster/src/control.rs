@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::network::{self, Family};
 use crate::node::Node;
 use crate::pki::{self, Authority};
-use crate::sandbox::{Role, Sandbox};
+use crate::sandbox::{self, Role, Sandbox};
 use crate::{kubectl, programs};
 
 /// The name of the control plane's sandbox.
@@ -273,7 +273,7 @@ impl ControlPlane {
 
     /// `kubectl` as the administrator, its arguments still to come.
     pub fn kubectl_command(&self) -> Result<Command> {
-        let mut command = self.sandbox.enter(programs::built("kubectl")?);
+        let mut command = self.tool(programs::built("kubectl")?);
         command
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
@@ -295,7 +295,7 @@ impl ControlPlane {
 
     /// `helm` as the administrator, its arguments still to come.
     pub fn helm_command(&self) -> Result<Command> {
-        let mut command = self.sandbox.enter("env");
+        let mut command = self.tool("env");
         for (name, place) in [
             ("HELM_CACHE_HOME", "helm/cache"),
             ("HELM_CONFIG_HOME", "helm/config"),
@@ -350,6 +350,13 @@ impl ControlPlane {
     pub(crate) fn keep(&mut self) -> Result<()> {
         self.sandbox.keep()?;
         self.home.keep()
+    }
+
+    /// A tool of the administrator's: it sees the files that we see, the API server, and nothing of our environment.
+    fn tool(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = self.sandbox.enter_network("env");
+        command.args(sandbox::ENVIRONMENT).arg(program);
+        command
     }
 
     fn etcd(&self) -> Vec<String> {

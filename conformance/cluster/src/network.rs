@@ -145,11 +145,15 @@ pub(crate) fn cable(node: u8, pid: i32) -> String {
     )
 }
 
-/// `ip -batch` for a node: its address, and where the pods of the other nodes are.
+/// `ip -batch` for a node: its address, where the pods of the other nodes are, and a way to everywhere else. That leads
+/// nowhere, but without one a node's own processes could not even name a Service.
 pub(crate) fn node_links(family: Family, node: u8, nodes: u8) -> String {
     let mut lines = String::from("link set eth0 up\n");
     for address in family.node(node) {
         lines += &address_line(address, "eth0");
+    }
+    for (range, via) in family.everywhere().iter().zip(family.control()) {
+        lines += &route_line(range, via);
     }
     for peer in (1..=nodes).filter(|peer| *peer != node) {
         for (range, via) in family.pods(peer).iter().zip(family.node(peer)) {
@@ -193,6 +197,7 @@ mod tests {
         assert_eq!(
             node_links(Family::V4, 2, 3),
             "link set eth0 up\naddress add 10.99.0.2/24 dev eth0\n\
+             route add 0.0.0.0/0 via 10.99.0.100\n\
              route add 10.244.1.0/24 via 10.99.0.1\nroute add 10.244.3.0/24 via 10.99.0.3\n"
         );
         assert!(control_links(Family::Dual).contains("fd99::64/64 dev br0 nodad"));

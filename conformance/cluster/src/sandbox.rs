@@ -21,7 +21,7 @@ const INIT: &str = "init";
 /// The directory with a record for each component.
 const PROCESSES: &str = "process";
 /// What the components see of the environment: nothing of ours.
-const ENVIRONMENT: [&str; 4] = [
+pub(crate) const ENVIRONMENT: [&str; 4] = [
     "-i",
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",

@@ -3,7 +3,8 @@
 //! It listens in a network namespace of its own and nowhere else, so clients enter that: [`ControlPlane::inside`] for
 //! code of this process, [`ControlPlane::enter`] for programs.
 
-use std::fmt;
+mod components;
+
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::json;
 
+pub use self::components::Component;
 use crate::home::Home;
 use crate::network::{self, Family};
 use crate::node::Node;
@@ -31,19 +33,6 @@ const PORT: u16 = 6443;
 const LIMIT: Duration = Duration::from_mins(2);
 /// Who acts in the name of the cluster's owner.
 const ADMIN: &str = "admin";
-
-/// A part of the control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Component {
-    /// Where objects are kept.
-    Etcd,
-    /// Who serves them.
-    ApiServer,
-    /// Who makes pods of workloads, and takes away what belongs to namespaces that go.
-    Controllers,
-    /// Who gives pods to nodes.
-    Scheduler,
-}
 
 /// What a control plane is made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -358,94 +347,6 @@ impl ControlPlane {
         command.args(sandbox::ENVIRONMENT).arg(program);
         command
     }
-
-    fn etcd(&self) -> Vec<String> {
-        let data = self.sandbox.directory().join("etcd");
-        let data = data.display();
-        words(&format!(
-            "etcd --data-dir={data} --unsafe-no-fsync --logger=zap --log-level=warn \
-             --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
-             --listen-peer-urls=http://127.0.0.1:2380"
-        ))
-    }
-
-    fn api_server(&self) -> Result<Vec<String>> {
-        let file = |name| self.authority.file(name).display().to_string();
-        let any = if self.family.has_v6() {
-            "::"
-        } else {
-            "0.0.0.0"
-        };
-        let admission = if self.options.controllers {
-            ""
-        } else {
-            // Nobody makes the accounts that it would insist on.
-            "--disable-admission-plugins=ServiceAccount"
-        };
-        let mut line = vec![programs::built("kube-apiserver")?.display().to_string()];
-        line.extend(words(&format!(
-            "--etcd-servers=http://127.0.0.1:2379 --bind-address={any} --secure-port={PORT} \
-             --advertise-address={} --tls-cert-file={} --tls-private-key-file={} --client-ca-file={} \
-             --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction {admission} \
-             --allow-privileged=true --kubelet-client-certificate={} --kubelet-client-key={} \
-             --kubelet-preferred-address-types=InternalIP --profiling=false \
-             --service-account-issuer=https://kubernetes.default.svc \
-             --service-account-key-file={} --service-account-signing-key-file={} \
-             --service-cluster-ip-range={}",
-            self.family.control()[0],
-            file("api.crt"),
-            file("api.key"),
-            file("ca.crt"),
-            file("kubelet-client.crt"),
-            file("kubelet-client.key"),
-            file("tokens.pub"),
-            file("tokens.key"),
-            self.family.services().join(","),
-        )));
-        line.extend(self.options.api_server.iter().map(|it| (*it).to_owned()));
-        Ok(line)
-    }
-
-    fn controllers(&self) -> Result<Vec<String>> {
-        let file = |name| self.authority.file(name).display().to_string();
-        let mut line = vec![
-            programs::built("kube-controller-manager")?
-                .display()
-                .to_string(),
-        ];
-        line.extend(words(&format!(
-            "--kubeconfig={} --leader-elect=false --bind-address=127.0.0.1 --use-service-account-credentials \
-             --root-ca-file={} --service-account-private-key-file={} --cluster-cidr={} \
-             --service-cluster-ip-range={}",
-            file("controllers.kubeconfig"),
-            file("ca.crt"),
-            file("tokens.key"),
-            self.family.all_pods().join(","),
-            self.family.services().join(","),
-        )));
-        Ok(line)
-    }
-
-    fn scheduler(&self) -> Result<Vec<String>> {
-        let config = self.authority.file("scheduler.kubeconfig");
-        Ok(vec![
-            programs::built("kube-scheduler")?.display().to_string(),
-            format!("--kubeconfig={}", config.display()),
-            "--leader-elect=false".to_owned(),
-            "--bind-address=127.0.0.1".to_owned(),
-        ])
-    }
-}
-
-impl fmt::Display for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Etcd => "etcd",
-            Self::ApiServer => "kube-apiserver",
-            Self::Controllers => "kube-controller-manager",
-            Self::Scheduler => "kube-scheduler",
-        })
-    }
 }
 
 /// Everybody's certificates and kubeconfigs, nodes aside.
@@ -499,9 +400,4 @@ pub(crate) fn in_netns<T: Send>(netns: &Path, code: impl FnOnce() -> T + Send) -
 /// Writes JSON where a component reads YAML, which it is as well.
 pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
     fs::write(path, format!("{value:#}\n")).with_context(|| path.display().to_string())
-}
-
-/// A command line without blanks in its words.
-pub(crate) fn words(line: &str) -> Vec<String> {
-    line.split_whitespace().map(str::to_owned).collect()
 }

@@ -173,12 +173,24 @@ fn clean_environment(command: &mut Command, linker: &Path) {
     for variable in HOST_ONLY {
         command.env_remove(variable);
     }
-    let flags = ["-Cdebuginfo=2", "-Clink-arg=--btf"].join("\x1f");
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
+    flags.extend(remapped());
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     command.env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker);
     if let Some(path) = path_with(linker.parent()) {
         command.env("PATH", path);
     }
+}
+
+/// Debug information names sources as they are nowhere, so that every checkout makes the same object.
+fn remapped() -> impl Iterator<Item = String> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home);
+    let package = package();
+    let root = package.parent().map(Path::to_path_buf);
+    let both = [(cargo, "/cargo"), (root, "/sluice")];
+    both.into_iter()
+        .filter_map(|(path, name)| Some(format!("--remap-path-prefix={}={name}", path?.display())))
 }
 
 fn path_with(directory: Option<&Path>) -> Option<OsString> {

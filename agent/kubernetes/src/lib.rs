@@ -25,6 +25,7 @@ mod workload;
 mod world;
 mod yaml;
 
+pub use admin::{Tie, ties};
 pub use manifests::{LoadError, Loaded, Manifests, load, load_text};
 pub use problem::{Origin, Place, Problem};
 pub use read::{Policy, PolicyKind, PolicyRead, read_policy};

@@ -33,6 +33,9 @@ impl Model {
         if let Some(line) = ignored(&loaded) {
             crate::complain(format_args!("{line}"));
         }
+        for tie in sluice_kubernetes::ties(&loaded.world.admin_policies) {
+            crate::complain(format_args!("{tie}"));
+        }
         for problem in &loaded.problems {
             crate::complain(format_args!("{problem}"));
         }

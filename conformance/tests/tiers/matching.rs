@@ -120,82 +120,84 @@ fn networks_are_pods_as_well() {
     );
 }
 
+/// Entries for ports, and whether what is left of a Deny lets a port of red/web through.
+type Ports = (&'static str, &'static [(&'static str, bool)]);
+
+const PORTS: &[Ports] = &[
+    ("", &[("80", false), ("81/UDP", false), ("1/SCTP", false)]),
+    (
+        "ports: [{portNumber: {port: 80}}]",
+        &[("80", false), ("80/UDP", true), ("81", true)],
+    ),
+    (
+        "ports: [{portNumber: {port: 80, protocol: SCTP}}]",
+        &[("80/SCTP", false), ("80", true)],
+    ),
+    (
+        "ports: [{portRange: {start: 80, end: 82, protocol: UDP}}]",
+        &[
+            ("79/UDP", true),
+            ("80/UDP", false),
+            ("82/UDP", false),
+            ("83/UDP", true),
+            ("81", true),
+        ],
+    ),
+    (
+        "ports: [{portNumber: {port: 1}}, {portRange: {start: 80, end: 82}}]",
+        &[("1", false), ("80", false), ("83", true), ("80/UDP", true)],
+    ),
+    (
+        "ports: [{namedPort: http}]",
+        &[("8080", false), ("80", true), ("8080/UDP", true)],
+    ),
+    (
+        "ports: [{namedPort: dns}]",
+        &[("53/UDP", false), ("53", true)],
+    ),
+];
+
+const PROTOCOLS: &[Ports] = &[
+    (
+        "[{tcp: {destinationPort: {number: 80}}}]",
+        &[("80", false), ("80/UDP", true), ("81", true)],
+    ),
+    (
+        "[{udp: {destinationPort: {range: {start: 80, end: 81}}}}, {sctp: {destinationPort: {number: 9}}}]",
+        &[
+            ("80/UDP", false),
+            ("81/UDP", false),
+            ("82/UDP", true),
+            ("9/SCTP", false),
+            ("9", true),
+        ],
+    ),
+    (
+        "[{destinationNamedPort: http}]",
+        &[("8080", false), ("8080/SCTP", true), ("80", true)],
+    ),
+];
+
 #[test]
 fn ports_are_numbers_ranges_and_names() {
-    for (ports, expected) in [
-        (
-            "",
-            &[("80", false), ("81/UDP", false), ("1/SCTP", false)][..],
-        ),
-        (
-            "ports: [{portNumber: {port: 80}}]",
-            &[("80", false), ("80/UDP", true), ("81", true)],
-        ),
-        (
-            "ports: [{portNumber: {port: 80, protocol: SCTP}}]",
-            &[("80/SCTP", false), ("80", true)],
-        ),
-        (
-            "ports: [{portRange: {start: 80, end: 82, protocol: UDP}}]",
-            &[
-                ("79/UDP", true),
-                ("80/UDP", false),
-                ("82/UDP", false),
-                ("83/UDP", true),
-                ("81", true),
-            ],
-        ),
-        (
-            "ports: [{portNumber: {port: 1}}, {portRange: {start: 80, end: 82}}]",
-            &[("1", false), ("80", false), ("83", true), ("80/UDP", true)],
-        ),
-        (
-            "ports: [{namedPort: http}]",
-            &[("8080", false), ("80", true), ("8080/UDP", true)],
-        ),
-        (
-            "ports: [{namedPort: dns}]",
-            &[("53/UDP", false), ("53", true)],
-        ),
-    ] {
+    let old = PORTS.iter().map(|(ports, expected)| {
         let comma = if ports.is_empty() { "" } else { ", " };
-        let spec =
-            format!("priority: 1, EVERYONE, ingress: [{{action: Deny, FROM_ALL{comma}{ports}}}]");
+        let rule = format!("{{action: Deny, FROM_ALL{comma}{ports}}}");
+        (
+            "anp",
+            format!("priority: 1, EVERYONE, ingress: [{rule}]"),
+            *expected,
+        )
+    });
+    let new = PROTOCOLS.iter().map(|(protocols, expected)| {
+        let rule = format!("{{action: Deny, TO_ALL, protocols: {protocols}}}");
+        let spec = format!("tier: Admin, priority: 1, EVERYONE, egress: [{rule}]");
+        ("cnp", spec, *expected)
+    });
+    for (kind, spec, expected) in old.chain(new) {
         for (port, allowed) in expected {
-            check(
-                &[("anp", "a", &spec)],
-                &[(&format!("blue/web > red/web {port}"), *allowed)],
-            );
-        }
-    }
-    for (protocols, expected) in [
-        (
-            "[{tcp: {destinationPort: {number: 80}}}]",
-            &[("80", false), ("80/UDP", true), ("81", true)][..],
-        ),
-        (
-            "[{udp: {destinationPort: {range: {start: 80, end: 81}}}}, {sctp: {destinationPort: {number: 9}}}]",
-            &[
-                ("80/UDP", false),
-                ("81/UDP", false),
-                ("82/UDP", true),
-                ("9/SCTP", false),
-                ("9", true),
-            ],
-        ),
-        (
-            "[{destinationNamedPort: http}]",
-            &[("8080", false), ("8080/SCTP", true), ("80", true)],
-        ),
-    ] {
-        let spec = format!(
-            "tier: Admin, priority: 1, EVERYONE, egress: [{{action: Deny, TO_ALL, protocols: {protocols}}}]"
-        );
-        for (port, allowed) in expected {
-            check(
-                &[("cnp", "a", &spec)],
-                &[(&format!("blue/web > red/web {port}"), *allowed)],
-            );
+            let question = format!("blue/web > red/web {port}");
+            check(&[(kind, "a", &spec)], &[(&question, *allowed)]);
         }
     }
 }

@@ -2,50 +2,54 @@
 
 use super::{Object, check};
 
+/// A policy of the Admin tier and one of the Baseline tier, in each version, and what that calls an allowing rule.
+const TIERS: [(Object<'_>, Object<'_>, &str); 2] = [
+    (
+        (
+            "anp",
+            "a",
+            "priority: 1, EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
+        ),
+        (
+            "banp",
+            "default",
+            "EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
+        ),
+        "Allow",
+    ),
+    (
+        (
+            "cnp",
+            "a",
+            "tier: Admin, priority: 1, EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
+        ),
+        (
+            "cnp",
+            "b",
+            "tier: Baseline, priority: 1, EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
+        ),
+        "Accept",
+    ),
+];
+
 #[test]
 fn the_admin_tier_is_asked_before_network_policies_and_the_baseline_after() {
-    let deny_web = "podSelector: {matchLabels: {app: web}}";
-    let allow_web = "podSelector: {matchLabels: {app: web}}, ingress: [{}]";
-    for (admin, baseline) in [
-        (
-            (
-                "anp",
-                "a",
-                "priority: 1, EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
-            ),
-            (
-                "banp",
-                "default",
-                "EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
-            ),
-        ),
-        (
-            (
-                "cnp",
-                "a",
-                "tier: Admin, priority: 1, EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
-            ),
-            (
-                "cnp",
-                "b",
-                "tier: Baseline, priority: 1, EVERYONE, ingress: [{action: ACTION, FROM_ALL}]",
-            ),
-        ),
-    ] {
-        let allow = if admin.0 == "anp" { "Allow" } else { "Accept" };
+    let deny = Some("podSelector: {matchLabels: {app: web}}");
+    let open = Some("podSelector: {matchLabels: {app: web}}, ingress: [{}]");
+    for (admin, baseline, allow) in TIERS {
         let with = |(kind, name, spec): Object<'static>, action: &str| {
             (kind, name, spec.replace("ACTION", action))
         };
         for (admin_action, policy, baseline_action, to_web, to_db) in [
             (None, None, None, true, true),
-            (None, Some(deny_web), None, false, true),
+            (None, deny, None, false, true),
             (None, None, Some("Deny"), false, false),
-            (None, Some(allow_web), Some("Deny"), true, false),
-            (None, Some(deny_web), Some(allow), false, true),
-            (Some("Deny"), Some(allow_web), Some(allow), false, false),
-            (Some(allow), Some(deny_web), Some("Deny"), true, true),
-            (Some("Pass"), Some(deny_web), Some(allow), false, true),
-            (Some("Pass"), Some(allow_web), Some("Deny"), true, false),
+            (None, open, Some("Deny"), true, false),
+            (None, deny, Some(allow), false, true),
+            (Some("Deny"), open, Some(allow), false, false),
+            (Some(allow), deny, Some("Deny"), true, true),
+            (Some("Pass"), deny, Some(allow), false, true),
+            (Some("Pass"), open, Some("Deny"), true, false),
             (Some("Pass"), None, None, true, true),
         ] {
             let admin = admin_action.map(|action| with(admin, action));
@@ -57,13 +61,11 @@ fn the_admin_tier_is_asked_before_network_policies_and_the_baseline_after() {
                 .flatten()
                 .map(|(kind, name, spec)| (*kind, *name, spec.as_str()))
                 .collect();
-            check(
-                &objects,
-                &[
-                    ("blue/web > red/web 80", to_web),
-                    ("blue/web > red/db 80", to_db),
-                ],
-            );
+            let questions = [
+                ("blue/web > red/web 80", to_web),
+                ("blue/web > red/db 80", to_db),
+            ];
+            check(&objects, &questions);
         }
     }
 }

@@ -14,6 +14,7 @@
 
 mod peers;
 mod ports;
+mod ties;
 
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ use sluice_policy::{
     AdminAction, AdminKind, AdminName, AdminPeers, AdminPolicy, AdminPorts, AdminRule, AdminTier,
     PodsOf, Selector,
 };
+
+pub use ties::{Tie, ties};
 
 use crate::field::{Checked, Field, Reported};
 

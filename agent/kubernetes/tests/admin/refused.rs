@@ -14,79 +14,82 @@ fn check(kind: &str, spec: &str, expected: &[&str]) {
     assert_eq!(problems(&load(kind, spec)), expected, "{kind} {spec}");
 }
 
+/// Specs, and what is wrong with them.
+const SPECS: &[(&str, &str, &[&str])] = &[
+    (
+        ADMIN,
+        "{}",
+        &["spec.priority: required", "spec.subject: required"],
+    ),
+    (BASELINE, "{}", &["spec.subject: required"]),
+    (
+        CLUSTER,
+        "{}",
+        &[
+            "spec.tier: required",
+            "spec.priority: required",
+            "spec.subject: required",
+        ],
+    ),
+    (
+        CLUSTER,
+        "{tier: admin, priority: -1, subject: {}}",
+        &[
+            "spec.tier: must be Admin or Baseline, got \"admin\"",
+            "spec.priority: must be between 0 and 1000, got -1",
+            "spec.subject: needs one of namespaces, pods",
+        ],
+    ),
+    (
+        ADMIN,
+        "{priority: 1001, subject: {namespaces: {}, pods: {namespaceSelector: {}, podSelector: {}}}}",
+        &[
+            "spec.priority: must be between 0 and 1000, got 1001",
+            "spec.subject: namespaces and pods exclude each other",
+        ],
+    ),
+    (
+        ADMIN,
+        "{priority: '1', subject: {pods: {}}}",
+        &[
+            "spec.priority: must be a number, got \"1\"",
+            "spec.subject.pods.podSelector: required",
+            "spec.subject.pods.namespaceSelector: required",
+        ],
+    ),
+    (
+        CLUSTER,
+        "{tier: Admin, priority: 1, subject: {pods: {namespaceSelector: {}}}}",
+        &["spec.subject.pods.podSelector: required"],
+    ),
+    (
+        ADMIN,
+        "{tier: Admin, priority: 1, subject: {namespaces: {}}}",
+        &["spec.tier: unknown field"],
+    ),
+    (
+        BASELINE,
+        "{priority: 1, subject: {namespaces: {}}}",
+        &["spec.priority: unknown field"],
+    ),
+    (
+        ADMIN,
+        "{priority: 1, subject: {namespaces: {}}, ingres: []}",
+        &["spec.ingres: unknown field, did you mean ingress?"],
+    ),
+    (
+        ADMIN,
+        "{priority: 1, subject: {namespaces: {}}, ingress: {}, egress: 1}",
+        &[
+            "spec.ingress: must be a list, got an object",
+            "spec.egress: must be a list, got 1",
+        ],
+    ),
+];
+
 #[test]
 fn what_a_spec_must_have() {
-    for (kind, spec, expected) in [
-        (
-            ADMIN,
-            "{}",
-            &["spec.priority: required", "spec.subject: required"][..],
-        ),
-        (BASELINE, "{}", &["spec.subject: required"]),
-        (
-            CLUSTER,
-            "{}",
-            &[
-                "spec.tier: required",
-                "spec.priority: required",
-                "spec.subject: required",
-            ],
-        ),
-        (
-            CLUSTER,
-            "{tier: admin, priority: -1, subject: {}}",
-            &[
-                "spec.tier: must be Admin or Baseline, got \"admin\"",
-                "spec.priority: must be between 0 and 1000, got -1",
-                "spec.subject: needs one of namespaces, pods",
-            ],
-        ),
-        (
-            ADMIN,
-            "{priority: 1001, subject: {namespaces: {}, pods: {namespaceSelector: {}, podSelector: {}}}}",
-            &[
-                "spec.priority: must be between 0 and 1000, got 1001",
-                "spec.subject: namespaces and pods exclude each other",
-            ],
-        ),
-        (
-            ADMIN,
-            "{priority: '1', subject: {pods: {}}}",
-            &[
-                "spec.priority: must be a number, got \"1\"",
-                "spec.subject.pods.podSelector: required",
-                "spec.subject.pods.namespaceSelector: required",
-            ],
-        ),
-        (
-            CLUSTER,
-            "{tier: Admin, priority: 1, subject: {pods: {namespaceSelector: {}}}}",
-            &["spec.subject.pods.podSelector: required"],
-        ),
-        (
-            ADMIN,
-            "{tier: Admin, priority: 1, subject: {namespaces: {}}}",
-            &["spec.tier: unknown field"],
-        ),
-        (
-            BASELINE,
-            "{priority: 1, subject: {namespaces: {}}}",
-            &["spec.priority: unknown field"],
-        ),
-        (
-            ADMIN,
-            "{priority: 1, subject: {namespaces: {}}, ingres: []}",
-            &["spec.ingres: unknown field, did you mean ingress?"],
-        ),
-        (
-            ADMIN,
-            "{priority: 1, subject: {namespaces: {}}, ingress: {}, egress: 1}",
-            &[
-                "spec.ingress: must be a list, got an object",
-                "spec.egress: must be a list, got 1",
-            ],
-        ),
-    ] {
+    for (kind, spec, expected) in SPECS {
         check(kind, spec, expected);
     }
 }
@@ -247,68 +250,67 @@ fn what_an_ingress_rule_must_be() {
     }
 }
 
+/// The same of egress.
+const EGRESS_RULES: &[(&str, &str, &str)] = &[
+    (
+        ADMIN,
+        "to: [{domainNames: ['*.example.org']}]",
+        "to[0].NAMES",
+    ),
+    (CLUSTER, "to: [{domainNames: [example.org]}]", "to[0].NAMES"),
+    (
+        BASELINE,
+        "to: [{domainNames: [example.org]}]",
+        "to[0].domainNames: unknown field",
+    ),
+    (
+        ADMIN,
+        "to: [{}]",
+        "to[0]: needs one of namespaces, pods, nodes, networks, domainNames",
+    ),
+    (
+        ADMIN,
+        "to: [{networks: []}]",
+        "to[0].networks: must not be empty",
+    ),
+    (
+        ADMIN,
+        "to: [{networks: [10.0.0.0]}]",
+        "to[0].networks[0]: must be a network such as 10.0.0.0/8 or fd00::/8, got \"10.0.0.0\"",
+    ),
+    (
+        ADMIN,
+        "to: [{networks: [10.0.0.1/8]}]",
+        "to[0].networks[0]: 10.0.0.1/8 has host bits set, write 10.0.0.0/8",
+    ),
+    (
+        ADMIN,
+        "to: [{networks: [10.0.0.0/8, 10.0.0.0/8]}]",
+        "to[0].networks[1]: 10.0.0.0/8 is there twice",
+    ),
+    (
+        ADMIN,
+        "to: [{networks: ['fd00:0000:0000:0000:0000:0000:0000:0000/00064']}]",
+        "to[0].networks[0]: must have at most 43 characters, got 45",
+    ),
+    (
+        ADMIN,
+        "to: [{nodes: {}}], ports: [{namedPort: web}]",
+        "ports[0].namedPort: MIXED",
+    ),
+    (
+        CLUSTER,
+        "to: [{namespaces: {}}, {networks: ['::/0']}], protocols: [{tcp: {destinationPort: {number: 1}}}, {destinationNamedPort: web}]",
+        "protocols[1].destinationNamedPort: MIXED",
+    ),
+];
+
 #[test]
 fn what_an_egress_rule_must_be() {
     let names = "domainNames: not supported: which addresses the names stand for is not known";
     let mixed = "excludes peers of the kinds nodes, networks, domainNames";
-    for (kind, rule, expected) in [
-        (
-            ADMIN,
-            "to: [{domainNames: ['*.example.org']}]",
-            format!("to[0].{names}"),
-        ),
-        (
-            CLUSTER,
-            "to: [{domainNames: [example.org]}]",
-            format!("to[0].{names}"),
-        ),
-        (
-            BASELINE,
-            "to: [{domainNames: [example.org]}]",
-            "to[0].domainNames: unknown field".to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{}]",
-            "to[0]: needs one of namespaces, pods, nodes, networks, domainNames".to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{networks: []}]",
-            "to[0].networks: must not be empty".to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{networks: [10.0.0.0]}]",
-            "to[0].networks[0]: must be a network such as 10.0.0.0/8 or fd00::/8, got \"10.0.0.0\""
-                .to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{networks: [10.0.0.1/8]}]",
-            "to[0].networks[0]: 10.0.0.1/8 has host bits set, write 10.0.0.0/8".to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{networks: [10.0.0.0/8, 10.0.0.0/8]}]",
-            "to[0].networks[1]: 10.0.0.0/8 is there twice".to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{networks: ['fd00:0000:0000:0000:0000:0000:0000:0000/00064']}]",
-            "to[0].networks[0]: must have at most 43 characters, got 45".to_owned(),
-        ),
-        (
-            ADMIN,
-            "to: [{nodes: {}}], ports: [{namedPort: web}]",
-            format!("ports[0].namedPort: {mixed}"),
-        ),
-        (
-            CLUSTER,
-            "to: [{namespaces: {}}, {networks: ['::/0']}], protocols: [{tcp: {destinationPort: {number: 1}}}, {destinationNamedPort: web}]",
-            format!("protocols[1].destinationNamedPort: {mixed}"),
-        ),
-    ] {
+    for (kind, rule, expected) in EGRESS_RULES {
+        let expected = expected.replace("NAMES", names).replace("MIXED", mixed);
         let spec = spec(kind, &format!("egress: [{{action: Deny, {rule}}}]"));
         check(kind, &spec, &[&format!("spec.egress[0].{expected}")]);
     }

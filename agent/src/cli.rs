@@ -43,6 +43,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Remove everything that Sluice has put into the kernel; refused while an agent runs
     Cleanup(CleanupArgs),
+    /// Wait until a DaemonSet has a ready pod on each of its nodes, as the chart's hooks do
+    Rollout(RolloutArgs),
 }
 
 /// How answers are printed.
@@ -284,6 +286,20 @@ pub struct CleanupArgs {
     /// Once all is removed, keep agents from starting until told to stop by SIGTERM
     #[arg(long)]
     pub stay: bool,
+}
+
+/// `sluice rollout`.
+#[derive(Debug, Args)]
+pub struct RolloutArgs {
+    /// Which one
+    #[arg(value_name = "NAMESPACE/NAME")]
+    pub daemonset: String,
+    /// How long that may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// The Kubernetes API to ask [default: in-cluster, then ~/.kube/config]
+    #[arg(long, env = "SLUICE_KUBECONFIG", value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
 }
 
 #[cfg(test)]

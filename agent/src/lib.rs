@@ -13,6 +13,7 @@ mod metrics;
 pub mod offline;
 mod privilege;
 mod queue;
+mod rollout;
 mod socket;
 pub mod status;
 
@@ -30,6 +31,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Agent(args) => run_agent(*args),
         Command::Status(args) => status::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Cleanup(args) => cleanup::run(&args),
+        Command::Rollout(args) => rollout::run(&args),
         Command::Matrix(args) => offline::matrix(&args),
         Command::Explain(args) => offline::explain(&args),
     };

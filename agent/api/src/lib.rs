@@ -12,6 +12,7 @@ mod discovery;
 mod follow;
 mod hub;
 mod reflector;
+pub mod rollout;
 mod source;
 mod trouble;
 mod wire;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use sluice_ebpf::Marks;
 use sluice_kubernetes::live::Kind;
+use sluice_policy::AdminKind;
 use wildmatch::WildMatch;
 
 use crate::cli::{AgentArgs, Mode, Output};
@@ -82,9 +83,10 @@ impl Config {
                 args.queue_num
             )));
         }
+        let source = source(&args)?;
         Ok(Self {
             node_name: node_name(args.node_name),
-            source: source(args.manifests, args.kubeconfig)?,
+            source,
             mode: args.mode,
             queue_num: args.queue_num,
             queues,
@@ -128,17 +130,33 @@ impl InterfaceFilter {
     }
 }
 
-fn source(manifests: Vec<PathBuf>, kubeconfig: Option<PathBuf>) -> Result<Source, Failure> {
-    match (manifests.is_empty(), kubeconfig) {
+fn source(args: &AgentArgs) -> Result<Source, Failure> {
+    match (args.manifests.is_empty(), &args.kubeconfig) {
         (true, kubeconfig) => Ok(Source::Kubernetes {
-            kubeconfig,
-            kinds: vec![Kind::Namespace, Kind::Node, Kind::Pod, Kind::NetworkPolicy],
+            kubeconfig: kubeconfig.clone(),
+            kinds: kinds(args),
         }),
-        (false, None) => Ok(Source::Manifests(manifests)),
+        (false, None) => Ok(Source::Manifests(args.manifests.clone())),
         (false, Some(_)) => Err(Failure::bad_input(
             "--manifests and --kubeconfig: policies come from one source, give one of them",
         )),
     }
+}
+
+/// What is watched in an API.
+fn kinds(args: &AgentArgs) -> Vec<Kind> {
+    let admin = [
+        (AdminKind::AdminNetworkPolicy, args.admin_network_policy),
+        (
+            AdminKind::BaselineAdminNetworkPolicy,
+            args.baseline_admin_network_policy,
+        ),
+        (AdminKind::ClusterNetworkPolicy, args.cluster_network_policy),
+    ];
+    let wanted = admin.into_iter().filter(|(_, flag)| *flag != Some(false));
+    let mut kinds = vec![Kind::Namespace, Kind::Node, Kind::Pod, Kind::NetworkPolicy];
+    kinds.extend(wanted.map(|(kind, _)| Kind::Admin(kind)));
+    kinds
 }
 
 fn default_queues() -> u16 {

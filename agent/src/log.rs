@@ -3,14 +3,18 @@
 use std::io::IsTerminal as _;
 
 use tracing::Level;
-use tracing_subscriber::fmt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::Output;
 
+/// What libraries may say: the agent says itself what becomes of its connections.
+const LIBRARIES: &str = "kube_client=error,hyper=warn,hyper_util=warn,rustls=warn,tower=warn";
+
 /// Starts logging; the first call counts.
 pub(crate) fn init(level: Level, format: Output) {
+    let filter = format!("{level},{LIBRARIES}");
     let builder = fmt()
-        .with_max_level(level)
+        .with_env_filter(EnvFilter::new(filter))
         .with_target(false)
         .with_writer(std::io::stderr);
     let started = match format {

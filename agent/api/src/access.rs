@@ -9,7 +9,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
@@ -102,7 +102,11 @@ impl Access {
     }
 
     fn wrong(&self, error: &(dyn std::error::Error + 'static)) -> AccessError {
-        self.refused(&chain(error))
+        match error.downcast_ref::<KubeconfigError>() {
+            // The path is said already.
+            Some(KubeconfigError::ReadConfig(error, _)) => self.refused(&error.to_string()),
+            _ => self.refused(&chain(error)),
+        }
     }
 
     fn refused(&self, message: &str) -> AccessError {

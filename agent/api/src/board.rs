@@ -81,7 +81,11 @@ pub struct KindReport {
 
 impl Board {
     pub(crate) fn new(server: String, kinds: &[Kind]) -> Self {
-        let kinds = kinds.iter().map(|kind| (*kind, KindState::default()));
+        let state = |kind: &Kind| KindState {
+            served: !kind.is_optional(),
+            ..KindState::default()
+        };
+        let kinds = kinds.iter().map(|kind| (*kind, state(kind)));
         Self(Mutex::new(State {
             server,
             kinds: kinds.collect(),
@@ -161,10 +165,8 @@ impl Board {
         } else {
             if former.as_ref() != Some(trouble) {
                 let error = trouble.to_string();
-                warn!(
-                    resource = who.resource(),
-                    error, "not watched: its last state stays in force"
-                );
+                let resource = who.resource();
+                warn!(resource, error, "not watched: {}", state.meanwhile());
             }
             state.reconnect();
         }
@@ -188,15 +190,19 @@ impl State {
         self.disconnected.get_or_insert_with(SystemTime::now);
         let error = trouble.to_string();
         if self.told.insert(error.clone()) {
-            let meanwhile = if self.synced {
-                "the last state stays enforced"
-            } else {
-                "nothing new is enforced before it does"
-            };
+            let meanwhile = self.meanwhile();
             warn!(
                 server = self.server,
                 error, "the Kubernetes API does not answer: {meanwhile}"
             );
+        }
+    }
+
+    const fn meanwhile(&self) -> &'static str {
+        if self.synced {
+            "the last state stays enforced"
+        } else {
+            "nothing new is enforced before that"
         }
     }
 

@@ -25,6 +25,8 @@ const QUIET: Duration = Duration::from_secs(150);
 const STALLED: Duration = Duration::from_secs(5);
 /// The longest wait between two tries.
 const MOST_WAIT: Duration = Duration::from_secs(30);
+/// When the API is back, agents come back within this time.
+const SPREAD: Duration = Duration::from_secs(1);
 /// A watch that lasted for so long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
 /// Objects on a page of a list.
@@ -53,6 +55,15 @@ enum End {
     Served,
     /// A request failed.
     Trouble(Trouble),
+}
+
+/// What a wait came to.
+#[derive(PartialEq, Eq)]
+enum Waited {
+    /// All of it, or there is something else to do.
+    ForAll,
+    /// The API answers again: what failed before says nothing about it now.
+    UntilBack,
 }
 
 impl From<Trouble> for End {
@@ -100,7 +111,9 @@ impl Follower {
                 }
                 End::Trouble(trouble) => self.note(&trouble).await,
             }
-            self.wait(backoff.wait()).await;
+            if self.wait(backoff.wait()).await == Waited::UntilBack {
+                backoff.reset();
+            }
         }
     }
 
@@ -121,14 +134,17 @@ impl Follower {
     }
 
     /// Waits, but no longer than until the API is back, or what it serves is different.
-    async fn wait(&self, time: Duration) {
+    async fn wait(&self, time: Duration) -> Waited {
         let mut back = self.hub.back.subscribe();
         let mut served = self.hub.served.subscribe();
         tokio::select! {
-            () = sleep(time) => {}
-            _ = served.changed() => {}
-            // Not all agents at the same moment.
-            _ = back.changed() => sleep(between(Duration::ZERO, time.min(Duration::from_secs(1)))).await,
+            () = sleep(time) => Waited::ForAll,
+            _ = served.changed() => Waited::ForAll,
+            _ = back.changed() => {
+                // Not all agents at the same moment.
+                sleep(between(Duration::ZERO, time.min(SPREAD))).await;
+                Waited::UntilBack
+            }
         }
     }
 
@@ -179,7 +195,8 @@ impl Follower {
             // A token has no letters that a URL cannot have.
             let path = format!("{}?limit={PAGE}&continue={next}", self.kind.path());
             let body = self.hub.get(&path, self.kind.resource()).await?;
-            let bytes = collect(body).await.map_err(|_broken| End::Cut)?;
+            let bytes = collect(body).await;
+            let bytes = bytes.map_err(|cause| broken_off(&cause))?;
             self.hub.board.heard(self.kind);
             let page: Page<'_> = serde_json::from_slice(&bytes)
                 .map_err(|error| Trouble::Unreadable(error.to_string()))?;
@@ -304,6 +321,10 @@ impl Follower {
             self.hub.board.well(Who::Kind(self.kind));
         }
     }
+}
+
+fn broken_off(cause: &Trouble) -> Trouble {
+    Trouble::Unreachable(format!("the list broke off: {cause}"))
 }
 
 fn named(object: &str) -> Result<(live::ObjectName, String), Trouble> {

@@ -25,7 +25,7 @@ pub(crate) enum Trouble {
     #[error("the credentials are invalid or expired (401 Unauthorized)")]
     Unauthorized,
     /// 403; the resource, and what the server says.
-    #[error("RBAC does not allow to list and watch {resource}: {message}")]
+    #[error("RBAC does not let the agent list and watch {resource}: {message}")]
     Forbidden {
         /// `pods`.
         resource: String,
@@ -104,7 +104,11 @@ impl Trouble {
             401 => Self::Unauthorized,
             403 => Self::Forbidden {
                 resource: resource.to_owned(),
-                message,
+                // "pods is forbidden: User …"
+                message: message
+                    .split_once("forbidden: ")
+                    .map_or(message.as_str(), |(_, who)| who)
+                    .to_owned(),
             },
             404 => Self::NotServed,
             410 => Self::Expired,
@@ -121,13 +125,20 @@ impl Trouble {
         while let Some(cause) = next {
             let text = cause.to_string();
             is_tls |= mentions_tls(&text);
-            // Wrappers often repeat what they wrap.
-            if !said.contains(&text) {
+            // Wrappers repeat what they wrap, or say nothing.
+            let says_nothing = ["ServiceError", "HyperError", "client error"];
+            let says_nothing = says_nothing.iter().any(|it| text.starts_with(it));
+            if !said.contains(&text) && !says_nothing {
                 let separator = if said.is_empty() { "" } else { ": " };
                 let _infallible = write!(said, "{separator}{text}");
             }
             next = cause.source();
         }
+        let said = if said.is_empty() {
+            error.to_string()
+        } else {
+            said
+        };
         let said = first_line(&said);
         if is_tls {
             Self::Tls(said)
@@ -138,6 +149,10 @@ impl Trouble {
 }
 
 fn mentions_tls(text: &str) -> bool {
+    // A connection that broke off, not one that was refused.
+    if text.contains("close_notify") {
+        return false;
+    }
     [
         "certificate",
         "TLS",

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use sluice_policy::{ContainerPort, Event, Labels, Namespace, Node, Pod, PodName, Protocol};
+use sluice_policy::{
+    AdminKind, AdminName, ContainerPort, Event, Labels, Namespace, Node, Pod, PodName, Protocol,
+};
 
 use crate::problem::Problem;
 use crate::read::{Policy, PolicyKind, PolicyRead, read_policy};
@@ -29,6 +31,8 @@ pub enum Kind {
     Pod,
     /// `networking.k8s.io/v1`.
     NetworkPolicy,
+    /// `policy.networking.k8s.io`, each kind in the version that it is of: custom resources, which an API may serve.
+    Admin(AdminKind),
 }
 
 /// What an object is called; the namespace is empty for kinds without.
@@ -61,6 +65,9 @@ impl Kind {
             Self::Node => "Node",
             Self::Pod => "Pod",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::Admin(AdminKind::AdminNetworkPolicy) => "AdminNetworkPolicy",
+            Self::Admin(AdminKind::BaselineAdminNetworkPolicy) => "BaselineAdminNetworkPolicy",
+            Self::Admin(AdminKind::ClusterNetworkPolicy) => "ClusterNetworkPolicy",
         }
     }
 
@@ -71,6 +78,15 @@ impl Kind {
             Self::Node => "/api/v1/nodes",
             Self::Pod => "/api/v1/pods",
             Self::NetworkPolicy => "/apis/networking.k8s.io/v1/networkpolicies",
+            Self::Admin(AdminKind::AdminNetworkPolicy) => {
+                "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies"
+            }
+            Self::Admin(AdminKind::BaselineAdminNetworkPolicy) => {
+                "/apis/policy.networking.k8s.io/v1alpha1/baselineadminnetworkpolicies"
+            }
+            Self::Admin(AdminKind::ClusterNetworkPolicy) => {
+                "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies"
+            }
         }
     }
 
@@ -81,12 +97,21 @@ impl Kind {
             Self::Node => "nodes",
             Self::Pod => "pods",
             Self::NetworkPolicy => "networkpolicies.networking.k8s.io",
+            Self::Admin(AdminKind::AdminNetworkPolicy) => {
+                "adminnetworkpolicies.policy.networking.k8s.io"
+            }
+            Self::Admin(AdminKind::BaselineAdminNetworkPolicy) => {
+                "baselineadminnetworkpolicies.policy.networking.k8s.io"
+            }
+            Self::Admin(AdminKind::ClusterNetworkPolicy) => {
+                "clusternetworkpolicies.policy.networking.k8s.io"
+            }
         }
     }
 
     /// Whether it is a custom resource, which an API may or may not serve.
     pub const fn is_optional(self) -> bool {
-        false
+        matches!(self, Self::Admin(_))
     }
 
     /// Reads an object.
@@ -99,6 +124,7 @@ impl Kind {
             Self::Node => node(json),
             Self::Pod => pod(json),
             Self::NetworkPolicy => policy(PolicyKind::NetworkPolicy, json),
+            Self::Admin(kind) => policy(PolicyKind::Admin(kind), json),
         }
     }
 
@@ -110,6 +136,7 @@ impl Kind {
             Self::Node => Event::NodeGone(name),
             Self::Pod => Event::PodGone(PodName { namespace, name }),
             Self::NetworkPolicy => Event::NetworkPolicyGone(namespace, name),
+            Self::Admin(kind) => Event::AdminPolicyGone(AdminName { kind, name }),
         }
     }
 }
@@ -342,7 +369,8 @@ fn policy(kind: PolicyKind, json: &str) -> Result<Live, serde_json::Error> {
     let PolicyRead { policy, problems } = read_policy(kind, &object);
     let event = match policy {
         Some(Policy::NetworkPolicy(policy)) => Event::NetworkPolicy(policy),
-        _ => return Err(serde::de::Error::missing_field("metadata.name")),
+        Some(Policy::Admin(policy)) => Event::AdminPolicy(policy),
+        None => return Err(serde::de::Error::missing_field("metadata.name")),
     };
     Ok(Live {
         name,

@@ -46,18 +46,7 @@ pub struct Agent {
 
 impl Node {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("manifests")).unwrap();
-        fs::create_dir(dir.path().join("bpf")).unwrap();
-        let bpffs = dir.path().join("bpf");
-        let mut holder = Command::new("sleep");
-        holder.arg("infinity").stdout(Stdio::piped());
-        // SAFETY: system calls alone, between fork and exec.
-        unsafe { holder.pre_exec(move || own_namespaces(&bpffs)) };
-        let node = Self {
-            holder: holder.spawn().unwrap(),
-            dir,
-        };
+        let node = Self::hold(None);
         let netns = node.netns();
         netns.set_sysctl("ipv4/ip_forward", "1").unwrap();
         netns
@@ -65,6 +54,26 @@ impl Node {
             .unwrap()
             .unwrap();
         node
+    }
+
+    /// A node in a network namespace that is there.
+    pub fn within(netns: &Path) -> Self {
+        Self::hold(Some(fs::File::open(netns).unwrap().into()))
+    }
+
+    fn hold(netns: Option<OwnedFd>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("manifests")).unwrap();
+        fs::create_dir(dir.path().join("bpf")).unwrap();
+        let bpffs = dir.path().join("bpf");
+        let mut holder = Command::new("sleep");
+        holder.arg("infinity").stdout(Stdio::piped());
+        // SAFETY: system calls alone, between fork and exec.
+        unsafe { holder.pre_exec(move || own_namespaces(netns.as_ref(), &bpffs)) };
+        Self {
+            holder: holder.spawn().unwrap(),
+            dir,
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -90,7 +99,13 @@ impl Node {
     pub fn spawn_elsewhere(&self, arguments: &[&str]) -> Agent {
         let mut command = self.sluice("agent");
         command.args(["--node-name", "node-1"]).args(arguments);
-        self.start(command)
+        self.start(command.env("SLUICE_MANIFESTS", self.path("manifests")))
+    }
+
+    /// The agent, with a source among its arguments.
+    pub fn spawn_with(&self, arguments: &[&str]) -> Agent {
+        let mut command = self.sluice("agent");
+        self.start(command.args(["--node-name", "node-1"]).args(arguments))
     }
 
     /// The binary with these arguments alone, as a container would start it.
@@ -98,17 +113,16 @@ impl Node {
         let (verb, flags) = arguments.split_first().unwrap();
         let mut command = self.sluice(verb);
         command.args(flags);
-        self.start(command)
+        self.start(command.env("SLUICE_MANIFESTS", self.path("manifests")))
     }
 
-    fn start(&self, mut command: Command) -> Agent {
+    fn start(&self, command: &mut Command) -> Agent {
         let mut log = fs::File::options();
         let log = log
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        command.env("SLUICE_MANIFESTS", self.path("manifests"));
         Agent {
             child: command.stderr(log).stdout(Stdio::null()).spawn().unwrap(),
         }
@@ -184,10 +198,15 @@ impl Node {
 
     /// The agent's metrics.
     pub fn metrics(&self) -> String {
+        self.get("/metrics")
+    }
+
+    /// What the agent answers over HTTP.
+    pub fn get(&self, path: &str) -> String {
         let ask = || {
             let mut stream = TcpStream::connect("127.0.0.1:9080").unwrap();
-            let request = b"GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
-            stream.write_all(request).unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             answer
@@ -282,10 +301,18 @@ impl Drop for Agent {
     }
 }
 
-fn own_namespaces(bpffs: &Path) -> io::Result<()> {
+/// With a network namespace that is there, or one of its own.
+fn own_namespaces(netns: Option<&OwnedFd>, bpffs: &Path) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    let own = match netns {
+        Some(netns) => {
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
+            UnshareFlags::NEWNS
+        }
+        None => UnshareFlags::NEWNET | UnshareFlags::NEWNS,
+    };
     // SAFETY: the process has this thread alone, and shares no descriptors that it would lose.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }?;
+    unsafe { unshare_unsafe(own) }?;
     mount_change(
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,

@@ -59,6 +59,11 @@ const PRIVILEGED: &[Privileged] = &[
 const CLUSTER: &[(&str, Option<&str>, &str)] = &[
     ("sluice-cluster", None, "runs a Kubernetes in namespaces"),
     ("sluice-api", Some("api"), "watches a real API server"),
+    (
+        "sluice",
+        Some("kubernetes"),
+        "runs the agent beside a real API server",
+    ),
 ];
 
 impl Level {

@@ -1,0 +1,124 @@
+//! A TCP proxy in front of an API server, which can be cut, and cuts off connections after some bytes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use sluice_cluster::ControlPlane;
+
+/// It runs until the namespace is gone.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// New connections are refused.
+    closed: AtomicBool,
+    /// So many more connections are cut off after so many bytes from the server.
+    cuts: AtomicUsize,
+    after: AtomicUsize,
+    /// Connections that were cut off.
+    made: AtomicUsize,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(control: &ControlPlane, server: SocketAddr) -> Self {
+        let shared = Arc::new(Shared {
+            closed: AtomicBool::new(false),
+            cuts: AtomicUsize::new(0),
+            after: AtomicUsize::new(0),
+            made: AtomicUsize::new(0),
+            open: Mutex::default(),
+        });
+        let serving = Arc::clone(&shared);
+        let port = control.inside(move || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    serving.connect(stream.unwrap(), server);
+                }
+            });
+            port
+        });
+        Self {
+            port: port.unwrap(),
+            shared,
+        }
+    }
+
+    /// Cuts everything, and refuses what is new.
+    pub(crate) fn close(&self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _gone = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub(crate) fn open(&self) {
+        self.shared.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts the next connections off after some bytes each.
+    pub(crate) fn cut_off(&self, connections: usize, after: usize) {
+        self.shared.after.store(after, Ordering::SeqCst);
+        self.shared.cuts.store(connections, Ordering::SeqCst);
+    }
+
+    /// How many connections were cut off.
+    pub(crate) fn cuts(&self) -> usize {
+        self.shared.made.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn connect(self: &Arc<Self>, client: TcpStream, server: SocketAddr) {
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        // A server that is away refuses the client as well.
+        let Ok(server) = TcpStream::connect(server) else {
+            return;
+        };
+        self.open
+            .lock()
+            .unwrap()
+            .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+        let (to_server, from_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || pass(from_client, to_server, |_| true));
+        let shared = Arc::clone(self);
+        thread::spawn(move || {
+            pass(server, client, |sent| shared.lets_pass(sent));
+        });
+    }
+
+    /// Whether a connection over which so much was sent goes on.
+    fn lets_pass(&self, sent: usize) -> bool {
+        let one_less = |cuts: usize| cuts.checked_sub(1);
+        if sent < self.after.load(Ordering::SeqCst) {
+            return true;
+        }
+        let cut = self
+            .cuts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+            .is_ok();
+        self.made.fetch_add(usize::from(cut), Ordering::SeqCst);
+        !cut
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, goes_on: impl Fn(usize) -> bool) {
+    let mut bytes = [0; 4096];
+    let mut sent = 0;
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        sent += count;
+        if !goes_on(sent) || to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _gone = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}

@@ -1,0 +1,171 @@
+//! The agent with a real API server as its source: what it waits for, what it enforces, and what stays when the API
+//! goes.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test says no")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sluice_cluster::{Component, ControlOptions, ControlPlane, why_no_control_plane};
+use support::{Agent, Node};
+
+const OBJECTS: &str = r#"{"apiVersion":"v1","kind":"List","items":[
+    {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"x"}},
+    {"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"x"},
+        "spec":{"nodeName":"node-1","containers":[{"name":"c","image":"i"}]}},
+    {"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"deny","namespace":"x"},
+        "spec":{"podSelector":{},"policyTypes":["Ingress"]}}]}"#;
+
+/// An API server, and a node beside it.
+struct Bed {
+    node: Node,
+    control: ControlPlane,
+}
+
+impl Bed {
+    fn agent(&self) -> Agent {
+        let kubeconfig = self.control.kubeconfig().display().to_string();
+        self.node.spawn_with(&[
+            "--metrics-bind-address",
+            "127.0.0.1:9080",
+            "--mode",
+            "nfqueue",
+            "--kubeconfig",
+            &kubeconfig,
+        ])
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        self.control.kubectl(arguments).unwrap()
+    }
+
+    fn start_api(&self) {
+        self.control.start_component(Component::ApiServer).unwrap();
+        self.control.wait_ready().unwrap();
+    }
+
+    /// Waits until what the API says of an object is enforced.
+    fn await_enforced(&self, kind: &str, object: &[&str]) -> Value {
+        let line = [
+            &["get", "-o", "jsonpath={.metadata.resourceVersion}"],
+            object,
+        ]
+        .concat();
+        let wanted: u64 = self.kubectl(&line).parse().unwrap();
+        self.node.eventually("an object is enforced", |status| {
+            let resources = status["source"]["resources"].as_array();
+            let of_kind = resources
+                .into_iter()
+                .flatten()
+                .find(|it| it["kind"] == kind);
+            let version =
+                of_kind.and_then(|it| it["resourceVersion"].as_str()?.parse::<u64>().ok());
+            version.is_some_and(|version| version >= wanted)
+        })
+    }
+}
+
+#[test]
+fn an_agent_enforces_what_an_api_says_and_keeps_it_when_the_api_goes() {
+    if let Some(reason) = why_no_control_plane() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let control = ControlPlane::start(ControlOptions::default()).unwrap();
+    let node = Node::within(&control.netns());
+    let bed = Bed { node, control };
+    bed.control.apply(OBJECTS).unwrap();
+    bed.control.kill(Component::ApiServer).unwrap();
+    let agent = nothing_is_touched_before_the_api_answers(&bed);
+    bed.start_api();
+    what_the_api_says_is_enforced(&bed);
+    what_was_enforced_stays_without_an_api(&bed);
+    drop(agent);
+    an_agent_that_finds_no_api_leaves_the_gate_of_the_former_and_ends_at_once(&bed);
+    bed.start_api();
+    let _agent = bed.agent();
+    bed.node.eventually("the next agent is ready", |status| {
+        status["agent"]["ready"] == true && status["pods"]["isolated"] == 1
+    });
+}
+
+fn nothing_is_touched_before_the_api_answers(bed: &Bed) -> Agent {
+    let agent = bed.agent();
+    bed.node
+        .eventually("the agent says that the API is away", |status| {
+            status["source"]["connected"] == false
+        });
+    let answer = bed.node.get("/readyz");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("Connection refused"),
+        "{answer}"
+    );
+    assert!(bed.node.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(!bed.node.gate());
+    agent
+}
+
+fn what_the_api_says_is_enforced(bed: &Bed) {
+    let ready = |status: &Value| status["agent"]["ready"] == true;
+    let status = bed.node.eventually("the agent is ready", ready);
+    assert_eq!(
+        (&status["source"]["synced"], &status["source"]["connected"]),
+        (&true.into(), &true.into())
+    );
+    let address =
+        r#"{"status":{"phase":"Running","podIP":"10.0.0.7","podIPs":[{"ip":"10.0.0.7"}]}}"#;
+    let pod = ["pod", "a", "-n", "x"];
+    bed.kubectl(&[&["patch", "--subresource=status", "-p", address][..], &pod].concat());
+    let status = bed.await_enforced("Pod", &pod);
+    assert_eq!(
+        (&status["pods"]["local"], &status["pods"]["isolated"]),
+        (&1.into(), &1.into())
+    );
+    bed.kubectl(&["delete", "networkpolicy", "deny", "-n", "x"]);
+    bed.node
+        .eventually("what is gone is not enforced", |status| {
+            status["pods"]["isolated"] == 0
+        });
+    bed.control.apply(OBJECTS).unwrap();
+    let status = bed.await_enforced("NetworkPolicy", &["networkpolicy", "deny", "-n", "x"]);
+    assert_eq!(status["pods"]["isolated"], 1);
+}
+
+fn what_was_enforced_stays_without_an_api(bed: &Bed) {
+    bed.control.kill(Component::ApiServer).unwrap();
+    let status = bed.node.eventually("the loss is told of", |status| {
+        status["source"]["disconnected_since"].is_number()
+    });
+    assert_eq!(
+        (&status["agent"]["ready"], &status["pods"]["isolated"]),
+        (&true.into(), &1.into())
+    );
+    assert!(bed.node.get("/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = bed.node.metrics();
+    let silent = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("sluice_api_disconnected_seconds "));
+    assert!(silent.unwrap().parse::<f64>().unwrap() > 0.0, "{metrics}");
+    let lines = |text: &str| {
+        bed.node
+            .log()
+            .lines()
+            .filter(|line| line.contains(text))
+            .count()
+    };
+    assert_eq!(lines("answers again"), 1, "{}", bed.node.log());
+}
+
+fn an_agent_that_finds_no_api_leaves_the_gate_of_the_former_and_ends_at_once(bed: &Bed) {
+    let agent = bed.agent();
+    bed.node
+        .eventually("the agent says that the API is away", |status| {
+            status["source"]["connected"] == false && status["agent"]["ready"] == false
+        });
+    assert!(bed.node.gate(), "the gate of the former agent is in force");
+    let (code, took) = agent.stop();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(bed.node.gate());
+}

@@ -280,14 +280,13 @@ pub fn names() -> Result<Vec<String>> {
 /// Starts everything in the control plane, and the nodes. What does not depend on one another goes on at once.
 fn fill(control: &ControlPlane, options: &Options) -> Result<Vec<Node>> {
     let progress = options.progress;
-    control.start_all()?;
     let mut images = images()?;
     images.extend(options.images.iter().cloned());
     let numbers: Vec<_> = (1..=options.nodes).collect();
     let create = |number: &u8| Node::create(control, *number, options.nodes, &images);
     let nodes = thread::scope(|scope| {
         let nodes = scope.spawn(|| each(&numbers, create));
-        let ready = control.wait_api();
+        let ready = control.start_all();
         if ready.is_ok() {
             progress("etcd and API server ready");
         }

@@ -109,10 +109,12 @@ impl ControlPlane {
         })
     }
 
-    /// Starts every component; the API server asks for etcd until that is there.
+    /// Starts every component, and waits for the API server. That asks for etcd until it is there; the others do not
+    /// ask for long, and would end on a busy machine.
     pub(crate) fn start_all(&self) -> Result<()> {
         self.start_component(Component::Etcd)?;
         self.start_component(Component::ApiServer)?;
+        self.wait_api()?;
         if self.options.controllers {
             self.start_component(Component::Controllers)?;
             self.start_component(Component::Scheduler)?;
@@ -133,7 +135,8 @@ impl ControlPlane {
                 "serviceaccount/default",
                 "--namespace=default",
                 "--timeout=120s",
-            ])?;
+            ])
+            .with_context(|| self.sandbox.last_words(&Component::Controllers.to_string()))?;
         }
         Ok(())
     }

@@ -79,6 +79,10 @@ impl Mode {
 
 /// `sluice agent`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with each other"
+)]
 pub struct AgentArgs {
     /// Which pods are local: those with this node name.
     #[arg(
@@ -208,6 +212,11 @@ pub struct AgentArgs {
     #[arg(long, env = "SLUICE_NETFILTER_BUG_1766_FIX", value_name = "BOOL", value_parser = BoolishValueParser::new(), num_args = 0..=1,
           default_missing_value = "true", require_equals = true)]
     pub netfilter_bug_1766_fix: Option<bool>,
+
+    /// Write Events on policies that are invalid, tied or select nothing, and conditions on the admin kinds
+    #[arg(long, env = "SLUICE_REPORT_EVENTS", value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = true, action = ArgAction::Set,
+          num_args = 0..=1, default_missing_value = "true")]
+    pub report_events: bool,
 
     /// Flags of kube-network-policies.
     #[command(flatten)]

@@ -46,6 +46,10 @@ pub struct Config {
     pub drop_spoofed: bool,
     /// Whether UDP through Services is judged before it is routed.
     pub early_datagrams: bool,
+    /// Whether one agent of the cluster, which may be this one, writes events and conditions into the Kubernetes API.
+    pub report_events: bool,
+    /// The namespace of the agent, where it is known.
+    pub namespace: Option<String>,
     /// How log lines look.
     pub log_format: Output,
     /// How much is logged.
@@ -101,6 +105,10 @@ impl Config {
             early_datagrams: args.netfilter_bug_1766_fix.unwrap_or_else(|| {
                 loses_datagrams(&rustix::system::uname().release().to_string_lossy())
             }),
+            report_events: args.report_events,
+            namespace: std::env::var("POD_NAMESPACE")
+                .ok()
+                .filter(|name| !name.is_empty()),
             log_format: args.log_format,
             log_level: log_level(args.verbosity),
         })

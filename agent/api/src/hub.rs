@@ -2,13 +2,15 @@
 //! other.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
+use serde_json::Value as Json;
 use sluice_kubernetes::live::Kind;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
@@ -66,9 +68,39 @@ impl Hub {
     /// Asks for a path; the answer's body, where it is one. `resource` is named in what goes wrong.
     pub(crate) async fn get(&self, path: &str, resource: &str) -> Result<Body, Trouble> {
         let request = Request::get(path)
-            .header(http::header::ACCEPT, "application/json")
+            .header(header::ACCEPT, "application/json")
             .body(Body::empty())
             .map_err(|error| Trouble::Unreadable(error.to_string()))?;
+        self.answer(request, resource).await
+    }
+
+    /// Sends an object, if there is one, as what it says that it is; the object that comes back.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Json)>,
+        resource: &str,
+    ) -> Result<Json, Trouble> {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::ACCEPT, "application/json");
+        let request = match body {
+            Some((meaning, body)) => request
+                .header(header::CONTENT_TYPE, meaning)
+                .body(Body::from(body.to_string().into_bytes())),
+            None => request.body(Body::empty()),
+        };
+        let request = request.map_err(|error| Trouble::Unreadable(error.to_string()))?;
+        let bytes = collect(self.answer(request, resource).await?).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Trouble::Unreadable(error.to_string()))
+    }
+
+    /// The namespace that goes with the credentials.
+    pub(crate) fn default_namespace(&self) -> String {
+        self.client().default_namespace().to_owned()
+    }
+
+    async fn answer(&self, request: Request<Body>, resource: &str) -> Result<Body, Trouble> {
         let client = self.client().clone();
         let answer = timeout(ANSWER, client.send(request)).await;
         let answer = answer.map_err(|_elapsed| Trouble::Silent(ANSWER.as_secs()))?;
@@ -114,6 +146,12 @@ impl Hub {
 
     fn client(&self) -> std::sync::MutexGuard<'_, Client> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 //! The only crate that knows `kube`, which brings it to the API and proves who it is. Lists, watches and what is made
 //! of them are its own: [`reflector`] decides what is there and what is gone, [`follow`] reads the wire, [`discovery`]
 //! finds out what is served, [`board`] says what is wrong. It keeps names and no objects, and judges no policy.
+//! [`reporter`] writes back what others found out about policies, by the one agent that is elected to.
 #![forbid(unsafe_code)]
 
 mod access;
@@ -12,6 +13,7 @@ mod discovery;
 mod follow;
 mod hub;
 mod reflector;
+mod reporter;
 pub mod rollout;
 mod source;
 mod trouble;
@@ -20,4 +22,8 @@ mod wire;
 pub use access::AccessError;
 pub use board::{KindReport, Report};
 pub use reflector::Batch;
+pub use reporter::{
+    Counts, Finding, Findings, Known, Leads, Reason, Reporter, ReporterOptions, ReporterState,
+    Subject, Terms,
+};
 pub use source::{Delivery, Options, Source, StartError, Update};

@@ -35,6 +35,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What is wrong with objects from now on; empty where it is nothing any more.
     pub problems: Vec<(ObjectName, Vec<Problem>)>,
+    /// The generations that policies have from now on.
+    pub generations: Vec<(ObjectName, i64)>,
     /// Once these events are applied, everything up to this resource version is.
     pub version: Option<String>,
 }
@@ -79,10 +81,13 @@ impl Reflector {
         let Live {
             name,
             version,
+            generation,
             event,
             problems,
         } = live;
         self.mark(&name);
+        let generation = generation.map(|generation| (name.clone(), generation));
+        batch.generations.extend(generation);
         self.advance(version, batch);
         batch.events.push(event);
         if problems.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use sluice_kubernetes::live::Kind;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Access, AccessError};
@@ -14,6 +14,7 @@ use crate::discovery;
 use crate::follow::Follower;
 use crate::hub::Hub;
 use crate::reflector::Batch;
+use crate::reporter::{Reporter, ReporterOptions};
 
 /// What the source is to do.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub struct Source {
     board: Arc<Board>,
+    hub: Arc<Hub>,
+    runtime: Handle,
 }
 
 impl Source {
@@ -74,17 +77,27 @@ impl Source {
         let access = Access::find(options.kubeconfig.as_deref())?;
         let (server, client) = runtime.block_on(access.client())?;
         let board = Arc::new(Board::new(server, &options.kinds));
-        let hub = Hub::new(
+        let hub = Arc::new(Hub::new(
             access,
             client,
             Arc::clone(&board),
             &options.kinds,
             Box::new(listener),
-        );
+        ));
+        let source = Self {
+            board,
+            hub: Arc::clone(&hub),
+            runtime: runtime.handle().clone(),
+        };
         thread::Builder::new()
             .name("api".into())
-            .spawn(move || run(&runtime, &Arc::new(hub), &options.kinds))?;
-        Ok(Self { board })
+            .spawn(move || run(&runtime, &hub, &options.kinds))?;
+        Ok(source)
+    }
+
+    /// Starts to tell policies' owners what is handed over to the reporter.
+    pub fn start_reporter(&self, options: ReporterOptions) -> Reporter {
+        Reporter::start(&self.hub, &self.runtime, options)
     }
 
     /// How it stands.

@@ -51,6 +51,8 @@ pub struct Live {
     pub name: ObjectName,
     /// `metadata.resourceVersion`.
     pub version: String,
+    /// Of a policy, `metadata.generation`.
+    pub generation: Option<i64>,
     /// What it means to an index.
     pub event: Event,
     /// What is wrong with it; it fails closed.
@@ -187,6 +189,7 @@ impl Metadata {
         Live {
             name: self.object_name(),
             version: self.version(),
+            generation: None,
             event,
             problems: Vec::new(),
         }
@@ -375,6 +378,7 @@ fn policy(kind: PolicyKind, json: &str) -> Result<Live, serde_json::Error> {
     Ok(Live {
         name,
         version,
+        generation: object["metadata"]["generation"].as_i64(),
         event,
         problems,
     })

@@ -100,6 +100,11 @@ impl Enforcer {
         self.behind
     }
 
+    /// What is known, beside what verdicts need.
+    pub(crate) const fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// The state that verdicts come from.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.publisher.current().snapshot)

@@ -3,6 +3,7 @@
 mod clock;
 mod enforcer;
 mod epochs;
+mod findings;
 mod guards;
 mod http;
 pub(crate) mod kernel;
@@ -53,6 +54,8 @@ pub enum Stopped {
 
 /// How long answers that are being given may take once the agent is to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long it may take to let another agent report.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT. Rules and pins stay behind: the data path outlives the agent.
 pub fn run(config: Config) -> Result<Stopped, Failure> {
@@ -85,6 +88,7 @@ async fn serve(config: Config) -> Result<Stopped, Failure> {
     let metrics = Metrics::new().context("metrics").map_err(Failure::Unable)?;
     let shared = Arc::new(Shared::new(config, Arc::new(metrics)));
     let answering = tokio::spawn(answer(http, Arc::clone(&shared), stop.clone()));
+    let reporting = Arc::clone(&shared);
     let starting = tokio::task::spawn_blocking(move || start::start(&shared, unix));
     tokio::select! {
         started = starting => {
@@ -96,6 +100,9 @@ async fn serve(config: Config) -> Result<Stopped, Failure> {
     let signal = stopped
         .await
         .map_err(|error| Failure::Unable(error.into()))?;
+    if let Some(reporter) = reporting.take_reporter() {
+        reporter.stop(LAST_WORDS).await;
+    }
     info!("stopping: rules and pins stay in force");
     Ok(signal)
 }

@@ -88,6 +88,7 @@ pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
     ];
     if let Some(report) = shared.api() {
         shared.metrics.api.refresh(&report);
+        shared.metrics.reporter.refresh(&shared.reporter());
     }
     shared.metrics.spoofed(c.spoofed);
     shared.metrics.refresh(&queues(shared), &counters, &entries);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use sluice_api::Source;
+use sluice_api::{Findings, Leads, Reporter, ReporterOptions, ReporterState, Source};
 use sluice_kubernetes::live::Kind;
 use sluice_policy::Snapshot;
 
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     judging: OnceLock<Judging>,
     /// Once it runs, where it is the Kubernetes API.
     api: OnceLock<Source>,
+    /// Where it writes what is the matter with policies; none any more once the agent stops.
+    reporter: Mutex<Option<Reporter>>,
     ready: AtomicBool,
     facts: Mutex<Facts>,
 }
@@ -53,6 +55,7 @@ impl Shared {
             started: Instant::now(),
             judging: OnceLock::new(),
             api: OnceLock::new(),
+            reporter: Mutex::default(),
             ready: AtomicBool::new(false),
             facts: Mutex::default(),
         }
@@ -82,6 +85,43 @@ impl Shared {
     /// How the Kubernetes API stands, where it is the source.
     pub(crate) fn api(&self) -> Option<sluice_api::Report> {
         self.api.get().map(Source::report)
+    }
+
+    /// Policies' owners are to be told what is the matter, by one agent of the cluster.
+    pub(crate) fn start_reporter(&self) {
+        let Some(api) = self.api.get().filter(|_| self.config.report_events) else {
+            return;
+        };
+        let mut options = ReporterOptions::new(self.config.node_name.clone());
+        options.namespace.clone_from(&self.config.namespace);
+        *self.reporter_slot() = Some(api.start_reporter(options));
+    }
+
+    /// Whether this agent is the one that tells them.
+    pub(crate) fn leads(&self) -> Option<Leads> {
+        self.reporter_slot().as_ref().and_then(Reporter::leads)
+    }
+
+    /// Tells them.
+    pub(crate) fn hand_over(&self, findings: Findings) {
+        if let Some(reporter) = &*self.reporter_slot() {
+            reporter.hand_over(findings);
+        }
+    }
+
+    /// How that goes.
+    pub(crate) fn reporter(&self) -> ReporterState {
+        let reporter = self.reporter_slot();
+        reporter.as_ref().map(Reporter::state).unwrap_or_default()
+    }
+
+    /// Whoever stops it takes it out.
+    pub(crate) fn take_reporter(&self) -> Option<Reporter> {
+        self.reporter_slot().take()
+    }
+
+    fn reporter_slot(&self) -> MutexGuard<'_, Option<Reporter>> {
+        self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The gate is in place and the first snapshot is enforced.

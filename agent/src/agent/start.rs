@@ -64,12 +64,15 @@ pub(super) fn start(shared: &Arc<Shared>, unix: UnixListener) -> Result<(), Fail
         conntrack,
         shared: Arc::clone(shared),
         unjudged: true,
+        untold: true,
         read_at: first.read_at,
     };
     let links = attach_links(&mut writer)?;
     let routes = guard_links(&mut writer)?;
     writer.adopt_connections();
     shared.set_ready();
+    // Whoever enforces nothing has nothing to say, and keeps nobody else from saying it.
+    shared.start_reporter();
     announce(&writer);
     follow(writer, first.watcher, links, routes, (sender, receiver))
 }

@@ -1,9 +1,10 @@
 //! What the writer remembers of where policies and pods come from: enough to tell what is new, and what is wrong.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use sluice_api::{Delivery, Update};
+use sluice_api::{Batch, Delivery, Subject, Update};
 use sluice_kubernetes::live::{Kind, ObjectName};
 use sluice_kubernetes::{Manifests, Problem, World};
 use sluice_policy::Event;
@@ -29,6 +30,8 @@ pub(crate) struct Objects {
     pub(crate) versions: BTreeMap<Kind, String>,
     problems: BTreeMap<(Kind, ObjectName), Vec<Problem>>,
     problems_changed: bool,
+    /// Of policies.
+    pub(crate) generations: BTreeMap<Subject, i64>,
     /// All that the API serves was told of.
     pub(crate) complete: bool,
 }
@@ -68,6 +71,11 @@ impl Objects {
             self.complete = true;
             return Vec::new();
         };
+        self.absorb(kind, batch)
+    }
+
+    /// Remembers of a batch what is not for the index; the rest.
+    pub(super) fn absorb(&mut self, kind: Kind, batch: Batch) -> Vec<Event> {
         for (name, problems) in batch.problems {
             self.problems_changed = true;
             if problems.is_empty() {
@@ -79,7 +87,28 @@ impl Objects {
         if let Some(version) = batch.version {
             self.versions.insert(kind, version);
         }
+        let generations = batch.generations.into_iter();
+        self.generations
+            .extend(generations.map(|(name, it)| (Subject { kind, name }, it)));
+        self.forget_generations(&batch.events);
         batch.events
+    }
+
+    fn forget_generations(&mut self, events: &[Event]) {
+        for event in events {
+            let gone = match event {
+                Event::NetworkPolicyGone(namespace, name) => Subject {
+                    kind: Kind::NetworkPolicy,
+                    name: ObjectName {
+                        namespace: Arc::clone(namespace),
+                        name: Arc::clone(name),
+                    },
+                },
+                Event::AdminPolicyGone(name) => Subject::from(name),
+                _ => continue,
+            };
+            self.generations.remove(&gone);
+        }
     }
 
     /// Whether there are other problems than when this was last asked.
@@ -88,6 +117,11 @@ impl Objects {
     }
 
     /// All that is wrong, by object.
+    pub(crate) const fn problems_by_object(&self) -> &BTreeMap<(Kind, ObjectName), Vec<Problem>> {
+        &self.problems
+    }
+
+    /// All that is wrong.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         self.problems.values().flatten().cloned().collect()
     }

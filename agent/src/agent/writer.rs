@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use sluice_api::Update;
+use sluice_api::{Leads, Update};
 use sluice_kubernetes::{Loaded, Origin, Place, Problem};
 use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
 use sluice_policy::Event;
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
+use super::findings::findings;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Watcher;
@@ -45,6 +46,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     /// Live connections could not be judged again, so all of them are to be.
     pub(crate) unjudged: bool,
+    /// Something changed since policies' owners were told what is the matter.
+    pub(crate) untold: bool,
     /// When the reading of the source that is in force, or is about to be, began.
     pub(crate) read_at: SystemTime,
 }
@@ -103,6 +106,23 @@ impl Writer {
             self.rejudge(Which::All);
         }
         self.note_enforced();
+        self.tell();
+    }
+
+    /// Has policies' owners told what is the matter, where this agent is the one that does: only it finds that out, and
+    /// no more often than it looks after the gate.
+    fn tell(&mut self) {
+        let Upstream::Kubernetes(objects) = &self.upstream else {
+            return;
+        };
+        match self.shared.leads() {
+            None => return,
+            Some(Leads::Still) if !self.untold => return,
+            Some(_) => {}
+        }
+        self.untold = false;
+        self.shared
+            .hand_over(findings(self.enforcer.index(), objects));
     }
 
     /// Judges every live connection that was judged before: an earlier agent's verdicts may not hold any more.
@@ -150,6 +170,7 @@ impl Writer {
         let started = Instant::now();
         let read_at = SystemTime::now();
         let (events, next) = objects.gather(first, work);
+        self.untold = true;
         if objects.take_problems_changed() {
             report(&self.shared, &objects.problems());
         }

@@ -3,6 +3,7 @@
 //! The seven of kube-network-policies keep their names, labels and units, so that dashboards go on working.
 
 mod api;
+mod reporter;
 mod summary;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use sluice_policy::{Action, Protocol};
 
 use crate::queue::proc::QueueStat;
 use api::ApiMetrics;
+use reporter::ReporterMetrics;
 use summary::Summary;
 
 const PREFIX: &str = "kube_network_policies";
@@ -72,6 +74,7 @@ pub(crate) struct Metrics {
     spoofed: IntCounter,
     map_entries: GaugeVec,
     pub(crate) api: ApiMetrics,
+    pub(crate) reporter: ReporterMetrics,
     /// Seconds from a change being read to its being enforced
     pub(crate) sync_seconds: Histogram,
     /// Invalid objects in the source
@@ -117,6 +120,7 @@ impl Metrics {
             spoofed: register(r, spoofed())?,
             map_entries: register(r, map_entries())?,
             api: ApiMetrics::new(r)?,
+            reporter: ReporterMetrics::new(r)?,
             sync_seconds: register(r, sync_seconds())?,
             invalid_objects: gauge("sluice_invalid_objects", "Invalid objects in the source")?,
             sync_errors: gauge(

@@ -64,6 +64,11 @@ const CLUSTER: &[(&str, Option<&str>, &str)] = &[
         Some("kubernetes"),
         "runs the agent beside a real API server",
     ),
+    (
+        "sluice-api",
+        Some("reporter"),
+        "writes to a real API server",
+    ),
 ];
 
 impl Level {

@@ -74,6 +74,7 @@ fn live(number: u8, version: u64) -> Live {
     Live {
         name: name(number),
         version: version.to_string(),
+        generation: None,
         event: Event::NetworkPolicy(NetworkPolicy {
             namespace,
             name: own,

@@ -346,6 +346,10 @@ fn entries_that_are_gone_are_counted_out() {
     assert!(before >= 400);
     assert_eq!(conntrack.delete_all(&all[..150]).unwrap(), 150);
     assert_eq!(conntrack.count().unwrap(), before - 150);
+    let statistics = conntrack.statistics().unwrap();
+    assert_eq!(statistics.entries, before - 150);
+    let max = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max").unwrap();
+    assert_eq!(statistics.max.to_string(), max.trim());
     let changes: Vec<_> = all
         .iter()
         .map(|entry| (*entry, Masked { value: 1, mask: 1 }))

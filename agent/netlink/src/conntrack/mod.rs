@@ -2,15 +2,16 @@
 //! the caller's.
 
 mod entry;
+mod statistics;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_bindings::conntrack::{self, Nfgenmsg, PushConntrackAttrs};
-use netlink_bindings::utils::find_attr;
 use rustix::io::Errno;
 
 pub use entry::{Entry, FlowTuple, Judged};
+pub use statistics::Statistics;
 
 use crate::Error;
 use crate::message::Batch;
@@ -20,8 +21,6 @@ use crate::socket::{Family, Socket};
 const NEW: u16 = 0x100;
 const DELETE: u16 = 0x102;
 const GET_STATS: u16 = 0x105;
-/// `CTA_STATS_GLOBAL_ENTRIES`.
-const GLOBAL_ENTRIES: u16 = 1;
 /// `CTA_FILTER_F_CTA_IP_SRC`.
 const BY_SOURCE: u32 = 1;
 /// Each message may be refused (the connection may be gone), and all refusals must fit into the receive buffer.
@@ -104,24 +103,6 @@ impl Conntrack {
         self.each("delete connections", DELETE, entries, |entry, bytes| {
             drop(entry.encode(bytes).push_id(entry.id));
         })
-    }
-
-    /// How many entries there are.
-    pub fn count(&mut self) -> Result<u32, Error> {
-        let mut count = 0;
-        let mut batch = Batch::new();
-        batch.push_with(GET_STATS, 0, |bytes| {
-            bytes.extend_from_slice(header(None).as_slice());
-        });
-        let ended = self.socket.query("count connections", batch, |payload| {
-            let entries = payload
-                .get(Nfgenmsg::len()..)
-                .and_then(|attributes| find_attr(attributes, GLOBAL_ENTRIES));
-            count = entries
-                .and_then(|value| value.first_chunk())
-                .map_or(0, |bytes| u32::from_be_bytes(*bytes));
-        });
-        ended.map(|_| count)
     }
 
     /// Sends a message about each item; returns how many were not refused because the entry is gone.

@@ -77,6 +77,18 @@ impl Mode {
     }
 }
 
+/// Which verdicts are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Verdicts {
+    /// No verdict.
+    None,
+    /// Denied connections.
+    #[default]
+    Denied,
+    /// Denied connections, and of the allowed ones those that are judged by the agent.
+    All,
+}
+
 /// `sluice agent`.
 #[derive(Debug, Args)]
 #[expect(
@@ -193,6 +205,19 @@ pub struct AgentArgs {
         default_value_t
     )]
     pub log_format: Output,
+
+    /// Which verdicts are logged: a line a connection, and after some at once, a line a second
+    #[arg(long, env = "SLUICE_LOG_VERDICTS", value_enum, default_value_t)]
+    pub log_verdicts: Verdicts,
+
+    /// Of the allowed connections that `--log-verdicts all` logs, one in so many
+    #[arg(long, env = "SLUICE_LOG_ALLOWED_SAMPLE", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub log_allowed_sample: u32,
+
+    /// Count verdicts by policy in /metrics: up to four series a policy of this node's pods
+    #[arg(long, env = "SLUICE_POLICY_METRICS", value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = false, action = ArgAction::Set,
+          num_args = 0..=1, default_missing_value = "true")]
+    pub policy_metrics: bool,
 
     /// Enforce AdminNetworkPolicies [default: where the API serves them]
     #[arg(long, env = "SLUICE_ADMIN_NETWORK_POLICY", value_name = "BOOL", value_parser = BoolishValueParser::new(), num_args = 0..=1, default_missing_value = "true")]

@@ -8,7 +8,7 @@ use sluice_kubernetes::live::Kind;
 use sluice_policy::AdminKind;
 use wildmatch::WildMatch;
 
-use crate::cli::{AgentArgs, Mode, Output};
+use crate::cli::{AgentArgs, Mode, Output, Verdicts};
 use crate::exit::Failure;
 
 /// Everything the agent was told, checked.
@@ -54,6 +54,12 @@ pub struct Config {
     pub log_format: Output,
     /// How much is logged.
     pub log_level: tracing::Level,
+    /// Which verdicts are logged.
+    pub log_verdicts: Verdicts,
+    /// Of allowed connections one in so many is logged, if any is; at least 1.
+    pub log_allowed_sample: u32,
+    /// Whether verdicts are counted by policy.
+    pub policy_metrics: bool,
 }
 
 /// Where policies and pods come from.
@@ -111,6 +117,9 @@ impl Config {
                 .filter(|name| !name.is_empty()),
             log_format: args.log_format,
             log_level: log_level(args.verbosity),
+            log_verdicts: args.log_verdicts,
+            log_allowed_sample: args.log_allowed_sample,
+            policy_metrics: args.policy_metrics,
         })
     }
 }

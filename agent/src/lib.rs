@@ -8,6 +8,7 @@ pub mod config;
 pub mod confine;
 pub mod drop_in;
 pub mod exit;
+mod limits;
 mod log;
 mod metrics;
 pub mod offline;
@@ -47,6 +48,9 @@ fn run_agent(args: cli::AgentArgs) -> Result<ExitCode, Failure> {
     log::init(config.log_level, config.log_format);
     for flag in given {
         tracing::warn!(flag, "accepted for compatibility, and without effect");
+    }
+    if let Err(error) = limits::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
     agent::run(config).map(|stopped| match stopped {
         agent::Stopped::Terminated => ExitCode::SUCCESS,

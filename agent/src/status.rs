@@ -139,6 +139,21 @@ pub struct PolicyCounts {
     pub invalid: usize,
 }
 
+impl PolicyCounts {
+    /// The valid ones, by the name of their kind.
+    pub(crate) const fn by_kind(self) -> [(&'static str, usize); 4] {
+        [
+            ("NetworkPolicy", self.network_policy),
+            ("AdminNetworkPolicy", self.admin_network_policy),
+            (
+                "BaselineAdminNetworkPolicy",
+                self.baseline_admin_network_policy,
+            ),
+            ("ClusterNetworkPolicy", self.cluster_network_policy),
+        ]
+    }
+}
+
 /// The BPF maps that fill up.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct MapStates {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::bounds::Bounded;
 use super::report;
 use super::shared::Shared;
 
@@ -39,10 +41,18 @@ pub(crate) async fn serve(
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(shared);
-    axum::serve(listener, router)
+        .layer(map_response(one_request_each))
+        .with_state(Arc::clone(&shared));
+    axum::serve(Bounded::new(listener, Arc::clone(&shared.metrics)), router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
+}
+
+/// A connection that waits for another request would hold its place.
+async fn one_request_each(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -1,5 +1,6 @@
 //! `sluice agent`: the wiring, in start order.
 
+mod bounds;
 mod clock;
 mod enforcer;
 mod epochs;
@@ -85,7 +86,8 @@ async fn serve(config: Config) -> Result<Stopped, Failure> {
     let unix = socket::listen(&config.socket)
         .with_context(|| format!("--socket {}", config.socket.display()))
         .map_err(Failure::Unable)?;
-    let metrics = Metrics::new().context("metrics").map_err(Failure::Unable)?;
+    let metrics = Metrics::new(config.mode, config.policy_metrics);
+    let metrics = metrics.context("metrics").map_err(Failure::Unable)?;
     let shared = Arc::new(Shared::new(config, Arc::new(metrics)));
     let answering = tokio::spawn(answer(http, Arc::clone(&shared), stop.clone()));
     let reporting = Arc::clone(&shared);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sluice_kubernetes::live::Kind;
+use sluice_netlink::Conntrack;
 
 use super::pinned;
 use super::shared::{Facts, Shared};
 use crate::cli::Mode;
+use crate::metrics::Reading;
 use crate::queue::proc::{self, QueueStat};
 use crate::status::{
     AgentState, CounterStates, GateState, MapStates, PodCounts, PolicyCounts, QueueState,
@@ -22,8 +24,7 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
         invalid,
         versions,
     } = shared.facts();
-    let counts = shared.snapshot().map(|snapshot| snapshot.counts());
-    let counts = counts.unwrap_or_default();
+    let (pods, policies) = pods_and_policies(shared, invalid.len());
     let (maps, counters) = maps_and_counters(shared);
     Status {
         agent: Some(AgentState {
@@ -42,17 +43,8 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
             queues: queues(shared).into_iter().map(queue_state).collect(),
         },
         tc: kernel.tc,
-        pods: PodCounts {
-            local: counts.local,
-            isolated: counts.isolated,
-        },
-        policies: PolicyCounts {
-            network_policy: counts.network_policies,
-            admin_network_policy: counts.admin_network_policies,
-            baseline_admin_network_policy: counts.baseline_admin_network_policies,
-            cluster_network_policy: counts.cluster_network_policies,
-            invalid: invalid.len(),
-        },
+        pods,
+        policies,
         maps,
         counters,
         invalid,
@@ -68,31 +60,39 @@ fn source(shared: &Shared, versions: &BTreeMap<Kind, String>) -> SourceState {
 
 /// The metrics page.
 pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
-    let (maps, c) = maps_and_counters(shared);
-    let counters = [
-        ("lease_hit", c.lease_hits),
-        ("flow_hit", c.flow_hits),
-        ("unmatched", c.unmatched),
-        ("gate_lease_hit", c.gate_lease_hits),
-        ("deny_lease_hit", c.deny_lease_hits),
-        ("queued", c.queued),
-        ("allowed", c.allowed),
-        ("denied", c.denied),
-        ("unreadable", c.parse_errors),
-    ];
-    let entries = [
-        ("leases", maps.leases.entries),
-        ("denials", maps.denials.entries),
-        ("flows", maps.flows.entries),
-        ("guards", maps.guards.entries),
-    ];
+    let (maps, counters) = maps_and_counters(shared);
+    let (pods, policies) = pods_and_policies(shared, shared.facts().invalid.len());
     if let Some(report) = shared.api() {
         shared.metrics.api.refresh(&report);
         shared.metrics.reporter.refresh(&shared.reporter());
     }
-    shared.metrics.spoofed(c.spoofed);
-    shared.metrics.refresh(&queues(shared), &counters, &entries);
-    shared.metrics.render()
+    let conntrack = Conntrack::open().and_then(|mut conntrack| conntrack.statistics());
+    shared.metrics.render(&Reading {
+        ready: shared.ready(),
+        queues: &queues(shared),
+        maps,
+        counters,
+        pods,
+        policies,
+        conntrack: conntrack.ok(),
+    })
+}
+
+fn pods_and_policies(shared: &Shared, invalid: usize) -> (PodCounts, PolicyCounts) {
+    let counts = shared.snapshot().map(|snapshot| snapshot.counts());
+    let counts = counts.unwrap_or_default();
+    let pods = PodCounts {
+        local: counts.local,
+        isolated: counts.isolated,
+    };
+    let policies = PolicyCounts {
+        network_policy: counts.network_policies,
+        admin_network_policy: counts.admin_network_policies,
+        baseline_admin_network_policy: counts.baseline_admin_network_policies,
+        cluster_network_policy: counts.cluster_network_policies,
+        invalid,
+    };
+    (pods, policies)
 }
 
 fn queues(shared: &Shared) -> Vec<QueueStat> {

@@ -39,6 +39,8 @@ struct State {
     disturbed: BTreeSet<Entry>,
     /// Whether there is something to read.
     changed: bool,
+    /// When the first of it was seen.
+    changed_at: Option<Instant>,
     /// When a change was last told of.
     told: Option<Instant>,
 }
@@ -117,8 +119,9 @@ impl Watcher {
         told.is_some_and(|told| told.elapsed() < MOST_DELAY)
     }
 
-    /// From here on the files are read: all that was finished before is in them.
-    pub(crate) fn begin_reading(&self) {
+    /// From here on the files are read: all that was finished before is in them. Since when there was something to
+    /// read: since now, where that is not known.
+    pub(crate) fn begin_reading(&self) -> Instant {
         let _reading_finds_it = self.catch_up();
         let mut state = self.state();
         state.changed = false;
@@ -126,6 +129,7 @@ impl Watcher {
             open, disturbed, ..
         } = &mut *state;
         disturbed.clone_from(open);
+        state.changed_at.take().unwrap_or_else(Instant::now)
     }
 
     /// The files that somebody was writing at any time since the reading began, by their paths without links: what was
@@ -214,7 +218,10 @@ impl Watcher {
             std::mem::take(&mut state.coverage).give_way_to(&self.inotify, &coverage);
             state.coverage = coverage;
         }
-        state.changed |= gone || come;
+        if gone || come {
+            state.changed = true;
+            state.changed_at.get_or_insert_with(Instant::now);
+        }
         match (come, gone) {
             (_, true) => Finished::Gone,
             (true, false) => Finished::Change,
@@ -335,6 +342,17 @@ mod tests {
         watched.notices();
         fs::remove_file(watched.path("sub/policy.yaml")).unwrap();
         watched.notices();
+    }
+
+    #[test]
+    fn a_change_is_timed_from_when_it_was_seen() {
+        let watched = Watched::new("", |_| {});
+        fs::write(watched.path("policy.yaml"), "kind: NetworkPolicy").unwrap();
+        watched.notices();
+        let noticed = Instant::now();
+        assert!(watched.watcher.begin_reading() < noticed);
+        let nothing_new = Instant::now();
+        assert!(watched.watcher.begin_reading() >= nothing_new);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::writer::{self, Work, Writer};
 use super::{spawn, takeover};
 use crate::config::{Config, Source};
 use crate::exit::Failure;
-use crate::queue::{Bound, Denials, Settings, Untracked, Worker};
+use crate::queue::{Bound, Settings, Worker};
 use crate::socket;
 
 /// A source that was read once.
@@ -48,12 +48,7 @@ pub(super) fn start(shared: &Arc<Shared>, unix: UnixListener) -> Result<(), Fail
     // Before anything is loaded or replaced: where another agent has the queues, nothing is touched.
     let queues = bind_queues(config)?;
     let (groundwork, readers) = Groundwork::lay(config, first.index)?;
-    let settings = Settings {
-        marks: config.marks,
-        metrics: Arc::clone(&shared.metrics),
-        untracked: Untracked::new(Instant::now()),
-        denials: Denials::new(Instant::now()),
-    };
+    let settings = Settings::new(config, Arc::clone(&shared.metrics), Instant::now());
     let leases = groundwork.leases().cloned();
     let workers = start_workers(queues, settings, readers, leases.as_ref())?;
     shared.set_judging(groundwork.publisher().view(), workers);

@@ -134,8 +134,8 @@ impl Writer {
     /// Reads the manifests, and once more when something was finished meanwhile.
     fn reload(&mut self, watcher: &Watcher) {
         loop {
-            let (started, read_at) = (Instant::now(), SystemTime::now());
-            watcher.begin_reading();
+            let read_at = SystemTime::now();
+            let started = watcher.begin_reading();
             let unfinished = |emptied: &[_]| watcher.disturbed(emptied);
             let Upstream::Manifests(Files { manifests, .. }) = &mut self.upstream else {
                 return;
@@ -181,14 +181,17 @@ impl Writer {
     }
 
     fn enforce(&mut self, events: Vec<Event>, started: Instant) {
+        let counted = &self.shared.metrics.policies;
+        let gone = counted.gone(&events);
         let changes = self.enforcer.apply(events);
+        counted.forget(&gone);
         self.note_behind();
         if changes.is_empty() {
             return;
         }
         self.rejudge(Which::Touching(&changes.addresses));
         let took = started.elapsed();
-        self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
+        self.shared.metrics.timing.sync.observe(took.as_secs_f64());
         info!(
             pods = changes.pods.len(),
             addresses = changes.addresses.len(),

@@ -2,10 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Gauge, GaugeVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, Opts};
 use sluice_api::Report;
 
-use super::register;
+use super::catalogue::Catalogue;
 
 /// Handles; without the API as source they stay at nothing.
 pub(crate) struct ApiMetrics {
@@ -16,15 +16,13 @@ pub(crate) struct ApiMetrics {
 }
 
 impl ApiMetrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let by_resource = |name: &str, help: &str| {
-            register(
-                registry,
-                GaugeVec::new(Opts::new(name, help), &["resource"]),
-            )
+    pub(super) fn new(catalogue: &mut Catalogue) -> prometheus::Result<Self> {
+        let disconnected = catalogue.add(disconnected())?;
+        let mut by_resource = |name: &str, help: &str| {
+            catalogue.add(GaugeVec::new(Opts::new(name, help), &["resource"]))
         };
         Ok(Self {
-            disconnected: register(registry, disconnected())?,
+            disconnected,
             objects: by_resource("sluice_api_objects", "Objects known, by resource")?,
             synced: by_resource(
                 "sluice_api_synced",

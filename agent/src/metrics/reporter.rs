@@ -1,9 +1,9 @@
 //! Events and conditions that this agent writes: whether it is the one, and how that goes.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Opts};
 use sluice_api::{Counts, ReporterState};
 
-use super::register;
+use super::catalogue::Catalogue;
 
 /// Handles; of an agent that reports nothing they stay at nothing.
 pub(crate) struct ReporterMetrics {
@@ -13,8 +13,9 @@ pub(crate) struct ReporterMetrics {
 }
 
 impl ReporterMetrics {
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help));
+    pub(super) fn new(catalogue: &mut Catalogue) -> prometheus::Result<Self> {
+        let writes = catalogue.add(writes())?;
+        let mut gauge = |name: &str, help: &str| catalogue.add(IntGauge::new(name, help));
         Ok(Self {
             leads: gauge(
                 "sluice_reporter_leads",
@@ -24,7 +25,7 @@ impl ReporterMetrics {
                 "sluice_reporter_waiting",
                 "Events and conditions that are known and not written yet",
             )?,
-            writes: register(registry, writes())?,
+            writes,
         })
     }
 

@@ -46,6 +46,14 @@ impl<'s> Judgement<'s> {
         self.verdict.action()
     }
 
+    /// What was decided, and in which direction: the destination's side is not asked where the source's denies.
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = (Direction, Decision<'s>)> {
+        let Verdict { egress, ingress } = self.verdict;
+        let asked = egress.action == Action::Allow;
+        let ingress = asked.then_some((Direction::Ingress, ingress));
+        [(Direction::Egress, egress)].into_iter().chain(ingress)
+    }
+
     /// The direction that denied, and why.
     pub(crate) fn denial(&self) -> Option<(Direction, Decision<'s>)> {
         let Verdict { egress, ingress } = self.verdict;

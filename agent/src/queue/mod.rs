@@ -1,15 +1,16 @@
 //! The slow path: packets that need a verdict. The only room that knows `nfq`.
 
+#[cfg(test)]
+mod allocations;
+mod allowance;
 mod buffer;
-mod denials;
 mod hold;
 mod judge;
 mod packet;
 pub(crate) mod proc;
 mod untracked;
+mod verdicts;
 mod worker;
 
-pub(crate) use denials::Denials;
 pub(crate) use judge::Judgement;
-pub(crate) use untracked::Untracked;
 pub(crate) use worker::{Bound, Settings, Worker};

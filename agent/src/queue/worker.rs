@@ -11,14 +11,15 @@ use sluice_policy::Action;
 use tracing::{debug, error};
 
 use super::buffer;
-use super::denials::Denials;
 use super::hold::{self, Point};
 use super::judge::{Hints, Judgement, judge};
 use super::packet::{Packet, PacketError};
 use super::untracked::Untracked;
+use super::verdicts::VerdictLog;
 use crate::agent::leases::{LeaseWriter, Remembered};
 use crate::agent::published::{Published, Reader};
-use crate::metrics::{Metrics, bump};
+use crate::config::Config;
+use crate::metrics::{Arrival, Counted, Metrics, bump};
 
 /// Bytes of a packet that are looked at: any chain of extension headers that fits into an Ethernet frame can be judged.
 const COPY_RANGE: u16 = 2048;
@@ -27,10 +28,23 @@ const QUEUE_LENGTH: u32 = 4096;
 
 /// What every worker is told.
 pub(crate) struct Settings {
-    pub(crate) marks: Marks,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) untracked: Untracked,
-    pub(crate) denials: Denials,
+    marks: Marks,
+    metrics: Arc<Metrics>,
+    untracked: Untracked,
+    verdicts: VerdictLog,
+}
+
+impl Settings {
+    /// From what the agent was told.
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, now: Instant) -> Self {
+        let (which, sample) = (config.log_verdicts, config.log_allowed_sample);
+        Self {
+            marks: config.marks,
+            metrics,
+            untracked: Untracked::new(now),
+            verdicts: VerdictLog::new(&config.node_name, which, sample, now),
+        }
+    }
 }
 
 /// A queue that is this agent's: its packets wait for a worker. A queue has one listener, so whoever has bound it is the
@@ -122,6 +136,7 @@ impl Worker {
             number,
             ..
         } = self;
+        let (read, stamped) = (Instant::now(), message.get_timestamp());
         let mut waiting = Some(message);
         while let Some(message) = waiting.take() {
             let given = reader.judging(|published| {
@@ -138,6 +153,10 @@ impl Worker {
                 debug!(queue = number, %error, "verdict refused");
             }
         }
+        settings.metrics.timing.answered(Arrival {
+            stamped,
+            read: read.elapsed(),
+        });
     }
 }
 
@@ -168,30 +187,21 @@ fn answer(
     let hints = Hints::from_mark(message.get_nfmark(), settings.marks);
     let answers = || settings.untracked.answers(&packet, started);
     let judgement = judge(&published.snapshot, &packet, hints, answers);
+    settings.metrics.timing.evaluated(started.elapsed());
     hold::at(Point::Judged);
     let action = judgement.action();
     if hints.untracked && action == Action::Allow {
         let answer = judgement.reversed;
         settings.untracked.remember(&packet, answer, started);
     }
-    bump(if action == Action::Allow {
-        &tally.allowed
-    } else {
-        &tally.denied
-    });
+    count(&judgement, settings);
     if let Some(leases) = leases {
-        match leases.remember(published, &judgement, packet.opens) {
-            Ok(Remembered::Written) => {}
-            Ok(Remembered::Displacing) => bump(&tally.leases_displaced),
-            Err(error) => {
-                bump(&tally.lease_errors);
-                debug!(%error, tuple = %judgement.tuple, "lease not written");
-            }
-        }
+        remember(leases, published, &judgement, packet.opens, settings);
     }
-    if action == Action::Deny {
-        settings.denials.log(&judgement, &packet, started);
-    }
+    let snapshot = &published.snapshot;
+    settings
+        .verdicts
+        .log(snapshot, &judgement, &packet, started);
     settings.metrics.packet(
         packet.protocol,
         packet.source.is_ipv6(),
@@ -199,6 +209,40 @@ fn answer(
         started.elapsed(),
     );
     reply(&judgement, hints, message.get_nfmark(), settings.marks)
+}
+
+fn count(judgement: &Judgement<'_>, settings: &Settings) {
+    let Metrics {
+        tally, policies, ..
+    } = &*settings.metrics;
+    bump(match judgement.action() {
+        Action::Allow => &tally.allowed,
+        Action::Deny => &tally.denied,
+    });
+    for (direction, decision) in judgement.decisions() {
+        if policies.count(direction, &decision) == Counted::No {
+            bump(&tally.policies_uncounted);
+        }
+    }
+}
+
+/// Writes the lease. Without it, the next connection is judged as well.
+fn remember(
+    leases: &LeaseWriter,
+    published: &Published,
+    judgement: &Judgement<'_>,
+    opens: bool,
+    settings: &Settings,
+) {
+    let tally = &settings.metrics.tally;
+    match leases.remember(published, judgement, opens) {
+        Ok(Remembered::Written) => {}
+        Ok(Remembered::Displacing) => bump(&tally.leases_displaced),
+        Err(error) => {
+            bump(&tally.lease_errors);
+            debug!(%error, tuple = %judgement.tuple, "lease not written");
+        }
+    }
 }
 
 fn reply(judgement: &Judgement<'_>, hints: Hints, mark: u32, marks: Marks) -> Answer {

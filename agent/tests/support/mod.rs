@@ -275,6 +275,11 @@ impl Drop for Node {
 }
 
 impl Agent {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to stop; its exit code and how long that took.
     pub fn stop(mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();

@@ -281,6 +281,16 @@ pub(super) const TOOLS: &[Tool] = &[
         }],
     },
     Tool {
+        need: Need::Lab,
+        name: "promtool",
+        why: "tests have it check the agent's metrics",
+        present: |machine| machine.has("promtool"),
+        remedies: &[Remedy::Apt {
+            packages: &["prometheus"],
+            at_least: None,
+        }],
+    },
+    Tool {
         need: Need::Vm,
         name: "qemu",
         why: "emulates the machine that the other kernel runs on",

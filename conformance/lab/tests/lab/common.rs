@@ -109,13 +109,23 @@ pub(crate) fn agent_binary() -> Option<PathBuf> {
 
 /// A lab with an agent in `mode` on every node.
 pub(crate) fn under_agents(manifests: &Manifests, families: &[Family], mode: Mode) -> Option<Lab> {
+    under_agents_told(manifests, families, mode, &[])
+}
+
+/// The same with more arguments of the agent.
+pub(crate) fn under_agents_told(
+    manifests: &Manifests,
+    families: &[Family],
+    mode: Mode,
+    arguments: &[&str],
+) -> Option<Lab> {
     if skipped() {
         return None;
     }
     let options = AgentOptions {
         binary: agent_binary()?,
         mode,
-        arguments: Vec::new(),
+        arguments: arguments.iter().map(ToString::to_string).collect(),
         environment: Vec::new(),
     };
     let mut lab = Lab::up(

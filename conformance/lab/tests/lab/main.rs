@@ -18,6 +18,7 @@ mod icmp;
 mod life;
 mod marks;
 mod node_traffic;
+mod observed;
 mod packets;
 mod path_mtu;
 mod protocols;

@@ -12,6 +12,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, SendFlags, SocketType};
 use sluice_netlink::Rtnetlink;
 use support::{Node, privileged};
 
@@ -173,6 +175,49 @@ fn clients_that_say_nothing_keep_neither_others_nor_the_end_waiting() {
     let (code, took) = agent.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "SIGTERM took {took:?}");
+}
+
+/// Port ids of a process's route sockets that receive events: a line of `/proc/net/netlink` is the socket, its
+/// protocol (0 for routes), port id and groups.
+fn watching(process: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{process}/net/netlink")).unwrap();
+    let port = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let watches = columns[1] == "0" && u32::from_str_radix(columns[3], 16) != Ok(0);
+        watches.then(|| columns[2].parse().unwrap())
+    };
+    let mut ports: Vec<u32> = text.lines().skip(1).filter_map(port).collect();
+    ports.sort_unstable();
+    ports
+}
+
+/// Sends more to a netlink socket than its owner can read at once.
+fn overfill(port: u32) {
+    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None).unwrap();
+    let address = SocketAddrNetlink::new(port, 0);
+    let sent = rustix::net::sendto(&socket, &vec![0; 40_000], SendFlags::empty(), &address);
+    assert_eq!(sent, Ok(40_000));
+}
+
+#[test]
+fn an_agent_that_can_follow_the_kernel_no_longer_ends() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.write("world.yaml", ISOLATED);
+    for number in 0..2 {
+        let agent = node.agent(&["--mode", "nfqueue"]);
+        let watching = watching(agent.id());
+        assert_eq!(watching.len(), 2, "interfaces and routes");
+        node.netns().enter(|| overfill(watching[number])).unwrap();
+        assert_eq!(agent.ended(), Some(1), "{}", node.log());
+        assert!(node.gate(), "what was enforced is enforced");
+    }
+    for lost in ["interfaces", "routes"] {
+        let line = format!("{lost} are no longer watched");
+        assert!(node.log().contains(&line), "{}", node.log());
+    }
 }
 
 #[test]

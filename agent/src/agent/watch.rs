@@ -78,10 +78,8 @@ fn watch_routes(mut routes: RouteWatch, sender: &Sender<Work>) {
         }
     })();
     if let Err(error) = outcome {
-        error!(
-            error = format!("{error:#}"),
-            "routes are no longer watched: no interface is guarded"
-        );
+        let error = format!("{error:#}");
+        error!(error, "routes are no longer watched");
         // The writer is gone only with the whole agent.
         drop(sender.send(Work::NoRoutes));
     }
@@ -98,18 +96,24 @@ fn watch_links(mut links: LinkWatch, sender: &Sender<Work>) {
         }
     })();
     if let Err(error) = outcome {
-        error!(
-            error = format!("{error:#}"),
-            "interfaces are no longer watched: new ones take the slow path"
-        );
+        let error = format!("{error:#}");
+        error!(error, "interfaces are no longer watched");
+        end();
     }
+}
+
+/// Ends an agent that would miss changes from now on. The kernel half goes on without it, and whoever supervises the
+/// agent starts it again.
+pub(super) fn end() -> ! {
+    error!("ending, to be started again: rules and pins stay in force");
+    std::process::exit(1)
 }
 
 fn watch_manifests(watcher: &Arc<Watcher>, sender: &Sender<Work>) {
     loop {
         if let Err(error) = watcher.wait() {
             error!(%error, "manifests are no longer watched");
-            return;
+            end();
         }
         if sender.send(Work::Reload(Arc::clone(watcher))).is_err() {
             return;

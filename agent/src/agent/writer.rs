@@ -16,6 +16,7 @@ use super::findings::findings;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Watcher;
+use super::watch;
 use super::upstream::{Files, Upstream};
 use crate::metrics::bump;
 use crate::status::Invalid;
@@ -30,7 +31,7 @@ pub(crate) enum Work {
     Link(LinkEvent),
     /// Addresses came, went or moved behind interfaces.
     Routes(Vec<RouteEvent>),
-    /// Nobody knows any more what is behind which interface.
+    /// Nobody knows any more what is behind which interface: no guard may stay, and the agent ends.
     NoRoutes,
 }
 
@@ -80,7 +81,10 @@ impl Writer {
             Work::Told(update) => return self.told(update, work),
             Work::Link(event) => self.link(&event),
             Work::Routes(events) => self.enforcer.routes(events),
-            Work::NoRoutes => self.enforcer.forget_routes(),
+            Work::NoRoutes => {
+                self.enforcer.forget_routes();
+                watch::end();
+            }
         }
         None
     }

@@ -1,9 +1,11 @@
 //! `sluice status`: what the agent reports of itself, and what the pins tell where none answers.
 
 mod source;
+mod text;
 
 use std::fmt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sluice_netlink::Gate;
@@ -12,6 +14,7 @@ use crate::cli::{Output, StatusArgs};
 use crate::exit::Failure;
 use crate::socket::{self, Request};
 pub use source::{ResourceState, SourceState};
+use text::Text;
 
 /// The whole report.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -238,7 +241,11 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
         }
     };
     match args.output {
-        Output::Text => crate::print(format_args!("{status}")),
+        Output::Text => {
+            let now = SystemTime::now();
+            let status = &status;
+            crate::print(format_args!("{}", Text { status, now }));
+        }
         Output::Json => crate::print_json(&status),
     }
     Ok(())
@@ -265,127 +272,6 @@ fn from_kernel(pins: &Path) -> Option<Status> {
     })
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.agent {
-            Some(agent) => writeln!(f, "agent     {agent}")?,
-            None => writeln!(f, "agent     none answers; this is what the kernel holds")?,
-        }
-        if let Some(source) = &self.source {
-            write!(f, "{source}")?;
-        }
-        write!(f, "{}", self.gate)?;
-        let (tc, pods, policies) = (&self.tc, self.pods, self.policies);
-        writeln!(f, "tc        {} on {}", tc.attach, join(&tc.interfaces))?;
-        writeln!(
-            f,
-            "pods      {} local, {} isolated",
-            pods.local, pods.isolated
-        )?;
-        writeln!(f, "maps      {}", self.maps)?;
-        write!(f, "{}", self.counters)?;
-        if self.agent.is_some() {
-            let (valid, invalid) = (policies.network_policy, policies.invalid);
-            writeln!(f, "\n{}", Judged(&self.counters))?;
-            write!(
-                f,
-                "policies  {valid} NetworkPolicy; {invalid} objects invalid"
-            )?;
-        }
-        self.invalid
-            .iter()
-            .try_for_each(|invalid| write!(f, "\ninvalid   {invalid}"))
-    }
-}
-
-impl fmt::Display for AgentState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ready = if self.ready { "ready" } else { "not ready" };
-        let Self {
-            node,
-            mode,
-            version,
-            uptime_seconds,
-            ..
-        } = self;
-        write!(
-            f,
-            "{ready} on {node}, {mode} mode, version {version}, up {uptime_seconds:.0} s"
-        )
-    }
-}
-
-impl fmt::Display for GateState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let installed = match self.installed {
-            Some(true) => "in place",
-            Some(false) => "NOT in place",
-            None => "not seen",
-        };
-        write!(f, "gate      {installed}")?;
-        if let (Some(verb), Some(matcher)) = (&self.queue_verb, &self.matcher) {
-            write!(f, ", queue by {verb}, isolation by {matcher}")?;
-        }
-        writeln!(f)?;
-        for QueueState {
-            num,
-            waiting,
-            dropped,
-            user_dropped,
-        } in &self.queues
-        {
-            write!(f, "queue     {num}: {waiting} waiting, {dropped} dropped, ")?;
-            writeln!(f, "{user_dropped} dropped by the socket")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for MapStates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            leases,
-            denials,
-            flows,
-            guards,
-        } = self;
-        write!(f, "leases {leases}, denials {denials}, flows {flows}, ")?;
-        write!(f, "{} interfaces guarded", guards.entries)
-    }
-}
-
-impl fmt::Display for MapState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.entries, self.max)
-    }
-}
-
-impl fmt::Display for CounterStates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kernel    {} by lease at TC, ", self.lease_hits)?;
-        write!(f, "{} by lease at the gate, ", self.gate_lease_hits)?;
-        write!(
-            f,
-            "{} by flow, {} unmatched, ",
-            self.flow_hits, self.unmatched
-        )?;
-        write!(f, "{} denied by lease, ", self.deny_lease_hits)?;
-        write!(f, "{} spoofed", self.spoofed)
-    }
-}
-
-/// The agent's own counters, which nobody knows without it.
-struct Judged<'a>(&'a CounterStates);
-
-impl fmt::Display for Judged<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(c) = self;
-        write!(f, "queued    {}: {} allowed, ", c.queued, c.allowed)?;
-        write!(f, "{} denied, {} unreadable; ", c.denied, c.parse_errors)?;
-        write!(f, "{} connections revoked", c.revoked)
-    }
-}
-
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -399,14 +285,6 @@ impl fmt::Display for Invalid {
             write!(f, "{part}: ")?;
         }
         f.write_str(message)
-    }
-}
-
-fn join(names: &[String]) -> String {
-    if names.is_empty() {
-        "no interface".into()
-    } else {
-        names.join(" ")
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -129,12 +129,14 @@ impl Hub {
 
     /// Hands a batch on, once there is room for it.
     pub(crate) async fn deliver(&self, kind: Kind, batch: &mut Batch) {
+        let read_at = Instant::now();
         let Ok(room) = Arc::clone(&self.waiting).acquire_owned().await else {
             return;
         };
         (self.listener)(Update::Batch(Delivery {
             kind,
             batch: std::mem::take(batch),
+            read_at,
             _room: room,
         }));
     }

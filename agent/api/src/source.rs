@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use std::{io, thread};
 
 use sluice_kubernetes::live::Kind;
@@ -41,6 +42,8 @@ pub struct Delivery {
     pub kind: Kind,
     /// What happened.
     pub batch: Batch,
+    /// When it had been read.
+    pub read_at: Instant,
     pub(crate) _room: OwnedSemaphorePermit,
 }
 

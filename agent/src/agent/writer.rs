@@ -16,8 +16,8 @@ use super::findings::findings;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Watcher;
-use super::watch;
 use super::upstream::{Files, Upstream};
+use super::watch;
 use crate::metrics::bump;
 use crate::status::Invalid;
 
@@ -171,7 +171,10 @@ impl Writer {
         let Upstream::Kubernetes(objects) = &mut self.upstream else {
             return None;
         };
-        let started = Instant::now();
+        let started = match &first {
+            Update::Batch(delivery) => delivery.read_at,
+            Update::Complete => Instant::now(),
+        };
         let read_at = SystemTime::now();
         let (events, next) = objects.gather(first, work);
         self.untold = true;

@@ -1,7 +1,6 @@
 //! Where policies and pods come from, and how that stands.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -90,34 +89,4 @@ fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs_f64()
-}
-
-impl fmt::Display for SourceState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "source    {}", self.kind)?;
-        if let Some(server) = &self.server {
-            write!(f, " at {server}")?;
-        }
-        if !self.synced {
-            f.write_str(", not read completely yet")?;
-        }
-        if let Some(since) = self.disconnected_since {
-            let seconds = unix_seconds(SystemTime::now()) - since;
-            write!(f, ", NOT connected for {seconds:.0} s")?;
-        }
-        writeln!(f)?;
-        for trouble in &self.troubles {
-            writeln!(f, "trouble   {trouble}")?;
-        }
-        let served: Vec<_> = self.resources.iter().filter(|it| it.served).collect();
-        if !served.is_empty() {
-            f.write_str("watched  ")?;
-            for (index, ResourceState { kind, objects, .. }) in served.into_iter().enumerate() {
-                let separator = if index == 0 { "" } else { "," };
-                write!(f, "{separator} {objects} {kind}")?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
-    }
 }

@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use sluice_cluster::{Component, ControlOptions, ControlPlane, why_no_control_plane};
-use support::{Agent, Node};
+use support::{Agent, Node, privileged};
 
 const OBJECTS: &str = r#"{"apiVersion":"v1","kind":"List","items":[
     {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"x"}},
@@ -25,7 +27,11 @@ struct Bed {
 
 impl Bed {
     fn agent(&self) -> Agent {
-        let kubeconfig = self.control.kubeconfig().display().to_string();
+        self.agent_by(&self.control.kubeconfig())
+    }
+
+    fn agent_by(&self, kubeconfig: &Path) -> Agent {
+        let kubeconfig = kubeconfig.display().to_string();
         self.node.spawn_with(&[
             "--metrics-bind-address",
             "127.0.0.1:9080",
@@ -84,17 +90,16 @@ fn an_agent_enforces_what_an_api_says_and_keeps_it_when_the_api_goes() {
     drop(agent);
     an_agent_that_finds_no_api_leaves_the_gate_of_the_former_and_ends_at_once(&bed);
     bed.start_api();
-    let _agent = bed.agent();
-    bed.node.eventually("the next agent is ready", |status| {
-        status["agent"]["ready"] == true && status["pods"]["isolated"] == 1
-    });
+    an_agent_without_a_usable_kubeconfig_waits_for_one(&bed);
 }
 
 fn nothing_is_touched_before_the_api_answers(bed: &Bed) -> Agent {
     let agent = bed.agent();
     bed.node
         .eventually("the agent says that the API is away", |status| {
-            status["source"]["connected"] == false
+            // A server that was just killed resets connections first.
+            let troubles = status["source"]["troubles"].to_string();
+            status["source"]["connected"] == false && troubles.contains("Connection refused")
         });
     let answer = bed.node.get("/readyz");
     assert!(
@@ -168,4 +173,63 @@ fn an_agent_that_finds_no_api_leaves_the_gate_of_the_former_and_ends_at_once(bed
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(bed.node.gate());
+}
+
+fn an_agent_without_a_usable_kubeconfig_waits_for_one(bed: &Bed) {
+    let path = bed.node.path("kubeconfig");
+    let agent = bed.agent_by(&path);
+    let said = format!("--kubeconfig {}: ", path.display());
+    for (text, what) in [
+        (None, "No such file"),
+        (Some("current-context: x"), "contexts: no"),
+    ] {
+        if let Some(text) = text {
+            fs::write(&path, text).unwrap();
+        }
+        let wrong = format!("{said}{what}");
+        bed.node.eventually(what, |status| {
+            status["source"]["troubles"].to_string().contains(what)
+        });
+        let answer = bed.node.get("/readyz");
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains(&wrong),
+            "{answer}"
+        );
+        assert!(bed.node.get("/healthz").starts_with("HTTP/1.1 200"));
+        assert!(bed.node.gate(), "the gate of the former agent is in force");
+        let log = bed.node.log();
+        assert_eq!(
+            log.lines().filter(|line| line.contains(&wrong)).count(),
+            1,
+            "{log}"
+        );
+    }
+    fs::copy(bed.control.kubeconfig(), &path).unwrap();
+    bed.node.eventually("the agent carries on", |status| {
+        status["agent"]["ready"] == true && status["pods"]["isolated"] == 1
+    });
+    drop(agent);
+}
+
+#[test]
+fn a_pod_without_an_account_waits_for_it_and_no_source_at_all_is_bad_usage() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    assert_eq!(node.spawn_under(&[]).ended(), Some(2));
+    let log = node.log();
+    assert!(log.contains("no source of policies"), "{log}");
+    let in_pod = [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", "1"),
+    ];
+    let agent = node.spawn_under(&in_pod);
+    node.eventually("the missing file is named", |status| {
+        let troubles = status["source"]["troubles"].to_string();
+        troubles.contains("/var/run/secrets/kubernetes.io/serviceaccount/")
+    });
+    assert!(node.get("/readyz").contains("the pod's service account: "));
+    assert!(!node.gate() && !node.pinned());
+    assert_eq!(agent.stop().0, Some(0));
 }

@@ -9,7 +9,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
@@ -34,7 +34,10 @@ enum Origin {
     Cluster,
 }
 
-/// Why there is no way to any API; waiting makes it no better.
+/// The files of a pod's service account.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Why there is no way to any API. But for [`AccessError::None`] it may be mended while somebody waits.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// A kubeconfig that cannot be used.
@@ -86,6 +89,9 @@ impl Access {
     }
 
     async fn resolve(&self, kubeconfig: Kubeconfig) -> Result<Config, AccessError> {
+        if let Some(user) = missing_user(&kubeconfig) {
+            return Err(self.refused(&format!("users: no {user:?}, which the context names")));
+        }
         let config =
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
         let config = config.map_err(|error| self.wrong(&error))?;
@@ -102,11 +108,10 @@ impl Access {
     }
 
     fn wrong(&self, error: &(dyn std::error::Error + 'static)) -> AccessError {
-        match error.downcast_ref::<KubeconfigError>() {
-            // The path is said already.
-            Some(KubeconfigError::ReadConfig(error, _)) => self.refused(&error.to_string()),
-            _ => self.refused(&chain(error)),
-        }
+        let kubeconfig = error.downcast_ref().and_then(in_kubeconfig);
+        let account = error.downcast_ref().and_then(in_account);
+        let said = kubeconfig.or(account);
+        self.refused(&said.unwrap_or_else(|| chain(error)))
     }
 
     fn refused(&self, message: &str) -> AccessError {
@@ -120,6 +125,56 @@ impl Access {
             message: message.to_owned(),
         }
     }
+}
+
+/// A user whom the context names and who is not there; the library takes that for nobody, whom no API lets in.
+fn missing_user(kubeconfig: &Kubeconfig) -> Option<&str> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let context = kubeconfig.contexts.iter().find(|it| it.name == *current)?;
+    let user = context.context.as_ref()?.user.as_deref()?;
+    let is_there = kubeconfig.auth_infos.iter().any(|it| it.name == user);
+    (!user.is_empty() && !is_there).then_some(user)
+}
+
+/// What is wrong with a kubeconfig, by its field; none where the error says that itself. Its path is said already.
+fn in_kubeconfig(error: &KubeconfigError) -> Option<String> {
+    Some(match error {
+        KubeconfigError::ReadConfig(error, _) => error.to_string(),
+        KubeconfigError::CurrentContextNotSet => "current-context: not set".to_owned(),
+        KubeconfigError::LoadContext(name) if name.is_empty() => {
+            "current-context: not set".to_owned()
+        }
+        KubeconfigError::LoadContext(name) => {
+            format!("contexts: no {name:?}, which current-context names")
+        }
+        KubeconfigError::LoadClusterOfContext(name) => {
+            format!("clusters: no {name:?}, which the context names")
+        }
+        KubeconfigError::MissingClusterUrl => "server: missing in the cluster".to_owned(),
+        KubeconfigError::ParseClusterUrl(error) => format!("server: {error}"),
+        KubeconfigError::LoadCertificateAuthority(error) => {
+            format!("certificate-authority: {}", chain(error))
+        }
+        KubeconfigError::ParseCertificates(error) => {
+            format!("certificate-authority: {}", chain(error))
+        }
+        KubeconfigError::LoadClientCertificate(error) => {
+            format!("client-certificate: {}", chain(error))
+        }
+        KubeconfigError::LoadClientKey(error) => format!("client-key: {}", chain(error)),
+        _ => return None,
+    })
+}
+
+/// What is wrong with a service account, by its file.
+fn in_account(error: &InClusterError) -> Option<String> {
+    let (file, cause): (_, &dyn std::error::Error) = match error {
+        InClusterError::ReadDefaultNamespace(error) => ("namespace", error),
+        InClusterError::ReadCertificateBundle(error) => ("ca.crt", error),
+        InClusterError::ParseCertificates(error) => ("ca.crt", error),
+        _ => return None,
+    };
+    Some(format!("{ACCOUNT}/{file}: {cause}"))
 }
 
 fn has_kubeconfig() -> bool {

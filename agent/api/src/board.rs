@@ -25,7 +25,7 @@ pub(crate) enum Who {
 
 #[derive(Debug, Default)]
 struct State {
-    server: String,
+    server: Option<String>,
     kinds: BTreeMap<Kind, KindState>,
     troubles: BTreeMap<Who, Trouble>,
     /// Since when somebody has trouble with the server as a whole.
@@ -50,8 +50,8 @@ struct KindState {
 /// The state of the source, for those who report it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The API's URL.
-    pub server: String,
+    /// The API's URL; none before it could be read.
+    pub server: Option<String>,
     /// Every kind that is served has been complete once.
     pub synced: bool,
     /// Since when the API does not answer as it should; none while it does.
@@ -80,17 +80,21 @@ pub struct KindReport {
 }
 
 impl Board {
-    pub(crate) fn new(server: String, kinds: &[Kind]) -> Self {
+    pub(crate) fn new(kinds: &[Kind]) -> Self {
         let state = |kind: &Kind| KindState {
             served: !kind.is_optional(),
             ..KindState::default()
         };
         let kinds = kinds.iter().map(|kind| (*kind, state(kind)));
         Self(Mutex::new(State {
-            server,
             kinds: kinds.collect(),
             ..State::default()
         }))
+    }
+
+    /// Where the API is, as was just read.
+    pub(crate) fn leads_to(&self, server: String) {
+        self.state().server = Some(server);
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -190,12 +194,20 @@ impl State {
         self.disconnected.get_or_insert_with(SystemTime::now);
         let error = trouble.to_string();
         if self.told.insert(error.clone()) {
-            let meanwhile = self.meanwhile();
-            warn!(
-                server = self.server,
-                error, "the Kubernetes API does not answer: {meanwhile}"
-            );
+            let (server, meanwhile) = (self.server(), self.meanwhile());
+            if let Trouble::Access(_) = trouble {
+                warn!(error, "no way to the Kubernetes API: {meanwhile}");
+            } else {
+                warn!(
+                    server,
+                    error, "the Kubernetes API does not answer: {meanwhile}"
+                );
+            }
         }
+    }
+
+    fn server(&self) -> &str {
+        self.server.as_deref().unwrap_or_default()
     }
 
     const fn meanwhile(&self) -> &'static str {
@@ -214,7 +226,7 @@ impl State {
         if let Some(since) = self.disconnected.take() {
             let seconds = since.elapsed().unwrap_or_default().as_secs_f64();
             info!(
-                server = self.server,
+                server = self.server(),
                 seconds, "the Kubernetes API answers again"
             );
         }

@@ -29,7 +29,8 @@ const MOST_WAITING: usize = 16;
 /// Shared by all tasks.
 pub(crate) struct Hub {
     access: Access,
-    client: Mutex<Client>,
+    /// None until what leads to the API could be read once.
+    client: Mutex<Option<Client>>,
     pub(crate) board: Arc<Board>,
     listener: Box<dyn Fn(Update) + Send + Sync>,
     waiting: Arc<Semaphore>,
@@ -46,7 +47,6 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(
         access: Access,
-        client: Client,
         board: Arc<Board>,
         kinds: &[Kind],
         listener: Box<dyn Fn(Update) + Send + Sync>,
@@ -54,7 +54,7 @@ impl Hub {
         let always = kinds.iter().copied().filter(|kind| !kind.is_optional());
         Self {
             access,
-            client: Mutex::new(client),
+            client: Mutex::new(None),
             board,
             listener,
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
@@ -96,12 +96,12 @@ impl Hub {
     }
 
     /// The namespace that goes with the credentials.
-    pub(crate) fn default_namespace(&self) -> String {
-        self.client().default_namespace().to_owned()
+    pub(crate) async fn default_namespace(&self) -> Result<String, Trouble> {
+        Ok(self.connection().await?.default_namespace().to_owned())
     }
 
     async fn answer(&self, request: Request<Body>, resource: &str) -> Result<Body, Trouble> {
-        let client = self.client().clone();
+        let client = self.connection().await?;
         let answer = timeout(ANSWER, client.send(request)).await;
         let answer = answer.map_err(|_elapsed| Trouble::Silent(ANSWER.as_secs()))?;
         let answer = answer.map_err(|error| Trouble::from_failure(&error))?;
@@ -113,18 +113,29 @@ impl Hub {
         Err(Trouble::from_answer(head.status, &text, resource))
     }
 
-    /// Reads the way to the API again, where the trouble may come from there.
+    /// Reads the way to the API again, where the trouble may come from there. Where it cannot be read, the former one
+    /// stays: it may yet do.
     pub(crate) async fn renew(&self, trouble: &Trouble) -> Result<(), Trouble> {
-        if !trouble.may_be_stale_access() {
-            return Ok(());
+        if trouble.may_be_stale_access() {
+            self.read_access().await?;
         }
-        match self.access.client().await {
-            Ok((_server, client)) => {
-                *self.client() = client;
-                Ok(())
-            }
-            Err(error) => Err(Trouble::Access(error.to_string())),
+        Ok(())
+    }
+
+    async fn connection(&self) -> Result<Client, Trouble> {
+        let known = self.client().clone();
+        match known {
+            Some(client) => Ok(client),
+            None => self.read_access().await,
         }
+    }
+
+    async fn read_access(&self) -> Result<Client, Trouble> {
+        let read = self.access.client().await;
+        let (server, client) = read.map_err(|error| Trouble::Access(error.to_string()))?;
+        self.board.leads_to(server);
+        *self.client() = Some(client.clone());
+        Ok(client)
     }
 
     /// Hands a batch on, once there is room for it.
@@ -146,7 +157,7 @@ impl Hub {
         (self.listener)(Update::Complete);
     }
 
-    fn client(&self) -> std::sync::MutexGuard<'_, Client> {
+    fn client(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

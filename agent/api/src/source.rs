@@ -71,18 +71,17 @@ impl Source {
     /// wait.
     ///
     /// # Errors
-    /// Where no API is named, or what names it cannot be used; an API that does not answer is no error.
+    /// Where nothing names an API. A kubeconfig that cannot be used now is no error, and neither is an API that does
+    /// not answer: both are tried again, and [`Report::troubles`] says what is wrong.
     pub fn start(
         options: Options,
         listener: impl Fn(Update) + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let access = Access::find(options.kubeconfig.as_deref())?;
-        let (server, client) = runtime.block_on(access.client())?;
-        let board = Arc::new(Board::new(server, &options.kinds));
+        let board = Arc::new(Board::new(&options.kinds));
         let hub = Arc::new(Hub::new(
             access,
-            client,
             Arc::clone(&board),
             &options.kinds,
             Box::new(listener),

@@ -18,7 +18,7 @@ pub(crate) enum Trouble {
     /// The server's certificate, or the agent's own, is not accepted.
     #[error("TLS: {0}")]
     Tls(String),
-    /// The kubeconfig, or a file that it names, cannot be used any more.
+    /// The kubeconfig, or a file that it names, cannot be used now.
     #[error("{0}")]
     Access(String),
     /// 401.
@@ -78,7 +78,7 @@ impl Trouble {
 
     /// Whether credentials or certificates may be others by now.
     pub(crate) const fn may_be_stale_access(&self) -> bool {
-        matches!(self, Self::Unauthorized | Self::Tls(_) | Self::Access(_))
+        matches!(self, Self::Unauthorized | Self::Tls(_))
     }
 
     /// From a status and the body of an answer.

@@ -138,12 +138,11 @@ impl Shared {
         let Some(report) = self.api().filter(|report| !report.synced) else {
             return "the first snapshot is not enforced yet".to_owned();
         };
-        let server = &report.server;
+        // None where nobody could read yet where it is; the trouble says why.
+        let at = report.server.as_ref();
+        let at = at.map_or_else(String::new, |server| format!(" at {server}"));
         if !report.troubles.is_empty() {
-            return format!(
-                "the Kubernetes API at {server}: {}",
-                report.troubles.join("; ")
-            );
+            return format!("the Kubernetes API{at}: {}", report.troubles.join("; "));
         }
         let missing = report
             .kinds
@@ -151,7 +150,7 @@ impl Shared {
             .filter(|kind| kind.served && !kind.synced);
         let missing: Vec<&str> = missing.map(|kind| kind.kind.resource()).collect();
         format!(
-            "waiting for the Kubernetes API at {server} to list {}",
+            "waiting for the Kubernetes API{at} to list {}",
             missing.join(", ")
         )
     }

@@ -75,7 +75,7 @@ impl SourceState {
         };
         Self {
             kind: "kubernetes".into(),
-            server: Some(report.server.clone()),
+            server: report.server.clone(),
             synced: report.synced,
             connected: report.disconnected.is_none(),
             disconnected_since: report.disconnected.map(unix_seconds),

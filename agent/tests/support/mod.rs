@@ -108,6 +108,21 @@ impl Node {
         self.start(command.args(["--node-name", "node-1"]).args(arguments))
     }
 
+    /// The agent as in a pod, or out of one: with these variables, and without a home.
+    pub fn spawn_under(&self, environment: &[(&str, &str)]) -> Agent {
+        let mut command = self.sluice("agent");
+        command.args([
+            "--node-name",
+            "node-1",
+            "--metrics-bind-address",
+            "127.0.0.1:9080",
+        ]);
+        command
+            .env("HOME", self.path("nowhere"))
+            .env_remove("KUBECONFIG");
+        self.start(command.envs(environment.iter().copied()))
+    }
+
     /// The binary with these arguments alone, as a container would start it.
     pub fn spawn_as(&self, arguments: &[&str]) -> Agent {
         let (verb, flags) = arguments.split_first().unwrap();

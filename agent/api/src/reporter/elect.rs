@@ -8,7 +8,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Shared;
 use super::election::{Election, Record, Seen, Step, Time};
@@ -29,6 +29,7 @@ pub(crate) struct Elector {
     hub: Arc<Hub>,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
+    /// Empty until it is known.
     namespace: String,
     identity: String,
     election: Election,
@@ -45,7 +46,7 @@ impl Elector {
         let identity = format!("{}_{number:016x}", options.node);
         let namespace = options.namespace.clone();
         Self {
-            namespace: namespace.unwrap_or_else(|| hub.default_namespace()),
+            namespace: namespace.unwrap_or_default(),
             election: Election::new(identity.clone(), options.terms),
             identity,
             object: None,
@@ -68,6 +69,14 @@ impl Elector {
     }
 
     async fn take_part(&mut self) {
+        while self.namespace.is_empty() {
+            match self.hub.default_namespace().await {
+                Ok(namespace) => self.namespace = namespace,
+                // Those who watch tell of it.
+                Err(_trouble) => sleep(self.backoff.wait()).await,
+            }
+        }
+        self.backoff.reset();
         loop {
             match self.election.step(self.now()) {
                 Step::Wait(until) => sleep_until(self.shared.began + until).await,

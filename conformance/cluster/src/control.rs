@@ -177,7 +177,7 @@ impl ControlPlane {
     /// Starts a component that was stopped. It is not waited for: [`ControlPlane::wait_ready`] does that.
     pub fn start_component(&self, component: Component) -> Result<()> {
         let line = match component {
-            Component::Etcd => self.etcd(),
+            Component::Etcd => self.etcd()?,
             Component::ApiServer => self.api_server()?,
             Component::Controllers => self.controllers()?,
             Component::Scheduler => self.scheduler()?,

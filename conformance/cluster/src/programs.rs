@@ -15,7 +15,8 @@ const CACHE_TAG: &str = "CACHEDIR.TAG";
 pub(crate) const PLUGINS: &str = "/usr/lib/cni";
 
 /// The programs that are built from `conformance/cluster/components`.
-pub const BUILT: [&str; 8] = [
+pub const BUILT: [&str; 9] = [
+    "etcd",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
@@ -75,12 +76,12 @@ pub fn chart() -> PathBuf {
 
 /// Why no API server can be started here; none where it can.
 pub fn why_no_control_plane() -> Option<String> {
-    missing(&["kube-apiserver", "kubectl"], &["etcd"])
+    missing(&["etcd", "kube-apiserver", "kubectl"], &[])
 }
 
 /// Why no cluster can be started here; none where it can.
 pub fn why_no_cluster() -> Option<String> {
-    missing(&BUILT, &["etcd", "containerd", "runc", "nft", "conntrack"])
+    missing(&BUILT, &["containerd", "runc", "nft", "conntrack"])
         .or_else(|| {
             let plugin = Path::new(PLUGINS).join("ptp");
             (!plugin.exists()).then(|| format!("{} is missing", plugin.display()))

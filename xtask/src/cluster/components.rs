@@ -16,34 +16,48 @@ const MODULES: &str = "conformance/cluster/components";
 /// What says which versions are built; the stamp of a program is what they contained.
 const PINS: [&str; 2] = ["go.mod", "go.sum"];
 
-/// A program: its package, the module below [`MODULES`] that pins it, and the module that gives it its version.
+/// A program: its name and package, the module below [`MODULES`] that pins it, and the module that gives it its version.
 struct Program {
+    name: &'static str,
     package: &'static str,
     module: &'static str,
     version_of: &'static str,
 }
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
+/// Of the version that the API server is made for: older ones cannot say how far a watch has come, which streaming lists need.
+const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const HELM: &str = "helm.sh/helm/v3";
 
 /// In the order in which they are built: what is enough for an API server comes first.
-const PROGRAMS: [Program; 8] = [
-    kubernetes("k8s.io/kubernetes/cmd/kube-apiserver"),
-    kubernetes("k8s.io/kubernetes/cmd/kubectl"),
-    kubernetes("k8s.io/kubernetes/cmd/kube-controller-manager"),
-    kubernetes("k8s.io/kubernetes/cmd/kube-scheduler"),
-    kubernetes("k8s.io/kubernetes/cmd/kube-proxy"),
-    kubernetes("k8s.io/kubernetes/cmd/kubelet"),
-    kubernetes("k8s.io/kubernetes/test/images/agnhost"),
+const PROGRAMS: [Program; 9] = [
     Program {
+        name: "etcd",
+        package: ETCD,
+        module: "",
+        version_of: ETCD,
+    },
+    kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    kubernetes(
+        "kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+    ),
+    kubernetes("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    kubernetes("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+    kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    kubernetes("agnhost", "k8s.io/kubernetes/test/images/agnhost"),
+    Program {
+        name: "helm",
         package: "helm.sh/helm/v3/cmd/helm",
         module: "helm",
         version_of: HELM,
     },
 ];
 
-const fn kubernetes(package: &'static str) -> Program {
+const fn kubernetes(name: &'static str, package: &'static str) -> Program {
     Program {
+        name,
         package,
         module: "",
         version_of: KUBERNETES,
@@ -64,13 +78,13 @@ pub(super) fn build(root: &Path, target: &Path) -> anyhow::Result<()> {
         let start = Instant::now();
         eprintln!(
             "building {} ({} of {count}; once, the first takes minutes)",
-            program.name(),
+            program.name,
             position + 1
         );
         program.build(root, &place)?;
         eprintln!(
             "  {} in {:.0} s",
-            program.name(),
+            program.name,
             start.elapsed().as_secs_f64()
         );
     }
@@ -90,16 +104,12 @@ fn pending(root: &Path, place: &Path) -> anyhow::Result<Vec<&'static Program>> {
 }
 
 impl Program {
-    fn name(&self) -> &'static str {
-        self.package.rsplit('/').next().unwrap_or(self.package)
-    }
-
     fn binary(&self, place: &Path) -> PathBuf {
-        place.join("bin").join(self.name())
+        place.join("bin").join(self.name)
     }
 
     fn stamp(&self, place: &Path) -> PathBuf {
-        place.join("stamp").join(self.name())
+        place.join("stamp").join(self.name)
     }
 
     fn directory(&self, root: &Path) -> PathBuf {
@@ -132,7 +142,7 @@ impl Program {
             .current_dir(self.directory(root))
             .envs([("CGO_ENABLED", "0"), ("GOFLAGS", ""), ("GOWORK", "off")]);
         if !process::run(&mut go)?.success() {
-            bail!("building {} failed", self.name());
+            bail!("building {} failed", self.name);
         }
         fs::rename(&part, &binary).with_context(|| binary.display().to_string())?;
         fs::write(self.stamp(place), pins).context("its stamp")
@@ -193,7 +203,7 @@ mod tests {
             assert!(
                 version(&pins, program.version_of).is_some(),
                 "{}",
-                program.name()
+                program.name
             );
         }
     }

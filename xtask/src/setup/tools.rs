@@ -140,16 +140,6 @@ pub(super) const TOOLS: &[Tool] = &[
     },
     Tool {
         need: Need::Cluster,
-        name: "etcd",
-        why: "what the API server keeps its objects in",
-        present: |machine| machine.has("etcd"),
-        remedies: &[Remedy::Apt {
-            packages: &["etcd-server"],
-            at_least: None,
-        }],
-    },
-    Tool {
-        need: Need::Cluster,
         name: "containerd",
         why: "runs the containers of a node",
         present: |machine| machine.has("containerd"),

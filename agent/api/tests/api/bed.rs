@@ -25,13 +25,55 @@ pub(crate) const KINDS: [Kind; 7] = [
     Kind::Admin(AdminKind::ClusterNetworkPolicy),
 ];
 
+/// How a server hands out what it has to whoever begins to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lists {
+    /// As the first events of the watch, as servers do since Kubernetes 1.32 where their etcd is of 3.5.13 or later.
+    Streamed,
+    /// Page by page, before the watch, as all servers can.
+    Paged,
+}
+
 /// An API server; none where this machine has none, which is said.
 pub(crate) fn control() -> Option<ControlPlane> {
+    control_with(Lists::Streamed)
+}
+
+/// An API server that lists in that way alone.
+pub(crate) fn control_with(lists: Lists) -> Option<ControlPlane> {
     if let Some(reason) = why_no_control_plane() {
         println!("skipped: {reason}");
         return None;
     }
-    Some(ControlPlane::start(ControlOptions::default()).unwrap())
+    let options = ControlOptions {
+        api_server: match lists {
+            Lists::Streamed => &[],
+            Lists::Paged => &["--feature-gates=WatchList=false"],
+        },
+        ..ControlOptions::default()
+    };
+    Some(ControlPlane::start(options).unwrap())
+}
+
+/// How many lists of pods the server has streamed to their end, by its own count.
+fn streamed_lists(control: &ControlPlane) -> u64 {
+    let metrics = control.kubectl(&["get", "--raw", "/metrics"]).unwrap();
+    let counts = metrics.lines().filter(|line| {
+        line.starts_with("apiserver_watch_list_duration_seconds_count") && line.contains("\"pods\"")
+    });
+    counts
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+/// Makes sure that the lists were what the test is about.
+pub(crate) fn assert_listed(control: &ControlPlane, lists: Lists) {
+    let streamed = streamed_lists(control);
+    assert_eq!(
+        streamed > 0,
+        lists == Lists::Streamed,
+        "{streamed} streamed"
+    );
 }
 
 /// What a source told.

@@ -4,8 +4,13 @@ use std::net::SocketAddr;
 
 use sluice_cluster::{Component, ControlPlane};
 
-use crate::bed::{Bed, apply, control, list, namespace, pod, policy, variant};
+use crate::bed::{
+    Bed, Lists, apply, assert_listed, control_with, list, namespace, pod, policy, variant,
+};
 use crate::proxy::Proxy;
+
+/// How many lists break off; after each, the source waits for twice as long.
+const CUTS: usize = 3;
 
 /// A source that reaches the API server through a proxy.
 fn follow(control: &ControlPlane) -> (Proxy, Bed) {
@@ -27,8 +32,17 @@ fn delete(control: &ControlPlane, kind: &str, name: &str) {
 }
 
 #[test]
-fn what_happens_while_the_api_is_away_is_made_good() {
-    let Some(control) = control() else {
+fn what_happens_while_the_api_is_away_is_made_good_by_streamed_lists() {
+    make_good(Lists::Streamed);
+}
+
+#[test]
+fn what_happens_while_the_api_is_away_is_made_good_by_pages() {
+    make_good(Lists::Paged);
+}
+
+fn make_good(lists: Lists) {
+    let Some(control) = control_with(lists) else {
         return;
     };
     let pods: Vec<_> = (0..5)
@@ -38,6 +52,7 @@ fn what_happens_while_the_api_is_away_is_made_good() {
     apply(&control, &list(&pods));
     apply(&control, &list(&[policy("x", "keep"), policy("x", "old")]));
     let (proxy, bed) = follow(&control);
+    assert_listed(&control, lists);
     bed.never_without("x/keep");
 
     proxy.close();
@@ -72,8 +87,17 @@ fn what_happens_while_the_api_is_away_is_made_good() {
 }
 
 #[test]
-fn a_list_that_breaks_off_again_and_again_forgets_no_deletion_and_drops_nothing() {
-    let Some(control) = control() else {
+fn a_streamed_list_that_breaks_off_again_and_again_forgets_no_deletion_and_drops_nothing() {
+    break_off(Lists::Streamed);
+}
+
+#[test]
+fn pages_that_break_off_again_and_again_forget_no_deletion_and_drop_nothing() {
+    break_off(Lists::Paged);
+}
+
+fn break_off(lists: Lists) {
+    let Some(control) = control_with(lists) else {
         return;
     };
     apply(&control, &namespace("x"));
@@ -86,6 +110,7 @@ fn a_list_that_breaks_off_again_and_again_forgets_no_deletion_and_drops_nothing(
     }
     apply(&control, &list(&[policy("x", "keep"), policy("x", "old")]));
     let (proxy, bed) = follow(&control);
+    assert_listed(&control, lists);
     bed.never_without("x/keep");
 
     proxy.close();
@@ -98,7 +123,7 @@ fn a_list_that_breaks_off_again_and_again_forgets_no_deletion_and_drops_nothing(
     control.start_component(Component::ApiServer).unwrap();
     control.wait_ready().unwrap();
     apply(&control, &pod("x", "new", 0));
-    proxy.cut_off(6, 200_000);
+    proxy.cut_off(CUTS, 200_000);
     proxy.open();
     bed.until("the list is complete at last", |known| {
         known.has_pod("x/new") && known.pods().len() == 297
@@ -109,6 +134,6 @@ fn a_list_that_breaks_off_again_and_again_forgets_no_deletion_and_drops_nothing(
             .any(|number| known.has_pod(&format!("x/{}", name(*number))))
             && !known.has_policy("x/old")
     });
-    assert_eq!(proxy.cuts(), 6, "lists were cut off");
+    assert_eq!(proxy.cuts(), CUTS, "lists were cut off");
     assert!(!bed.was_ever_without());
 }

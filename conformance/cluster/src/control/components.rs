@@ -21,14 +21,16 @@ pub enum Component {
 }
 
 impl ControlPlane {
-    pub(super) fn etcd(&self) -> Vec<String> {
+    pub(super) fn etcd(&self) -> Result<Vec<String>> {
         let data = self.sandbox.directory().join("etcd");
         let data = data.display();
-        words(&format!(
-            "etcd --data-dir={data} --unsafe-no-fsync --logger=zap --log-level=warn \
+        let mut line = vec![programs::built("etcd")?.display().to_string()];
+        line.extend(words(&format!(
+            "--data-dir={data} --unsafe-no-fsync --logger=zap --log-level=warn \
              --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
              --listen-peer-urls=http://127.0.0.1:2380"
-        ))
+        )));
+        Ok(line)
     }
 
     pub(super) fn api_server(&self) -> Result<Vec<String>> {

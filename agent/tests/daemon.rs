@@ -191,6 +191,35 @@ fn pure_nfqueue_mode_takes_away_what_a_hybrid_agent_left() {
 }
 
 #[test]
+fn what_a_hybrid_agent_left_goes_also_where_the_kernel_refuses_ebpf() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    node.write("pod.yaml", POD);
+    node.add_link("veth0");
+    for verb in ["agent", "cleanup"] {
+        let agent = node.agent(&[]);
+        node.eventually("TC", |status| status["tc"]["attach"] != "none");
+        assert_eq!(agent.stop().0, Some(0));
+        assert!(node.pinned() && node.gate());
+        if verb == "cleanup" {
+            assert_eq!(node.spawn_without_bpf(&["cleanup"]).ended(), Some(0));
+            assert!(!node.gate(), "{}", node.log());
+        } else {
+            let line = ["agent", "--mode=nfqueue", "--node-name=node-1"];
+            let agent = node.spawn_without_bpf(&line);
+            let mode = |status: &serde_json::Value| status["gate"]["matcher"] == "set";
+            node.eventually("nfqueue mode", mode);
+            assert_eq!(agent.stop().0, Some(0));
+        }
+        assert!(!node.pinned(), "{verb}: {}", node.log());
+        let attached = node.tool("bpftool", &["net", "show", "dev", "veth0"]);
+        assert!(!attached.contains("sluice"), "{verb}: {attached}");
+    }
+}
+
+#[test]
 fn interfaces_get_the_program_as_they_come_unless_excluded() {
     if !privileged() {
         return;

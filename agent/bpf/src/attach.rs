@@ -239,10 +239,16 @@ pub(crate) fn detach(pins: &Path, ifindex: u32) -> Result<bool, AttachError> {
     Ok(true)
 }
 
-/// Detaches for every holder of the link, then unpins it.
+/// Detaches for every holder of the link, then unpins it. Whoever may not ask for links, as a container of a mode without
+/// eBPF, only unpins: a link that nobody holds ends with its pin.
 fn detach_link(pins: &Path, ifindex: u32) -> Result<bool, AttachError> {
-    if let Some(link) = pinned_link(pins, ifindex)? {
-        sys::link_detach(link.as_fd()).map_err(failed(ifindex, "detach"))?;
+    match pinned_link(pins, ifindex) {
+        Ok(Some(link)) => sys::link_detach(link.as_fd()).map_err(failed(ifindex, "detach"))?,
+        Ok(None) => {}
+        Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+            debug!(ifindex, %error, "unpinned without a look");
+        }
+        Err(error) => return Err(error),
     }
     bpffs::remove(&link_pin(pins, ifindex)).map_err(failed(ifindex, "unpin"))
 }

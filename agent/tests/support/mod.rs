@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use serde_json::Value;
 use sluice_netlink::{Netns, Rtnetlink};
 
@@ -127,6 +128,24 @@ impl Node {
     pub fn spawn_as(&self, arguments: &[&str]) -> Agent {
         let (verb, flags) = arguments.split_first().unwrap();
         let mut command = self.sluice(verb);
+        command.args(flags);
+        self.start(command.env("SLUICE_MANIFESTS", self.path("manifests")))
+    }
+
+    /// The same, where the kernel refuses every call of eBPF, as container runtimes have it for those without its
+    /// capability.
+    pub fn spawn_without_bpf(&self, arguments: &[&str]) -> Agent {
+        let (verb, flags) = arguments.split_first().unwrap();
+        let mut command = self.sluice(verb);
+        let filter = SeccompFilter::new(
+            [(libc::SYS_bpf, Vec::new())].into(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(libc::EPERM.cast_unsigned()),
+            std::env::consts::ARCH.try_into().unwrap(),
+        );
+        let filter = BpfProgram::try_from(filter.unwrap()).unwrap();
+        // SAFETY: system calls alone, between fork and exec.
+        unsafe { command.pre_exec(move || apply_filter(&filter).map_err(io::Error::other)) };
         command.args(flags);
         self.start(command.env("SLUICE_MANIFESTS", self.path("manifests")))
     }

@@ -45,8 +45,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         names: &["seccompiler"],
-        scope: Only(&["agent/src", "conformance/lab"]),
-        reason: "the agent gives up rights once, as it starts; the lab takes more from it, as a container would",
+        scope: Only(&["agent/src", "agent/tests", "conformance/lab"]),
+        reason: "the agent gives up rights once, as it starts; the lab and its tests take more, as a container would",
     },
     Rule {
         names: &["k8s_openapi"],

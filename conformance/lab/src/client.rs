@@ -30,11 +30,15 @@ pub(crate) struct SourcePorts(AtomicU16);
 
 impl Default for SourcePorts {
     fn default() -> Self {
-        Self(AtomicU16::new(FIRST_PORT))
+        Self::new()
     }
 }
 
 impl SourcePorts {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU16::new(FIRST_PORT))
+    }
+
     fn next(&self) -> u16 {
         let step = |port| {
             Some(if port == LAST_PORT {

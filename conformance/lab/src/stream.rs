@@ -2,26 +2,29 @@
 //!
 //! A [`Stream`] is one UDP flow or one TCP connection that sends a number every so often and may have each answered. A
 //! [`Hammer`] opens a new connection every so often. What arrived is counted in the namespace of the destination, by
-//! receivers that know nothing of what was sent. Whether any of it ought to arrive is not known here.
+//! receivers that know nothing of what was sent. A [`Lab`] has them on its cells; between any other two namespaces a
+//! [`Way`] says where they go. Whether any of it ought to arrive is not known here.
 
+mod door;
 mod hammer;
 mod tally;
 mod wire;
 
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use anyhow::{Context as _, Result, bail};
 use sluice_netlink::Netns;
 use sluice_policy::Protocol;
 
-use crate::client::Client;
+use crate::client::{Client, SourcePorts};
 use crate::{Cell, Lab, Target};
+use door::Door;
 pub use hammer::Hammer;
 use tally::Tally;
 pub(crate) use wire::is_numbered;
@@ -32,6 +35,19 @@ const OPEN: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(2);
 /// How often is looked at what is awaited.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// Where numbered traffic starts, where it is sent, and where it may arrive.
+#[derive(Debug)]
+pub struct Way<'a> {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The namespace that it comes from, and the address that it is sent with.
+    pub from: (&'a Netns, IpAddr),
+    /// Where it is sent: an address of a receiver, or one that is translated.
+    pub to: SocketAddr,
+    /// The namespaces that it may arrive in, and the addresses that it has there.
+    pub receivers: Vec<(&'a Netns, SocketAddr)>,
+}
 
 /// How a stream is sent.
 #[derive(Clone, Copy, Debug)]
@@ -100,12 +116,29 @@ impl Lab {
     /// Starts a stream on `cell`, TCP or UDP, from a port that nobody else gets soon. For TCP the connection is open when
     /// this returns, an error where it does not open; over UDP it takes its course.
     pub fn stream(&self, cell: &Cell, pace: Pace) -> Result<Stream> {
-        Stream::open(self, cell, pace).with_context(|| format!("stream {cell}"))
+        let door = |client| Ok(Door::Announced(self.guests().announce(client)));
+        let opened = self
+            .way(cell)
+            .and_then(|way| Stream::open(&way, self.source_ports(), pace, door));
+        opened.with_context(|| format!("stream {cell}"))
     }
 
     /// Starts to open connections on `cell`, TCP or UDP, one every `interval`, each from another port.
     pub fn hammer(&self, cell: &Cell, interval: Duration) -> Result<Hammer> {
-        Hammer::start(self, cell, interval).with_context(|| format!("hammer {cell}"))
+        let started = self
+            .way(cell)
+            .and_then(|way| Hammer::between(&way, interval));
+        started.with_context(|| format!("hammer {cell}"))
+    }
+
+    /// Where what is sent on a cell goes.
+    fn way(&self, cell: &Cell) -> Result<Way<'_>> {
+        Ok(Way {
+            protocol: cell.port.protocol,
+            from: self.source(cell)?,
+            to: self.destination(cell)?,
+            receivers: self.receivers(cell)?,
+        })
     }
 
     /// Who may receive what is sent on a cell, with the address that it arrives at.
@@ -124,7 +157,7 @@ impl Lab {
     }
 
     /// The source's namespace and address.
-    fn source(&self, cell: &Cell) -> Result<(&Netns, std::net::IpAddr)> {
+    fn source(&self, cell: &Cell) -> Result<(&Netns, IpAddr)> {
         let pod = self.plan().pod(&cell.from).context("no such source")?;
         let address = self.plan().pods[pod].address(cell.family);
         Ok((
@@ -134,18 +167,36 @@ impl Lab {
     }
 }
 
+impl fmt::Display for Way<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} > {}/{}", self.from.1, self.to, self.protocol)
+    }
+}
+
 impl Stream {
-    fn open(lab: &Lab, cell: &Cell, pace: Pace) -> Result<Self> {
-        let (netns, source) = lab.source(cell)?;
-        let client =
-            netns.enter(|| Client::open(source, cell.port.protocol, lab.source_ports()))??;
-        let to = lab.destination(cell)?;
+    /// Starts a stream, as [`Lab::stream`] does. Nobody else listens where it may arrive: over TCP its own listener
+    /// accepts the connection.
+    pub fn between(way: &Way<'_>, pace: Pace) -> Result<Self> {
+        static PORTS: SourcePorts = SourcePorts::new();
+        Self::open(way, &PORTS, pace, |_| Door::listen(&way.receivers))
+            .with_context(|| format!("stream {way}"))
+    }
+
+    /// `door` is asked for once the client's address is known, and only for TCP.
+    fn open(
+        way: &Way<'_>,
+        ports: &SourcePorts,
+        pace: Pace,
+        door: impl FnOnce(SocketAddr) -> Result<Door>,
+    ) -> Result<Self> {
+        let (netns, source) = way.from;
+        let client = netns.enter(|| Client::open(source, way.protocol, ports))??;
         let (client, servers) = match client {
-            Client::Udp(socket) => open_udp(lab, cell, socket.into(), to)?,
-            Client::Tcp(socket) => open_tcp(lab, cell, socket, to)?,
-            Client::Sctp(..) => bail!("{} is not streamed", cell.port.protocol),
+            Client::Udp(socket) => open_udp(way, socket.into())?,
+            Client::Tcp(socket) => open_tcp(way, socket, door)?,
+            Client::Sctp(..) => bail!("{} is not streamed", way.protocol),
         };
-        let ends = match cell.port.protocol {
+        let ends = match way.protocol {
             Protocol::Tcp => [&client].into_iter().chain(&servers).cloned().collect(),
             _ => Vec::new(),
         };
@@ -344,34 +395,37 @@ impl Shared {
 type Ends = (Arc<OwnedFd>, Vec<Arc<OwnedFd>>);
 
 /// Receivers before the client sends anything.
-fn open_udp(lab: &Lab, cell: &Cell, client: OwnedFd, to: SocketAddr) -> Result<Ends> {
+fn open_udp(way: &Way<'_>, client: OwnedFd) -> Result<Ends> {
     let from = SocketAddr::try_from(rustix::net::getsockname(&client)?)?;
     let mut servers = Vec::new();
-    for (netns, at) in lab.receivers(cell)? {
-        let server = netns.enter(|| wire::receive_udp(at, from))??;
+    for (netns, at) in &way.receivers {
+        let server = netns.enter(|| wire::receive_udp(*at, from))??;
         wire::prepare(&server)?;
         servers.push(Arc::new(server));
     }
-    rustix::net::connect(&client, &to)?;
+    rustix::net::connect(&client, &way.to)?;
     wire::prepare(&client)?;
     Ok((Arc::new(client), servers))
 }
 
-/// The pod's server accepts the connection and hands it over.
-fn open_tcp(lab: &Lab, cell: &Cell, client: OwnedFd, to: SocketAddr) -> Result<Ends> {
-    let netns = [lab.source(cell)?.0].into_iter();
-    for netns in netns.chain(lab.receivers(cell)?.into_iter().map(|(netns, _)| netns)) {
+/// Whoever listens accepts the connection and hands it over.
+fn open_tcp(
+    way: &Way<'_>,
+    client: OwnedFd,
+    door: impl FnOnce(SocketAddr) -> Result<Door>,
+) -> Result<Ends> {
+    let receivers = way.receivers.iter().map(|(netns, _)| *netns);
+    for netns in std::iter::once(way.from.0).chain(receivers) {
         // A probe for a lost tail would count as a loss, also when nothing is lost.
         netns.set_sysctl("ipv4/tcp_early_retrans", "0")?;
     }
-    let from = SocketAddr::try_from(rustix::net::getsockname(&client)?)?;
-    let accepted = lab.guests().announce(from);
+    let door = door(SocketAddr::try_from(rustix::net::getsockname(&client)?)?)?;
     // Not blocking: it goes on by itself.
-    match rustix::net::connect(&client, &to) {
+    match rustix::net::connect(&client, &way.to) {
         Err(error) if error != rustix::io::Errno::INPROGRESS => return Err(error.into()),
         _ => {}
     }
-    let server: OwnedFd = accepted.recv_timeout(OPEN).context("is not opened")?.into();
+    let server: OwnedFd = door.accept(OPEN)?.into();
     for end in [&client, &server] {
         wire::prepare(end)?;
         rustix::net::sockopt::set_tcp_nodelay(end, true)?;

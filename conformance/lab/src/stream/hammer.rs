@@ -16,9 +16,9 @@ use sluice_netlink::Netns;
 use sluice_policy::Protocol;
 
 use super::tally::Tally;
-use super::{Delivery, deliveries, join, lock, spawn, wire};
+use super::{Delivery, Way, deliveries, join, lock, spawn, wire};
+use crate::Family;
 use crate::raw::header_length;
-use crate::{Cell, Family, Lab};
 
 /// Below the ports of probes and streams. It takes a minute or more until one comes back.
 const FIRST_PORT: u16 = 10_000;
@@ -48,19 +48,20 @@ struct Attempts {
 }
 
 impl Hammer {
-    pub(super) fn start(lab: &Lab, cell: &Cell, interval: Duration) -> Result<Self> {
-        let (netns, source) = lab.source(cell)?;
+    /// Starts to open connections, as [`Lab::hammer`](crate::Lab::hammer) does.
+    pub fn between(way: &Way<'_>, interval: Duration) -> Result<Self> {
+        let (netns, source) = way.from;
         let shared = Arc::<Shared>::default();
         let mut receivers = Vec::new();
-        for (netns, at) in lab.receivers(cell)? {
-            let socket = netns.enter(|| listen(cell.port.protocol, at.ip(), source))??;
+        for (netns, at) in way.receivers.iter().copied() {
+            let socket = netns.enter(|| listen(way.protocol, at.ip(), source))??;
             let receiver = Arc::clone(&shared);
             receivers.push(spawn("hammer receiver", move || {
                 receiver.receive(&socket, at);
             })?);
         }
-        let (netns, to) = (netns.try_clone()?, lab.destination(cell)?);
-        let (sender, protocol) = (Arc::clone(&shared), cell.port.protocol);
+        let (netns, to) = (netns.try_clone()?, way.to);
+        let (sender, protocol) = (Arc::clone(&shared), way.protocol);
         let sender = spawn("hammer", move || {
             let run = || sender.send(protocol, source, to, interval);
             // A namespace that cannot be entered leaves nothing sent, which whoever counts sees.
@@ -76,6 +77,11 @@ impl Hammer {
     /// How many connections were tried so far.
     pub fn sent(&self) -> u64 {
         lock(&self.shared.attempts).sent.len() as u64
+    }
+
+    /// When each was tried.
+    pub fn attempts(&self) -> Vec<Instant> {
+        lock(&self.shared.attempts).sent.clone()
     }
 
     /// Of how many a packet arrived.

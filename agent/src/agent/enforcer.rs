@@ -115,7 +115,9 @@ impl Enforcer {
     /// verdict that they may deny, until [`Enforcer::reviewed`].
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
         let changes = self.index.apply(events);
-        if !changes.is_empty() || self.behind {
+        // What changes no verdict is still counted, as a policy that goes after the pods that it selected.
+        let counts_anew = || self.index.snapshot().counts() != self.snapshot().counts();
+        if !changes.is_empty() || self.behind || counts_anew() {
             self.enforce(&changes);
         }
         changes

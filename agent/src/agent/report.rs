@@ -10,6 +10,7 @@ use sluice_netlink::Conntrack;
 use super::pinned;
 use super::shared::{Facts, Shared};
 use crate::cli::Mode;
+use crate::config::Source;
 use crate::metrics::Reading;
 use crate::queue::proc::{self, QueueStat};
 use crate::status::{
@@ -54,6 +55,9 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
 fn source(shared: &Shared, versions: &BTreeMap<Kind, String>) -> SourceState {
     match shared.api() {
         Some(report) => SourceState::of_api(&report, versions),
+        None if matches!(shared.config.source, Source::Kubernetes { .. }) => {
+            SourceState::of_no_api()
+        }
         None => SourceState::of_manifests(shared.ready()),
     }
 }

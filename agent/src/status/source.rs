@@ -63,6 +63,15 @@ impl SourceState {
         }
     }
 
+    /// A Kubernetes API that nothing names yet that can be used.
+    pub(crate) fn of_no_api() -> Self {
+        Self {
+            kind: "kubernetes".into(),
+            connected: false,
+            ..Self::of_manifests(false)
+        }
+    }
+
     /// The Kubernetes API, and the versions that are enforced.
     pub(crate) fn of_api(report: &Report, versions: &BTreeMap<Kind, String>) -> Self {
         let resource = |it: &KindReport| ResourceState {

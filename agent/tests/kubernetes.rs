@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_cluster::{Component, ControlOptions, ControlPlane, why_no_control_plane};
+use sluice_lab::{Confinement, Mode};
 use support::{Agent, Node, privileged};
 
 const OBJECTS: &str = r#"{"apiVersion":"v1","kind":"List","items":[
@@ -32,14 +33,18 @@ impl Bed {
 
     fn agent_by(&self, kubeconfig: &Path) -> Agent {
         let kubeconfig = kubeconfig.display().to_string();
-        self.node.spawn_with(&[
+        // As in a container: with the calls of the chart's profile and the capabilities of its mode alone.
+        let confinement = Confinement::of(Mode::Nfqueue).unwrap();
+        let arguments = [
             "--metrics-bind-address",
             "127.0.0.1:9080",
             "--mode",
             "nfqueue",
             "--kubeconfig",
             &kubeconfig,
-        ])
+        ];
+        self.node
+            .spawn_confined(|command| confinement.impose(command), &arguments)
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {

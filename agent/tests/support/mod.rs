@@ -124,6 +124,14 @@ impl Node {
         self.start(command.envs(environment.iter().copied()))
     }
 
+    /// The agent, with a source among its arguments and few rights.
+    pub fn spawn_confined(&self, confine: impl Fn(&mut Command), arguments: &[&str]) -> Agent {
+        let mut command = self.sluice("agent");
+        command.args(["--node-name", "node-1"]).args(arguments);
+        confine(&mut command);
+        self.start(&mut command)
+    }
+
     /// The binary with these arguments alone, as a container would start it.
     pub fn spawn_as(&self, arguments: &[&str]) -> Agent {
         let (verb, flags) = arguments.split_first().unwrap();

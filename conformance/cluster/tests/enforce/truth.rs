@@ -1,0 +1,152 @@
+//! What ought to come of questions, by the oracle, from the objects that the API server holds; and whether it does.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use sluice_conformance::{Family, Oracle};
+use sluice_kubernetes::load_text;
+use sluice_policy::{PodName, Protocol};
+
+use crate::probe::{Cell, Reply, Via};
+use crate::world::World;
+use crate::{NAMESPACES, PODS, PORTS};
+
+/// How often a question without the answer that it ought to have is asked again: packets get lost on a busy machine.
+const AGAIN: usize = 3;
+/// How long a change may take to show.
+const SHOWS: Duration = Duration::from_secs(20);
+
+/// How a table came out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) allowed: usize,
+    pub(crate) denied: usize,
+}
+
+/// Every pair of different pods, each port of both protocols, by these ways.
+pub(crate) fn every_cell(ways: &[Via]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (from, to) in pairs() {
+        for via in ways {
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                cells.extend(PORTS.map(|port| Cell {
+                    from: from.clone(),
+                    to: to.clone(),
+                    via: *via,
+                    protocol,
+                    port,
+                }));
+            }
+        }
+    }
+    cells
+}
+
+/// Every pair of different pods, directly, on port 80 of TCP.
+pub(crate) fn quick_cells() -> Vec<Cell> {
+    let cell = |cell: &Cell| cell.protocol == Protocol::Tcp && cell.port == PORTS[0];
+    every_cell(&[Via::Pod]).into_iter().filter(cell).collect()
+}
+
+fn pairs() -> Vec<(String, String)> {
+    let names: Vec<_> = NAMESPACES
+        .iter()
+        .flat_map(|namespace| PODS.map(|pod| format!("{namespace}/{pod}")))
+        .collect();
+    let others = |from: &String| {
+        let from = from.clone();
+        let others = names.iter().filter(|to| **to != from).cloned();
+        others.map(|to| (from.clone(), to)).collect::<Vec<_>>()
+    };
+    names.iter().flat_map(others).collect()
+}
+
+impl World {
+    /// What the oracle says of cells, by what the API server holds.
+    pub(crate) fn truth(&self, cells: &[Cell]) -> Result<Vec<bool>> {
+        let mut items = Vec::new();
+        let mut kinds = vec!["namespaces", "nodes", "pods", "networkpolicies"];
+        kinds.extend(&self.admin_kinds);
+        for kind in kinds {
+            items.extend(self.list(kind)?);
+        }
+        let text = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+        let loaded = load_text("the API server", &text);
+        ensure!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        let oracle = Oracle::new(&loaded.world);
+        let pod = |name: &str| {
+            let (namespace, name) = name.split_once('/').context("no name of a pod")?;
+            let name = PodName {
+                namespace: namespace.into(),
+                name: name.into(),
+            };
+            loaded
+                .world
+                .pod(&name)
+                .with_context(|| format!("no pod {name}"))
+        };
+        let allowed = |cell: &Cell| {
+            let (from, to) = (pod(&cell.from)?, pod(&cell.to)?);
+            Ok(oracle.allowed(from, to, Family::Ipv4, cell.protocol, cell.port))
+        };
+        cells.iter().map(allowed).collect()
+    }
+
+    /// Waits until questions come out as the oracle says, and then asks all of them once more: nothing may leak.
+    pub(crate) fn agrees(&self, what: &str, cells: &[Cell]) -> Result<Seen> {
+        let truth = self.truth(cells)?;
+        let start = Instant::now();
+        while let Err(wrong) = self.comes_out(cells, &truth) {
+            ensure!(start.elapsed() < SHOWS, "{what}: {wrong:#}");
+        }
+        self.comes_out(cells, &truth)
+            .with_context(|| format!("{what}, once more"))?;
+        let allowed = truth.iter().filter(|allowed| **allowed).count();
+        Ok(Seen {
+            allowed,
+            denied: truth.len() - allowed,
+        })
+    }
+
+    /// Asks all questions.
+    ///
+    /// # Errors
+    /// Those that come out otherwise.
+    pub(crate) fn comes_out(&self, cells: &[Cell], truth: &[bool]) -> Result<()> {
+        let mut open: Vec<_> = cells.iter().cloned().zip(truth.iter().copied()).collect();
+        for _ in 0..=AGAIN {
+            let asked: Vec<_> = open.iter().map(|(cell, _)| cell.clone()).collect();
+            let replies = self.ask(&asked)?;
+            let leaks = open
+                .iter()
+                .zip(&replies)
+                .filter(|((_, allowed), reply)| !allowed && **reply != Reply::Silence);
+            let leaks: Vec<_> = leaks
+                .map(|((cell, _), reply)| format!("{cell}: denied, but {reply:?}"))
+                .collect();
+            ensure!(
+                leaks.is_empty(),
+                "{} cells: {}",
+                leaks.len(),
+                leaks.join("; ")
+            );
+            let answered = |(cell, reply): (&Cell, &Reply)| *reply == Reply::Name(cell.to.clone());
+            let mut left = Vec::new();
+            for ((cell, allowed), reply) in open.into_iter().zip(&replies) {
+                if allowed && !answered((&cell, reply)) {
+                    left.push((cell, allowed));
+                }
+            }
+            open = left;
+            if open.is_empty() {
+                return Ok(());
+            }
+        }
+        let cut: Vec<_> = open
+            .iter()
+            .map(|(cell, _)| format!("{cell}: allowed, but no answer"))
+            .collect();
+        anyhow::bail!("{} cells: {}", cut.len(), cut.join("; "))
+    }
+}

@@ -3,6 +3,7 @@
 mod source;
 mod text;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -210,7 +211,7 @@ pub struct CounterStates {
 }
 
 /// Something of the source that is not enforced as written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Invalid {
     /// File and line.
     pub origin: String,
@@ -220,6 +221,13 @@ pub struct Invalid {
     pub field: Option<String>,
     /// What is wrong with it.
     pub message: String,
+}
+
+/// How many objects these problems are of; what is no object counts by where it stands.
+pub(crate) fn objects(invalid: &[Invalid]) -> usize {
+    let named = |it: &Invalid| it.object.clone().unwrap_or_else(|| it.origin.clone());
+    let objects: HashSet<String> = invalid.iter().map(named).collect();
+    objects.len()
 }
 
 /// Prints the status of the agent, or of the pins.
@@ -291,6 +299,25 @@ impl fmt::Display for Invalid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_counts_once_however_much_is_wrong_with_it() {
+        let problem = |object: Option<&str>, field: &str, line| Invalid {
+            origin: format!("a.yaml:{line}"),
+            object: object.map(ToOwned::to_owned),
+            field: Some(field.to_owned()),
+            message: String::new(),
+        };
+        let invalid = [
+            problem(Some("NetworkPolicy x/a"), "spec.ingress", 3),
+            problem(Some("NetworkPolicy x/a"), "spec.egress", 7),
+            problem(Some("NetworkPolicy x/b"), "spec.egress", 17),
+            problem(None, "kind", 20),
+            problem(None, "kind", 30),
+        ];
+        assert_eq!(objects(&invalid), 4);
+        assert_eq!(objects(&[]), 0);
+    }
 
     #[test]
     fn the_json_has_the_names_that_scripts_hold_on_to() {

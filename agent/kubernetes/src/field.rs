@@ -2,6 +2,7 @@
 //! Owns no knowledge of particular kinds.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl Report {
         self.problems.into_inner()
     }
 
-    fn push(&self, line: u32, field: &str, message: String) {
+    fn push(&self, line: u32, field: &str, message: String, harmless: bool) {
         let place = |file: &Arc<Path>| Place {
             file: Arc::clone(file),
             line: Some(line),
@@ -66,6 +67,7 @@ impl Report {
             object: Some(self.object.clone()),
             field: (!field.is_empty()).then(|| field.to_owned()),
             message,
+            harmless,
         });
     }
 }
@@ -93,14 +95,21 @@ impl<'d> Field<'d> {
 
     /// Reports that this field is wrong.
     pub(crate) fn wrong(&self, message: impl Into<String>) -> Reported {
-        self.report.push(self.line, &self.path, message.into());
+        self.report
+            .push(self.line, &self.path, message.into(), false);
         Reported
+    }
+
+    /// Reports that this field is badly written, though there is no doubt what it means.
+    pub(crate) fn remark(&self, message: impl Into<String>) {
+        self.report
+            .push(self.line, &self.path, message.into(), true);
     }
 
     /// Reports that a field that should be here is not.
     pub(crate) fn missing(&self, key: &str) -> Reported {
         self.report
-            .push(self.line, &self.path_of(key), "required".to_owned());
+            .push(self.line, &self.path_of(key), "required".to_owned(), false);
         Reported
     }
 
@@ -154,12 +163,12 @@ impl<'d> Field<'d> {
     pub(crate) fn object(&self) -> Checked<()> {
         let entries = self.entries()?;
         let mut outcome = Ok(());
-        let mut seen: Vec<&str> = Vec::with_capacity(entries.len());
+        // Not a list: a policy may have tens of thousands of labels.
+        let mut seen = HashSet::with_capacity(entries.len());
         for entry in entries {
-            if seen.contains(&entry.key.as_str()) {
+            if !seen.insert(entry.key.as_str()) {
                 outcome = Err(self.child(entry).wrong("given twice"));
             }
-            seen.push(&entry.key);
         }
         outcome
     }
@@ -192,7 +201,7 @@ impl<'d> Field<'d> {
     /// Reports a list that is longer than it may be.
     pub(crate) fn at_most(&self, items: &[Field<'d>], most: usize) {
         if items.len() > most {
-            self.wrong(format!(
+            self.remark(format!(
                 "must have at most {most} items, got {}",
                 items.len()
             ));

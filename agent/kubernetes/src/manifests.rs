@@ -257,6 +257,7 @@ fn broken(path: &Arc<Path>, error: &yaml::SyntaxError, keeps: bool) -> Problem {
         object: None,
         field: None,
         message: format!("not valid YAML: {}{kept}", error.message),
+        harmless: false,
     }
 }
 

@@ -43,6 +43,7 @@ impl Object {
             object: Some(self.title()),
             field: field.map(ToOwned::to_owned),
             message,
+            harmless: false,
         }
     }
 }

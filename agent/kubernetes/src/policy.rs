@@ -208,7 +208,7 @@ pub(crate) fn network(field: &Field<'_>) -> Checked<IpNet> {
         )));
     };
     if let Some(fault) = read.fault {
-        field.wrong(format!("{text} {fault}"));
+        field.remark(format!("{text} {fault}"));
     }
     Ok(read.network)
 }

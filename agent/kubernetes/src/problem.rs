@@ -55,6 +55,8 @@ pub struct Problem {
     pub field: Option<String>,
     /// A lowercase fragment, with the offending value.
     pub message: String,
+    /// Whether the object is enforced as it is written all the same: it is badly written, and no more.
+    pub harmless: bool,
 }
 
 impl fmt::Display for Problem {
@@ -106,6 +108,7 @@ mod tests {
             object: Some("NetworkPolicy x/allow".to_owned()),
             field: Some("spec.ingress[0].ports[1].port".to_owned()),
             message: "must be\n1 to 65535".to_owned(),
+            harmless: false,
         };
         assert_eq!(
             problem.to_string(),

@@ -62,24 +62,35 @@ const fn well(generation: i64) -> Known {
     }
 }
 
-/// What cannot be read, and what is not supported, apart.
+/// What cannot be read, what is not supported, and what is merely badly written, apart.
 fn invalid(problems: &[Problem]) -> impl Iterator<Item = (Reason, String)> {
-    let (unsupported, invalid): (Vec<&Problem>, Vec<&Problem>) = problems.iter().partition(|it| {
+    let (harmless, closed): (Vec<&Problem>, Vec<&Problem>) =
+        problems.iter().partition(|it| it.harmless);
+    let (unsupported, invalid): (Vec<&Problem>, Vec<&Problem>) = closed.iter().partition(|it| {
         ["not supported", "unknown field"]
             .iter()
             .any(|words| it.message.starts_with(words))
     });
     let both = [
-        (Reason::Invalid, invalid),
-        (Reason::Unsupported, unsupported),
+        (
+            Reason::Invalid,
+            invalid,
+            "what cannot be read allows nothing",
+        ),
+        (
+            Reason::Unsupported,
+            unsupported,
+            "what is not supported allows nothing",
+        ),
+        (Reason::BadlyWritten, harmless, "enforced as it is written"),
     ];
     let some = both
         .into_iter()
-        .filter(|(_, problems)| !problems.is_empty());
-    some.map(|(reason, problems)| (reason, named(&problems)))
+        .filter(|(_, problems, _)| !problems.is_empty());
+    some.map(|(reason, problems, end)| (reason, named(&problems, end)))
 }
 
-fn named(problems: &[&Problem]) -> String {
+fn named(problems: &[&Problem], end: &str) -> String {
     let mut parts: Vec<String> = problems
         .iter()
         .take(MOST_NAMED)
@@ -92,7 +103,7 @@ fn named(problems: &[&Problem]) -> String {
     {
         parts.push(format!("and {more} more"));
     }
-    parts.push("what cannot be read allows nothing".to_owned());
+    parts.push(end.to_owned());
     parts.join("; ")
 }
 

@@ -15,7 +15,7 @@ use crate::metrics::Reading;
 use crate::queue::proc::{self, QueueStat};
 use crate::status::{
     AgentState, CounterStates, GateState, MapStates, PodCounts, PolicyCounts, QueueState,
-    SourceState, Status,
+    SourceState, Status, objects,
 };
 
 /// The status document.
@@ -25,7 +25,7 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
         invalid,
         versions,
     } = shared.facts();
-    let (pods, policies) = pods_and_policies(shared, invalid.len());
+    let (pods, policies) = pods_and_policies(shared, objects(&invalid));
     let (maps, counters) = maps_and_counters(shared);
     Status {
         agent: Some(AgentState {
@@ -65,7 +65,7 @@ fn source(shared: &Shared, versions: &BTreeMap<Kind, String>) -> SourceState {
 /// The metrics page.
 pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
     let (maps, counters) = maps_and_counters(shared);
-    let (pods, policies) = pods_and_policies(shared, shared.facts().invalid.len());
+    let (pods, policies) = pods_and_policies(shared, objects(&shared.facts().invalid));
     if let Some(report) = shared.api() {
         shared.metrics.api.refresh(&report);
         shared.metrics.reporter.refresh(&shared.reporter());

@@ -14,7 +14,7 @@ use sluice_api::{AccessError, Options, StartError};
 use sluice_kubernetes::{Manifests, World};
 use sluice_netlink::Conntrack;
 use sluice_policy::Index;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::enforcer::{Groundwork, empty_index};
 use super::leases::LeaseWriter;
@@ -171,6 +171,13 @@ fn read_api(shared: &Shared, receiver: &Receiver<Work>) -> First {
     }
     objects.take_problems_changed();
     writer::report(shared, &objects.problems());
+    let node = &shared.config.node_name;
+    if !index.node_names().any(|name| **name == **node) {
+        error!(
+            node,
+            "no Node is called that: no pod is enforced here unless its spec.nodeName is; is --node-name right?"
+        );
+    }
     First {
         index,
         upstream: Upstream::Kubernetes(objects),
@@ -188,7 +195,7 @@ fn announce(writer: &Writer) {
         pods = local,
         "ready"
     );
-    if local == 0 {
+    if local == 0 && matches!(config.source, Source::Manifests(_)) {
         let node = &config.node_name;
         warn!(node, "no pod has this spec.nodeName: is --node-name right?");
     }

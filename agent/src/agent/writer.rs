@@ -1,5 +1,6 @@
 //! The one writer: takes changes in, publishes, enforces, and ends what is no longer allowed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -19,7 +20,7 @@ use super::source::Watcher;
 use super::upstream::{Files, Upstream};
 use super::watch;
 use crate::metrics::bump;
-use crate::status::Invalid;
+use crate::status::{self, Invalid};
 
 /// Something for the writer to do.
 pub(crate) enum Work {
@@ -37,6 +38,9 @@ pub(crate) enum Work {
 
 /// How often what failed is repeated, and the gate looked after.
 const TENDED: Duration = Duration::from_secs(1);
+
+/// Of the new problems of one reading, so many are logged: whoever may write a policy may fill it with problems.
+const MOST_LOGGED: usize = 20;
 
 /// Everything that only the writer touches.
 pub(crate) struct Writer {
@@ -271,18 +275,26 @@ impl Writer {
 /// Puts the problems of a reading into status, metrics and, where they are new, the log.
 pub(crate) fn report(shared: &Shared, problems: &[Problem]) {
     let invalid: Vec<Invalid> = problems.iter().map(invalid).collect();
-    shared
-        .metrics
-        .invalid_objects
-        .set(i64::try_from(invalid.len()).unwrap_or(i64::MAX));
-    let known = shared.facts().invalid;
-    for problem in invalid.iter().filter(|problem| !known.contains(problem)) {
+    let count = status::objects(&invalid);
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    shared.metrics.invalid_objects.set(count);
+    let former = shared.facts().invalid;
+    let known: HashSet<&Invalid> = former.iter().collect();
+    let mut new = invalid.iter().filter(|problem| !known.contains(problem));
+    for problem in new.by_ref().take(MOST_LOGGED) {
         warn!(
             origin = problem.origin,
             object = problem.object,
             field = problem.field,
             problem = problem.message,
             "invalid object"
+        );
+    }
+    let more = new.count();
+    if more > 0 {
+        warn!(
+            more,
+            "problems of invalid objects: `sluice status -o json` has all"
         );
     }
     shared.update_facts(|facts| facts.invalid = invalid);

@@ -265,6 +265,7 @@ fn problems_are_told_of_until_they_are_solved() {
         object: None,
         field: None,
         message: "bad".into(),
+        harmless: false,
     };
     let told = |reflector: &mut Reflector, problems: Vec<Problem>| -> Vec<usize> {
         let mut batch = Batch::default();

@@ -22,6 +22,8 @@ pub enum Reason {
     Invalid,
     /// A part of it is not supported, and allows nothing.
     Unsupported,
+    /// A part of it is not as the API wants it, and is enforced as it is written all the same.
+    BadlyWritten,
     /// Another policy of its tier has its priority.
     PriorityTie,
     /// No pod is its subject.
@@ -56,6 +58,7 @@ impl Reason {
         match self {
             Self::Invalid => "Invalid",
             Self::Unsupported => "Unsupported",
+            Self::BadlyWritten => "BadlyWritten",
             Self::PriorityTie => "PriorityTie",
             Self::SelectsNothing => "SelectsNothing",
         }

@@ -113,6 +113,7 @@ impl Reason {
     const fn action(self) -> &'static str {
         match self {
             Self::Invalid | Self::Unsupported => "FailClosed",
+            Self::BadlyWritten => "Enforce",
             Self::PriorityTie => "OrderByName",
             Self::SelectsNothing => "Await",
         }
@@ -120,7 +121,7 @@ impl Reason {
 
     const fn severity(self) -> &'static str {
         match self {
-            Self::Invalid | Self::Unsupported | Self::PriorityTie => "Warning",
+            Self::Invalid | Self::Unsupported | Self::BadlyWritten | Self::PriorityTie => "Warning",
             Self::SelectsNothing => "Normal",
         }
     }

@@ -248,7 +248,7 @@ fn check_rule_name(rule: &Field<'_>) {
     };
     let length = field.text().map_or(0, |text| text.chars().count());
     if length > LONGEST {
-        field.wrong(format!(
+        field.remark(format!(
             "must have at most {LONGEST} characters, got {length}"
         ));
     }

@@ -82,13 +82,13 @@ fn networks(field: &Field<'_>) -> Checked<Vec<IpNet>> {
     for item in &items {
         let Ok(text) = item.text() else { continue };
         if text.len() > LONGEST_NETWORK {
-            item.wrong(format!(
+            item.remark(format!(
                 "must have at most {LONGEST_NETWORK} characters, got {}",
                 text.len()
             ));
         }
         if !seen.insert(text) {
-            item.wrong(format!("{text} is there twice"));
+            item.remark(format!("{text} is there twice"));
         }
     }
     let read: Vec<_> = items.iter().map(network).collect();

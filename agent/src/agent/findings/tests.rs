@@ -66,6 +66,21 @@ fn a_network_policy_that_is_well_is_not_mentioned_and_an_admin_policy_is() {
 }
 
 #[test]
+fn what_is_only_badly_written_is_not_said_to_be_closed() {
+    let policy = network(
+        "p",
+        r#"{"podSelector":{},"egress":[{"to":[{"ipBlock":{"cidr":"10.0.0.1/8"}}]}]}"#,
+    );
+    let said = said(&[pod(), (Kind::NetworkPolicy, &policy)]);
+    assert_eq!(said.len(), 1);
+    assert!(
+        said[0].starts_with("NetworkPolicy/p@3: BadlyWritten spec.egress[0].to[0].ipBlock.cidr: ")
+            && said[0].ends_with("; enforced as it is written"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_named_by_field() {
     let policy = network("p", r#"{"podSelector":{},"policyTypes":["Sideways"]}"#);
     let said = said(&[pod(), (Kind::NetworkPolicy, &policy)]);

@@ -121,6 +121,7 @@ fn conditions_say_what_is_the_matter() {
             &["Accepted False Invalid"],
         ),
         (&[Reason::Unsupported], &["Accepted False Unsupported"]),
+        (&[Reason::BadlyWritten], &["Accepted True Accepted"]),
         (
             &[Reason::PriorityTie],
             &["Accepted True Accepted", "Conflicted True PriorityTie"],

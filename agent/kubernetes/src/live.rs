@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::json;
 use sluice_policy::{
     AdminKind, AdminName, ContainerPort, Event, Labels, Namespace, Node, Pod, PodName, Protocol,
 };
 
-use crate::problem::Problem;
+use crate::problem::{Origin, Problem};
 use crate::read::{Policy, PolicyKind, PolicyRead, read_policy};
 use crate::syntax;
 use crate::world::NAMESPACE_NAME;
@@ -154,8 +154,33 @@ impl fmt::Display for Kind {
 /// # Errors
 /// Where the text is no JSON, or no object with metadata.
 pub fn read_name(json: &str) -> Result<(ObjectName, String), serde_json::Error> {
-    let Bare { metadata } = serde_json::from_str(json)?;
-    Ok((metadata.object_name(), metadata.version()))
+    let Sketch { metadata } = serde_json::from_str(json)?;
+    let version = metadata.resource_version.clone().unwrap_or_default();
+    Ok((metadata.object_name(), version))
+}
+
+/// What is needed of an object whose rest may be anything.
+#[derive(Deserialize)]
+struct Sketch {
+    metadata: SketchMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SketchMetadata {
+    name: Arc<str>,
+    namespace: Option<Arc<str>>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+}
+
+impl SketchMetadata {
+    fn object_name(&self) -> ObjectName {
+        ObjectName {
+            namespace: self.namespace.clone().unwrap_or_default(),
+            name: Arc::clone(&self.name),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -366,26 +391,68 @@ fn node(json: &str) -> Result<Live, serde_json::Error> {
     Ok(metadata.live(Event::Node(node)))
 }
 
+/// What is told of one object's problems, at most: what reports of it cost is bounded, however much is wrong.
+const MOST_PROBLEMS: usize = 20;
+
 fn policy(kind: PolicyKind, json: &str) -> Result<Live, serde_json::Error> {
-    let (name, version) = read_name(json)?;
-    let object: Json = serde_json::from_str(json)?;
-    let PolicyRead { policy, problems } = read_policy(kind, &object);
+    let Sketch { metadata } = serde_json::from_str(json)?;
+    let PolicyRead { policy, problems } = match serde_json::from_str(json) {
+        Ok(object) => read_policy(kind, &object),
+        Err(error) => undecodable(kind, &metadata, &error),
+    };
     let event = match policy {
         Some(Policy::NetworkPolicy(policy)) => Event::NetworkPolicy(policy),
         Some(Policy::Admin(policy)) => Event::AdminPolicy(policy),
         None => return Err(serde::de::Error::missing_field("metadata.name")),
     };
     Ok(Live {
-        name,
-        version,
-        generation: object["metadata"]["generation"].as_i64(),
+        name: metadata.object_name(),
+        version: metadata.resource_version.unwrap_or_default(),
+        generation: metadata.generation,
         event,
-        problems,
+        problems: bounded(problems),
     })
+}
+
+/// A policy of which there is no more than a name: its spec may have closed anything, so it closes both directions.
+fn undecodable(
+    kind: PolicyKind,
+    metadata: &SketchMetadata,
+    error: &serde_json::Error,
+) -> PolicyRead {
+    let (name, namespace) = (&*metadata.name, metadata.namespace.as_deref());
+    let mut read = read_policy(
+        kind,
+        &json!({"metadata": {"name": name, "namespace": namespace}, "spec": "unreadable"}),
+    );
+    read.problems.truncate(1);
+    for problem in &mut read.problems {
+        problem.field = None;
+        problem.message = format!("cannot be decoded, and closes everything: {error}");
+    }
+    read
+}
+
+/// What closes something comes first, so that it is told of.
+fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
+    if problems.len() > MOST_PROBLEMS {
+        problems.sort_by_key(|problem| problem.harmless);
+        let more = problems.split_off(MOST_PROBLEMS);
+        problems.push(Problem {
+            origin: Origin::Api,
+            object: more[0].object.clone(),
+            field: None,
+            message: format!("and {} more problems", more.len()),
+            harmless: more.iter().all(|problem| problem.harmless),
+        });
+    }
+    problems
 }
 
 #[cfg(test)]
 mod tests {
+    use sluice_policy::{AdminAction, Selector};
+
     use super::*;
 
     /// What the API serves has many fields that nobody asks for.
@@ -478,6 +545,69 @@ mod tests {
         };
         assert!(policy.ingress.is_some() && policy.egress.is_some());
         assert_eq!(live.problems.len(), 1);
+    }
+
+    /// JSON that is well-formed, and that no decoder takes.
+    #[test]
+    fn a_policy_that_cannot_be_decoded_closes_both_directions() {
+        let deep = "[".repeat(1000) + &"]".repeat(1000);
+        let admin = Kind::Admin(AdminKind::AdminNetworkPolicy);
+        for kind in [Kind::NetworkPolicy, admin] {
+            for rest in [
+                format!(r#""spec":{{"podSelector":{{}},"ingress":[{{}}],"x":{deep}}}"#),
+                r#""spec":{"podSelector":{},"ingress":[{}],"x":1e999}"#.to_owned(),
+                r#""spec":{"ingress":[{}]},"x":"\ud800""#.to_owned(),
+            ] {
+                let json = format!(
+                    r#"{{"metadata":{{"name":"p","namespace":"x","resourceVersion":"7","generation":3,"labels":7}},{rest}}}"#
+                );
+                let live = kind.read(&json).unwrap();
+                assert_eq!((&*live.version, live.generation), ("7", Some(3)));
+                let [problem] = &live.problems[..] else {
+                    panic!("{:?}", live.problems);
+                };
+                assert!(
+                    problem.to_string().contains("p: cannot be decoded"),
+                    "{problem}"
+                );
+                match live.event {
+                    Event::NetworkPolicy(policy) => {
+                        assert_eq!(policy.pods, Selector::default());
+                        assert_eq!(policy.ingress.as_deref(), Some(&[][..]));
+                        assert_eq!(policy.egress.as_deref(), Some(&[][..]));
+                    }
+                    Event::AdminPolicy(policy) => {
+                        for rules in [&policy.ingress, &policy.egress] {
+                            assert!(
+                                matches!(&rules[..], [rule] if rule.action == AdminAction::Deny)
+                            );
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_with_very_many_problems_tells_of_some_and_counts_the_rest() {
+        for (bad, told, last) in [
+            (20, 20, None),
+            (21, 21, Some("and 1 more problems")),
+            (30_000, 21, Some("and 29980 more problems")),
+        ] {
+            let ports = vec![r#"{"port":0}"#; bad].join(",");
+            let json = format!(
+                r#"{{"metadata":{{"name":"p","namespace":"x"}},"spec":{{"podSelector":{{}},"ingress":[{{"ports":[{ports}]}}]}}}}"#
+            );
+            let problems = Kind::NetworkPolicy.read(&json).unwrap().problems;
+            assert_eq!(problems.len(), told);
+            let said = problems.last().map(ToString::to_string).unwrap();
+            assert!(
+                last.is_none_or(|last| said.ends_with(&format!("x/p: {last}"))),
+                "{said}"
+            );
+        }
     }
 
     #[test]

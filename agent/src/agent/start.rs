@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
-use sluice_api::{AccessError, Options, StartError};
+use sluice_api::{Options, StartError};
 use sluice_kubernetes::{Manifests, World};
 use sluice_netlink::Conntrack;
 use sluice_policy::Index;
@@ -29,9 +28,6 @@ use crate::config::{Config, Source};
 use crate::exit::Failure;
 use crate::queue::{Bound, Settings, Worker};
 use crate::socket;
-
-/// How often what names the API is looked at while it cannot be used.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A source that was read once.
 struct First {
@@ -88,36 +84,20 @@ fn read_source(
                 kubeconfig: kubeconfig.clone(),
                 kinds: kinds.clone(),
             };
-            let source = find_api(&options, sender)?;
+            let source = find_api(options, sender)?;
             shared.set_api(source);
             Ok(read_api(shared, receiver))
         }
     }
 }
 
-/// Waits for what names the API until it can be used: a kubeconfig may be mended, as one that is mounted is, and who
-/// supervises the agent would start it again and again. What an earlier agent left stays in force meanwhile.
-fn find_api(options: &Options, sender: &Sender<Work>) -> Result<sluice_api::Source, Failure> {
-    let mut said = String::new();
-    loop {
-        let told = sender.clone();
-        // The receiver is gone only with the whole agent.
-        let listener = move |update| drop(told.send(Work::Told(update)));
-        match sluice_api::Source::start(options.clone(), listener) {
-            Err(StartError::Access(error)) if !matches!(error, AccessError::None) => {
-                let error = error.to_string();
-                if error != said {
-                    warn!(
-                        error,
-                        "no way to the Kubernetes API: nothing new is enforced before there is one"
-                    );
-                    said = error;
-                }
-            }
-            other => return other.map_err(no_source),
-        }
-        thread::sleep(LOOK_AGAIN);
-    }
+/// What names the API need not be usable yet: the source waits for it, and says what is wrong. What an earlier agent
+/// left stays in force meanwhile.
+fn find_api(options: Options, sender: &Sender<Work>) -> Result<sluice_api::Source, Failure> {
+    let told = sender.clone();
+    // The receiver is gone only with the whole agent.
+    let listener = move |update| drop(told.send(Work::Told(update)));
+    sluice_api::Source::start(options, listener).map_err(no_source)
 }
 
 fn no_source(error: StartError) -> Failure {

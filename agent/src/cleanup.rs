@@ -6,11 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sluice_netlink::Gate;
+use sluice_ebpf::Marks;
+use sluice_netlink::{Conntrack, Filter, Gate, Masked};
 
 use crate::agent::lock::Lock;
 use crate::agent::{self, Stopped};
 use crate::cli::CleanupArgs;
+use crate::config::mark_bits;
 use crate::exit::Failure;
 use crate::privilege;
 
@@ -20,8 +22,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Removes everything, and where asked for, keeps agents away from then on.
 pub(crate) fn run(args: &CleanupArgs) -> Result<ExitCode, Failure> {
     privilege::for_cleanup()?;
+    let marks = mark_bits(args.mark_bits.as_deref())?;
     let lock = lock(&args.socket, Duration::from_secs(args.wait))?;
-    remove(args)?;
+    remove(args, marks)?;
     let code = if args.stay {
         stay()?
     } else {
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &CleanupArgs) -> Result<ExitCode, Failure> {
 
 /// Removes the gate first: without it nothing is queued, so nothing is lost while the rest goes. No agent may run: it
 /// would put back some of it, and miss the rest.
-fn remove(args: &CleanupArgs) -> Result<(), Failure> {
+fn remove(args: &CleanupArgs, marks: Marks) -> Result<(), Failure> {
     let mut removed = Vec::new();
     if Gate::remove().context("gate").map_err(Failure::Unable)? {
         removed.push("table inet sluice".to_owned());
@@ -43,6 +46,15 @@ fn remove(args: &CleanupArgs) -> Result<(), Failure> {
             .context("pins")
             .map_err(Failure::Unable)?,
     );
+    // Where there was nothing of Sluice's, the bits may be somebody else's.
+    if !removed.is_empty() {
+        let unmarked = unmark(marks)
+            .context("conntrack")
+            .map_err(Failure::Unable)?;
+        if unmarked > 0 {
+            removed.push(format!("the marks of {unmarked} connections"));
+        }
+    }
     if crate::socket::remove(&args.socket).unwrap_or(false) {
         removed.push(format!("stale socket {}", args.socket.display()));
     }
@@ -53,6 +65,19 @@ fn remove(args: &CleanupArgs) -> Result<(), Failure> {
         crate::print(format_args!("removed {thing}"));
     }
     Ok(())
+}
+
+/// Takes Sluice's bits from the marks of all connections: of how many.
+fn unmark(marks: Marks) -> Result<usize, sluice_netlink::Error> {
+    let mask = marks.packet() | marks.conntrack();
+    let mut marked = Vec::new();
+    let mut conntrack = Conntrack::open()?;
+    conntrack.dump(&Filter::default(), |entry| {
+        if entry.mark & mask != 0 {
+            marked.push((entry, Masked { value: 0, mask }));
+        }
+    })?;
+    conntrack.set_marks(&marked)
 }
 
 /// Keeps agents from running meanwhile; waits so long for one to end. Where there is no directory for the lock, none has

@@ -314,6 +314,9 @@ pub struct CleanupArgs {
     /// The agent's socket: who has it runs, and a stale one is removed too
     #[arg(long, env = "SLUICE_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket: PathBuf,
+    /// The conntrack mark bits that are Sluice's, as the agent had them [default: 0x70]
+    #[arg(long, env = "SLUICE_MARK_BITS", value_name = "MASK")]
+    pub mark_bits: Option<String>,
     /// How long an agent that is being stopped may take to end
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,

@@ -217,7 +217,8 @@ fn bind_address(text: &str) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn mark_bits(text: Option<&str>) -> Result<Marks, Failure> {
+/// What `--mark-bits` says.
+pub(crate) fn mark_bits(text: Option<&str>) -> Result<Marks, Failure> {
     let Some(text) = text else {
         return Marks::from_mask(Marks::DEFAULT_MASK).map_err(Failure::bad_input);
     };

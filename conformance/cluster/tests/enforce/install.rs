@@ -17,6 +17,9 @@ kind: NetworkPolicy
 metadata: {name: deny-all, namespace: x}
 spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 ";
+/// The bits of marks that are Sluice's by default.
+const MARK_BITS: u32 = 0x70;
+
 #[test]
 fn the_chart_puts_a_ready_agent_on_every_node_with_no_more_rights_than_it_needs() -> Result<()> {
     case(|world| {
@@ -62,13 +65,16 @@ fn the_chart_puts_a_ready_agent_on_every_node_with_no_more_rights_than_it_needs(
 }
 
 #[test]
-fn uninstalling_leaves_no_rule_no_pin_and_no_program() -> Result<()> {
+fn uninstalling_leaves_no_rule_no_pin_no_program_and_no_mark() -> Result<()> {
     case(|world| {
         world.install(&["cleanup.onUninstall=true"])?;
         world.apply(POLICY)?;
         let cells = every_cell(&[Via::Pod]);
         let seen = world.agrees("before the chart goes", &cells)?;
-        ensure!(seen.denied > 0, "nothing would be left in any case");
+        ensure!(
+            seen.denied > 0 && marked(world)? > 0,
+            "nothing would be left in any case"
+        );
         world.installed = None;
         world.cluster.control().helm(&[
             "uninstall",
@@ -82,6 +88,7 @@ fn uninstalling_leaves_no_rule_no_pin_and_no_program() -> Result<()> {
             let left = left(world, node)?;
             ensure!(left.is_empty(), "node-{node}: {left:?}");
         }
+        assert_eq!(marked(world)?, 0, "connections with Sluice's marks");
         world
             .comes_out(&cells, &vec![true; cells.len()])
             .context("pods talk freely")
@@ -106,4 +113,18 @@ fn left(world: &World, node: usize) -> Result<Vec<String>> {
     let attached = programs[0]["tc"].as_array().cloned().unwrap_or_default();
     left.extend(attached.iter().map(ToString::to_string));
     Ok(left)
+}
+
+/// How many connections of all nodes have a mark of Sluice's.
+fn marked(world: &World) -> Result<usize> {
+    let mut sum = 0;
+    for node in world.cluster.nodes() {
+        let table = node.run(&["conntrack", "-L"])?;
+        let marks = table
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("mark="));
+        let marks = marks.filter_map(|mark| mark.parse::<u32>().ok());
+        sum += marks.filter(|mark| mark & MARK_BITS != 0).count();
+    }
+    Ok(sum)
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use sluice_lab::stream::{Direction, Lost};
 use sluice_lab::{Family, Lab, Mode, Outcome};
-use sluice_netlink::Gate;
+use sluice_netlink::{Conntrack, Entry, Filter, Gate};
 use sluice_policy::Protocol;
 
 use super::restart::allow;
@@ -41,6 +41,15 @@ fn left(lab: &mut Lab) -> Vec<String> {
     agent(lab).visit(look).unwrap()
 }
 
+/// Whether a connection has a mark of Sluice's.
+fn marked() -> bool {
+    let mut found = false;
+    let mut conntrack = Conntrack::open().unwrap();
+    let look = |entry: Entry| found |= entry.mark & 0x70 != 0;
+    conntrack.dump(&Filter::default(), look).unwrap();
+    found
+}
+
 /// Whether there are TCX programs at the ingress of an interface, by `BPF_PROG_QUERY` of bpf(2); kernels without TCX
 /// refuse.
 fn has_programs(ifindex: u32) -> bool {
@@ -61,6 +70,7 @@ fn assert_cleans(lab: &mut Lab) {
     let said = agent(lab).cleanup().unwrap();
     assert!(said.contains("removed "), "{said}");
     assert_eq!(left(lab), [""; 0], "{said}");
+    assert!(!agent(lab).visit(|_| marked()).unwrap(), "{said}");
     assert_eq!(agent(lab).cleanup().unwrap(), "nothing to remove\n");
     let socket = agent(lab).socket().to_owned();
     assert!(!socket.exists() && !socket.with_extension("sock.lock").exists());

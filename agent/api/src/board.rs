@@ -30,12 +30,16 @@ struct State {
     troubles: BTreeMap<Who, Trouble>,
     /// Since when somebody has trouble with the server as a whole.
     disconnected: Option<SystemTime>,
+    /// It had answered before.
+    lost: bool,
     /// Troubles with the server that were told of since then.
     told: BTreeSet<String>,
     /// Every kind that is served has been complete once.
     synced: bool,
     /// What is served is known.
     discovered: bool,
+    /// Kinds that are served in other versions only, and in which.
+    elsewhere: BTreeMap<Kind, String>,
 }
 
 /// One kind.
@@ -99,7 +103,8 @@ impl Board {
 
     pub(crate) fn report(&self) -> Report {
         let state = self.state();
-        let texts: BTreeSet<String> = state.troubles.iter().map(said).collect();
+        let texts = state.troubles.iter();
+        let texts: BTreeSet<String> = texts.map(|(who, it)| state.said(*who, it)).collect();
         let kind = |(&kind, it): (&Kind, &KindState)| KindReport {
             kind,
             served: it.served,
@@ -126,11 +131,23 @@ impl Board {
         for (kind, it) in &mut state.kinds {
             it.served = served.contains(kind);
             if !it.served {
+                if it.objects > 0 {
+                    let (resource, objects) = (kind.resource(), it.objects);
+                    warn!(
+                        resource,
+                        objects, "not served any more: its objects are let go of"
+                    );
+                }
                 *it = KindState::default();
             }
         }
         state.discovered = true;
         state.is_newly_complete()
+    }
+
+    /// The kinds that are served in other versions only, and in which.
+    pub(crate) fn is_elsewhere(&self, kinds: BTreeMap<Kind, String>) {
+        self.state().elsewhere = kinds;
     }
 
     /// A batch of a kind was handed on; true where that makes the source complete for the first time.
@@ -153,7 +170,7 @@ impl Board {
         let Some(trouble) = state.troubles.remove(&who) else {
             return false;
         };
-        if !trouble.is_of_server() {
+        if !state.is_of_server(who, &trouble) {
             info!(resource = who.resource(), "watched again");
         }
         state.reconnect();
@@ -163,8 +180,9 @@ impl Board {
     /// Somebody's are not.
     pub(crate) fn trouble(&self, who: Who, trouble: &Trouble) {
         let mut state = self.state();
+        let trouble = &state.explained(who, trouble);
         let former = state.troubles.insert(who, trouble.clone());
-        if trouble.is_of_server() {
+        if state.is_of_server(who, trouble) {
             state.disconnect(trouble);
         } else {
             if former.as_ref() != Some(trouble) {
@@ -189,9 +207,36 @@ impl State {
         newly
     }
 
+    fn explained(&self, who: Who, trouble: &Trouble) -> Trouble {
+        match (who, trouble) {
+            (Who::Kind(kind), Trouble::NotServed) => self
+                .elsewhere
+                .get(&kind)
+                .map_or(Trouble::NotServed, |it| Trouble::Elsewhere(it.clone())),
+            _ => trouble.clone(),
+        }
+    }
+
+    /// Whether a trouble concerns the server as a whole. That requests for one kind are refused does not, while the
+    /// server says well what it serves; where nobody asks it, it may.
+    fn is_of_server(&self, who: Who, trouble: &Trouble) -> bool {
+        let is_asked = self.kinds.keys().any(|kind| kind.is_optional());
+        match (who, trouble) {
+            (Who::Kind(_), Trouble::Refused(..)) if is_asked => self
+                .troubles
+                .get(&Who::Discovery)
+                .is_some_and(Trouble::is_of_server),
+            _ => trouble.is_of_server(),
+        }
+    }
+
     /// Each trouble is told of once, until the API is back.
     fn disconnect(&mut self, trouble: &Trouble) {
-        self.disconnected.get_or_insert_with(SystemTime::now);
+        if self.disconnected.is_none() {
+            let has_heard = self.kinds.values().any(|it| it.heard.is_some());
+            self.lost = self.discovered || has_heard;
+            self.disconnected = Some(SystemTime::now());
+        }
         let error = trouble.to_string();
         if self.told.insert(error.clone()) {
             let (server, meanwhile) = (self.server(), self.meanwhile());
@@ -203,6 +248,15 @@ impl State {
                     error, "the Kubernetes API does not answer: {meanwhile}"
                 );
             }
+        }
+    }
+
+    /// A trouble with one kind names it; one with the server is the same whoever has it.
+    fn said(&self, who: Who, trouble: &Trouble) -> String {
+        match trouble {
+            Trouble::Forbidden { .. } | Trouble::NoDiscovery(_) => trouble.to_string(),
+            _ if self.is_of_server(who, trouble) => trouble.to_string(),
+            _ => format!("{}: {trouble}", who.resource()),
         }
     }
 
@@ -219,15 +273,20 @@ impl State {
     }
 
     fn reconnect(&mut self) {
-        if self.troubles.values().any(Trouble::is_of_server) {
+        if self
+            .troubles
+            .iter()
+            .any(|(who, it)| self.is_of_server(*who, it))
+        {
             return;
         }
         self.told.clear();
         if let Some(since) = self.disconnected.take() {
             let seconds = since.elapsed().unwrap_or_default().as_secs_f64();
+            let again = if self.lost { " again" } else { "" };
             info!(
                 server = self.server(),
-                seconds, "the Kubernetes API answers again"
+                seconds, "the Kubernetes API answers{again}"
             );
         }
     }
@@ -242,11 +301,51 @@ impl Who {
     }
 }
 
-/// A trouble with one kind names it; one with the server is the same whoever has it.
-fn said((who, trouble): (&Who, &Trouble)) -> String {
-    match trouble {
-        _ if trouble.is_of_server() => trouble.to_string(),
-        Trouble::Forbidden { .. } => trouble.to_string(),
-        _ => format!("{}: {trouble}", who.resource()),
+#[cfg(test)]
+mod tests {
+    use sluice_policy::AdminKind;
+
+    use super::*;
+
+    const CNP: Kind = Kind::Admin(AdminKind::ClusterNetworkPolicy);
+
+    #[test]
+    fn a_kind_that_is_refused_is_not_the_api_away_while_discovery_is_well() {
+        let refused = Trouble::Refused(503, "m".into());
+        for (kinds, discovery, is_away) in [
+            (&[Kind::Pod, CNP][..], None, false),
+            (&[Kind::Pod, CNP], Some(&refused), true),
+            // Nobody asks what is served.
+            (&[Kind::Pod], None, true),
+        ] {
+            let board = Board::new(kinds);
+            if let Some(trouble) = discovery {
+                board.trouble(Who::Discovery, trouble);
+            }
+            board.trouble(Who::Kind(Kind::Pod), &refused);
+            let report = board.report();
+            assert_eq!(
+                report.disconnected.is_some(),
+                is_away,
+                "{kinds:?} {discovery:?}"
+            );
+            let prefix = if is_away { "" } else { "pods: " };
+            assert_eq!(
+                report.troubles,
+                [format!("{prefix}the server answers 503: m")]
+            );
+            board.well(Who::Discovery);
+            board.well(Who::Kind(Kind::Pod));
+            assert_eq!(board.report().disconnected, None);
+        }
+    }
+
+    #[test]
+    fn what_is_served_in_another_version_is_said() {
+        let board = Board::new(&[CNP]);
+        board.is_elsewhere(BTreeMap::from([(CNP, "v1beta1".to_owned())]));
+        board.trouble(Who::Kind(CNP), &Trouble::NotServed);
+        let said = "clusternetworkpolicies.policy.networking.k8s.io: served in v1beta1 only, which the agent does not read";
+        assert_eq!(board.report().troubles, [said]);
     }
 }

@@ -23,6 +23,8 @@ use crate::trouble::Trouble;
 
 /// The headers of an answer come within this time.
 const ANSWER: Duration = Duration::from_secs(20);
+/// An answer that is read as a whole has no more bytes.
+const MOST_BYTES: usize = 64 << 20;
 /// Batches that may wait for whoever listens: what is beyond is not read from the network.
 const MOST_WAITING: usize = 16;
 
@@ -169,7 +171,11 @@ impl fmt::Debug for Hub {
 }
 
 /// A body as a whole, where each of its pieces comes in time.
-pub(crate) async fn collect(mut body: Body) -> Result<Vec<u8>, Trouble> {
+pub(crate) async fn collect(body: Body) -> Result<Vec<u8>, Trouble> {
+    collect_up_to(MOST_BYTES, body).await
+}
+
+async fn collect_up_to(most: usize, mut body: Body) -> Result<Vec<u8>, Trouble> {
     let mut all = Vec::new();
     loop {
         let frame = timeout(ANSWER, body.frame()).await;
@@ -177,6 +183,22 @@ pub(crate) async fn collect(mut body: Body) -> Result<Vec<u8>, Trouble> {
             None => return Ok(all),
             Some(Ok(frame)) => all.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
             Some(Err(error)) => return Err(Trouble::from_failure(&error)),
+        }
+        if all.len() > most {
+            return Err(Trouble::TooLong(most >> 20));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_a_bound() {
+        for (length, is_read) in [(0, true), (8, true), (9, false)] {
+            let read = collect_up_to(8, Body::from(vec![b'x'; length])).await;
+            assert_eq!(read.is_ok(), is_read, "{length}");
         }
     }
 }

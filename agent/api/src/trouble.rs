@@ -32,9 +32,18 @@ pub(crate) enum Trouble {
         /// As the server says it; it names user and verb.
         message: String,
     },
+    /// 403 to the question what is served; what the server says.
+    #[error(
+        "RBAC does not let the agent ask which APIs are served: needs get on /apis and /apis/policy.networking.k8s.io/*, \
+         as the ClusterRole system:discovery grants it: {0}"
+    )]
+    NoDiscovery(String),
     /// 404.
     #[error("not served")]
     NotServed,
+    /// 404, as the resource has other versions alone: these.
+    #[error("served in {0} only, which the agent does not read")]
+    Elsewhere(String),
     /// 410: the version that was asked for is forgotten.
     #[error("the resource version is too old")]
     Expired,
@@ -44,6 +53,9 @@ pub(crate) enum Trouble {
     /// Any other refusal: the code, and what the server says.
     #[error("the server answers {0}: {1}")]
     Refused(u16, String),
+    /// More came than is read as a whole, in MiB.
+    #[error("an answer of more than {0} MiB")]
+    TooLong(usize),
     /// What came is no answer to what was asked.
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
@@ -69,9 +81,12 @@ impl Trouble {
             | Self::Unauthorized => true,
             Self::Refused(code, _) => *code >= 500 || *code == 429,
             Self::Forbidden { .. }
+            | Self::NoDiscovery(_)
             | Self::NotServed
+            | Self::Elsewhere(_)
             | Self::Expired
             | Self::Unsupported(_)
+            | Self::TooLong(_)
             | Self::Unreadable(_) => false,
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Follower {
     batch: Batch,
     /// The next list is read page by page: the server refused to stream it, or came to no end.
     paged: bool,
+    /// How many objects a page is asked to have: fewer where so many were too long.
+    page: usize,
 }
 
 /// Why a turn of listing and watching is over.
@@ -80,6 +82,7 @@ impl Follower {
             reflector: Reflector::new(kind),
             batch: Batch::default(),
             paged: false,
+            page: PAGE,
         }
     }
 
@@ -103,9 +106,7 @@ impl Follower {
                     self.note(&cut).await;
                 }
                 End::Trouble(Trouble::Expired) => self.reflector.expired(),
-                End::Trouble(Trouble::Unsupported(_) | Trouble::Refused(..))
-                    if self.is_streaming() =>
-                {
+                End::Trouble(Trouble::Unsupported(_)) if self.is_streaming() => {
                     self.paged = true;
                     continue;
                 }
@@ -154,6 +155,8 @@ impl Follower {
         if served.borrow_and_update().contains(&self.kind) {
             return;
         }
+        // Of a list that did not end, nothing was handed on.
+        self.batch = Batch::default();
         self.reflector.vanished(&mut self.batch);
         if !self.batch.is_empty() {
             self.hub.deliver(self.kind, &mut self.batch).await;
@@ -177,6 +180,7 @@ impl Follower {
     async fn list_and_watch(&mut self) -> Result<(), End> {
         if self.reflector.version().is_none() {
             self.reflector.begin();
+            self.batch = Batch::default();
             if !self.paged {
                 return self
                     .watch("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
@@ -193,10 +197,15 @@ impl Follower {
         let mut next = String::new();
         loop {
             // A token has no letters that a URL cannot have.
-            let path = format!("{}?limit={PAGE}&continue={next}", self.kind.path());
+            let path = format!("{}?limit={}&continue={next}", self.kind.path(), self.page);
             let body = self.hub.get(&path, self.kind.resource()).await?;
-            let bytes = collect(body).await;
-            let bytes = bytes.map_err(|cause| broken_off(&cause))?;
+            let bytes = match collect(body).await {
+                Err(Trouble::TooLong(_)) if self.page > 1 => {
+                    self.page /= 2;
+                    continue;
+                }
+                bytes => bytes.map_err(broken_off)?,
+            };
             self.hub.board.heard(self.kind);
             let page: Page<'_> = serde_json::from_slice(&bytes)
                 .map_err(|error| Trouble::Unreadable(error.to_string()))?;
@@ -226,12 +235,13 @@ impl Follower {
         self.note_well();
         let mut lines = Lines::default();
         loop {
-            let full = self.batch.events.len() >= MOST_EVENTS;
+            let holds = self.holds();
+            let full = self.batch.events.len() >= MOST_EVENTS && !holds;
             let piece = tokio::select! {
                 biased;
                 piece = self.piece(&mut body), if !full => piece?,
                 // Nothing more is there right now: what was read together is handed on together.
-                () = std::future::ready(()), if !self.batch.is_empty() => {
+                () = std::future::ready(()), if !self.batch.is_empty() && !holds => {
                     self.hand_on().await;
                     continue;
                 }
@@ -279,7 +289,13 @@ impl Follower {
                 }
                 Ok(())
             }
-            Told::Error(status) => Err(Trouble::from_event(status, self.kind.resource()).into()),
+            Told::Error(status) => {
+                let trouble = Trouble::from_event(status, self.kind.resource());
+                // Some servers begin to stream before they see that their etcd is too old for it.
+                let cannot_stream = matches!(trouble, Trouble::Refused(..)) && self.is_streaming();
+                self.paged |= cannot_stream;
+                Err(trouble.into())
+            }
         }
     }
 
@@ -296,9 +312,15 @@ impl Follower {
         Ok(())
     }
 
+    /// Whether what was read is yet to be kept: of half a list of tiers, an Accept might stand without the Deny before
+    /// it, which no state of the cluster ever was. What others add to is isolation, and what is old stays.
+    fn holds(&self) -> bool {
+        self.kind.is_optional() && self.reflector.version().is_none()
+    }
+
     /// Hands on what was read, and notes how far that is.
     async fn hand_on(&mut self) {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() || self.holds() {
             return;
         }
         self.hub.deliver(self.kind, &mut self.batch).await;
@@ -323,8 +345,11 @@ impl Follower {
     }
 }
 
-fn broken_off(cause: &Trouble) -> Trouble {
-    Trouble::Unreachable(format!("the list broke off: {cause}"))
+fn broken_off(cause: Trouble) -> Trouble {
+    match cause {
+        Trouble::TooLong(_) => cause,
+        _ => Trouble::Unreachable(format!("the list broke off: {cause}")),
+    }
 }
 
 fn named(object: &str) -> Result<(live::ObjectName, String), Trouble> {

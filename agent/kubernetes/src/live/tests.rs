@@ -1,3 +1,5 @@
+//! Objects as the API serves them, and as policies see them; those that cannot be read close what they may.
+
 use sluice_policy::{AdminAction, Selector};
 
 use super::*;

@@ -14,6 +14,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The position of the start time behind the closing parenthesis of `/proc/PID/stat` (field 22 of proc(5)).
 const START_TIME: usize = 19;
+/// Likewise of the number of threads (field 20).
+const THREADS: usize = 17;
 
 /// A process: its id, and its start in clock ticks since the machine's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +81,15 @@ impl FromStr for Identity {
     }
 }
 
-/// The start time in `/proc/PID/stat`; none for a process that has ended and only waits for its parent.
+/// The start time in `/proc/PID/stat`; none for a process that has ended and only waits for its parent. While one of its
+/// threads is still ending, its ports are taken, and it has not ended.
 fn start_time(stat: &str) -> Option<u64> {
     let (_name, rest) = stat.rsplit_once(')')?;
     let fields: Vec<_> = rest.split_whitespace().collect();
-    let has_ended = matches!(fields.first(), Some(&("Z" | "X")));
+    let is_alone = fields
+        .get(THREADS)
+        .is_none_or(|count| matches!(*count, "0" | "1"));
+    let has_ended = matches!(fields.first(), Some(&("Z" | "X"))) && is_alone;
     fields.get(START_TIME).filter(|_| !has_ended)?.parse().ok()
 }
 
@@ -99,11 +105,14 @@ mod tests {
 
     #[test]
     fn start_times_are_read_whatever_a_program_is_called() {
-        let stat = |state| {
-            format!("7 (a) (b) {state} 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 8 9")
+        let stat = |state, threads| {
+            format!(
+                "7 (a) (b) {state} 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 {threads} 0 12345 8 9"
+            )
         };
-        assert_eq!(start_time(&stat("S")), Some(12345));
-        assert_eq!(start_time(&stat("Z")), None, "ended");
+        assert_eq!(start_time(&stat("S", 1)), Some(12345));
+        assert_eq!(start_time(&stat("Z", 1)), None, "ended");
+        assert_eq!(start_time(&stat("Z", 2)), Some(12345), "a thread is left");
         assert_eq!(start_time(""), None);
     }
 

@@ -164,7 +164,7 @@ fn what_was_enforced_stays_without_an_api(bed: &Bed) {
             .filter(|line| line.contains(text))
             .count()
     };
-    assert_eq!(lines("answers again"), 1, "{}", bed.node.log());
+    assert_eq!(lines("the Kubernetes API answers"), 1, "{}", bed.node.log());
 }
 
 fn an_agent_that_finds_no_api_leaves_the_gate_of_the_former_and_ends_at_once(bed: &Bed) {

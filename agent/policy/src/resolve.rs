@@ -62,42 +62,37 @@ impl Policy {
     /// Resolves a policy; [`Policy::release`] gives its selections back.
     pub(crate) fn new(object: Object, selections: &mut Selections) -> Self {
         let id = Arc::new(object.id());
-        match &object {
+        let (subjects, [ingress, egress]) = match &object {
             Object::Network(policy) => {
                 let subjects = selections.acquire(SelectionKey {
                     namespaces: Within::Named(Arc::clone(&policy.namespace)),
                     pods: policy.pods.clone(),
                 });
-                let [ingress, egress] = [&policy.ingress, &policy.egress].map(|rules| {
+                let rules = [&policy.ingress, &policy.egress].map(|rules| {
                     let rules = rules.iter().flatten();
                     rules
                         .map(|rule| compile_rule(rule, &policy.namespace, selections))
                         .collect()
                 });
-                Self {
-                    object,
-                    id,
-                    subjects,
-                    ingress,
-                    egress,
-                }
+                (subjects, rules)
             }
             Object::Admin(policy) => {
                 let subjects = selections.acquire(SelectionKey::from(&policy.subject));
-                let [ingress, egress] = [&policy.ingress, &policy.egress].map(|rules| {
+                let rules = [&policy.ingress, &policy.egress].map(|rules| {
                     let rules = rules.iter();
                     rules
                         .map(|rule| compile_admin_rule(rule, selections))
                         .collect()
                 });
-                Self {
-                    object,
-                    id,
-                    subjects,
-                    ingress,
-                    egress,
-                }
+                (subjects, rules)
             }
+        };
+        Self {
+            object,
+            id,
+            subjects,
+            ingress,
+            egress,
         }
     }
 

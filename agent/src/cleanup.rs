@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sluice_ebpf::Marks;
 use sluice_netlink::{Conntrack, Filter, Gate, Masked};
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::lock::Lock;
 use crate::agent::{self, Stopped};
@@ -23,10 +23,26 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &CleanupArgs) -> Result<ExitCode, Failure> {
     privilege::for_cleanup()?;
     let marks = mark_bits(args.mark_bits.as_deref())?;
-    let lock = lock(&args.socket, Duration::from_secs(args.wait))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("runtime")
+        .map_err(Failure::Unable)?;
+    runtime.block_on(clean(args, marks))
+}
+
+/// Signals are listened to from the start: a container's first process is not ended by any that it does not listen to,
+/// and a removal that has begun is carried through.
+async fn clean(args: &CleanupArgs, marks: Marks) -> Result<ExitCode, Failure> {
+    let (stop, stopped) = agent::stop_on_signal().map_err(Failure::Unable)?;
+    let lock = lock(&args.socket, Duration::from_secs(args.wait), &stop).await?;
     remove(args, marks)?;
     let code = if args.stay {
-        stay()?
+        let stopped = stopped.await;
+        match stopped.map_err(|error| Failure::Unable(error.into()))? {
+            Stopped::Terminated => ExitCode::SUCCESS,
+            Stopped::Interrupted => ExitCode::from(130),
+        }
     } else {
         ExitCode::SUCCESS
     };
@@ -82,7 +98,11 @@ fn unmark(marks: Marks) -> Result<usize, sluice_netlink::Error> {
 
 /// Keeps agents from running meanwhile; waits so long for one to end. Where there is no directory for the lock, none has
 /// run.
-fn lock(socket: &Path, patience: Duration) -> Result<Option<Lock>, Failure> {
+async fn lock(
+    socket: &Path,
+    patience: Duration,
+    stop: &CancellationToken,
+) -> Result<Option<Lock>, Failure> {
     if socket.parent().is_some_and(|parent| !parent.exists()) {
         return Ok(None);
     }
@@ -91,29 +111,15 @@ fn lock(socket: &Path, patience: Duration) -> Result<Option<Lock>, Failure> {
         if let Some(lock) = Lock::take_free(socket)? {
             return Ok(Some(lock));
         }
-        if started.elapsed() >= patience {
+        if stop.is_cancelled() || started.elapsed() >= patience {
             let socket = socket.display();
             return Err(Failure::unable(format!(
                 "an agent runs (its socket is {socket}): stop it first; nothing was removed"
             )));
         }
-        thread::sleep(LOOK);
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {}
+        }
     }
-}
-
-/// Until somebody asks to stop.
-fn stay() -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("runtime")
-        .map_err(Failure::Unable)?;
-    let stopped = runtime.block_on(async {
-        let (_token, stopped) = agent::stop_on_signal()?;
-        anyhow::Ok(stopped.await?)
-    });
-    Ok(match stopped.map_err(Failure::Unable)? {
-        Stopped::Terminated => ExitCode::SUCCESS,
-        Stopped::Interrupted => ExitCode::from(130),
-    })
 }

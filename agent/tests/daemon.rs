@@ -78,6 +78,13 @@ fn cleanup_waits_for_an_agent_that_ends_and_then_keeps_others_away() {
     let agent = node.agent(&[]);
     let refused = node.run("cleanup", &["--wait", "1"]);
     assert_eq!(refused.status.code(), Some(3), "it was not told to end");
+    let stopped = node.spawn_as(&["cleanup", "--wait", "60"]);
+    node.await_that("it waits", || stopped.listens());
+    assert_eq!(
+        stopped.stop().0,
+        Some(3),
+        "told to stop, it removes nothing"
+    );
     assert!(node.gate() && node.pinned());
     let cleaner = node.spawn_as(&["cleanup", "--wait", "60", "--stay"]);
     assert_eq!(agent.stop().0, Some(0));

@@ -333,6 +333,14 @@ impl Agent {
         (self.child.wait().unwrap().code(), started.elapsed())
     }
 
+    /// Whether it has a handler for SIGTERM (`SigCgt` of proc_pid_status(5)).
+    pub fn listens(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let caught = status.lines().find_map(|it| it.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & (1 << (Signal::TERM.as_raw() - 1)) != 0
+    }
+
     /// Its exit code, once it has ended by itself.
     pub fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()

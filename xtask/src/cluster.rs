@@ -3,6 +3,7 @@
 //! What a cluster is, and what its verbs take, is that tool's; this only sees to it that everything is there.
 
 pub(crate) mod components;
+mod definitions;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;

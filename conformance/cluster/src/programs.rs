@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::definitions::{self, Channel};
+
 /// Names another directory of Kubernetes' programs.
 pub const DIRECTORY: &str = "SLUICE_KUBERNETES";
 /// What cargo puts into the directory that it builds into.
@@ -118,9 +120,12 @@ fn missing(kubernetes: &[&str], others: &[&str]) -> Option<String> {
             "{name} is not installed; run cargo xtask setup cluster"
         ));
     }
+    let definitions = definitions::RESOURCES.map(|name| Channel::Experimental.definition(name));
     kubernetes
         .iter()
-        .find_map(|name| built(name).err())
+        .map(|name| built(name))
+        .chain(definitions)
+        .find_map(Result::err)
         .map(|error| error.to_string())
 }
 

@@ -10,9 +10,10 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
+use super::definitions;
 use crate::process;
 
-const MODULES: &str = "conformance/cluster/components";
+pub(super) const MODULES: &str = "conformance/cluster/components";
 /// What says which versions are built; the stamp of a program is what they contained.
 const PINS: [&str; 2] = ["go.mod", "go.sum"];
 
@@ -72,6 +73,7 @@ pub(super) fn build(root: &Path, target: &Path) -> anyhow::Result<()> {
     }
     let lock = File::create(place.join("lock")).context("the lock of kubernetes/bin")?;
     flock(&lock, FlockOperation::LockExclusive).context("waiting for another build")?;
+    definitions::fetch(root, &place)?;
     let pending = pending(root, &place)?;
     let count = pending.len();
     for (position, program) in pending.into_iter().enumerate() {
@@ -118,12 +120,7 @@ impl Program {
 
     /// What says which versions it is built of.
     fn pins(&self, root: &Path) -> anyhow::Result<String> {
-        let mut text = String::new();
-        for file in PINS {
-            let path = self.directory(root).join(file);
-            text += &fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        }
-        Ok(text)
+        pins(&self.directory(root))
     }
 
     /// Builds it beside its place first: one that is cut short must not look built.
@@ -147,6 +144,16 @@ impl Program {
         fs::rename(&part, &binary).with_context(|| binary.display().to_string())?;
         fs::write(self.stamp(place), pins).context("its stamp")
     }
+}
+
+/// What says which versions a module requires.
+pub(super) fn pins(directory: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for file in PINS {
+        let path = directory.join(file);
+        text += &fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    }
+    Ok(text)
 }
 
 /// The version that a go.mod requires of `module`.

@@ -1,7 +1,7 @@
 //! Everything that happens to objects in an API reaches the index.
 
 use sluice_api::KindReport;
-use sluice_cluster::ControlPlane;
+use sluice_cluster::{Channel, ControlPlane};
 use sluice_kubernetes::live::Kind;
 use sluice_policy::AdminKind;
 
@@ -97,15 +97,10 @@ fn admin_network_policy(name: &str, spec: &str) -> String {
 }
 
 fn admin_kinds_come(control: &ControlPlane, bed: &Bed) {
-    let definitions = [
-        crd("AdminNetworkPolicy", "v1alpha1"),
-        crd("ClusterNetworkPolicy", "v1alpha2"),
-    ];
-    apply(control, &list(&definitions));
-    let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
-    for plural in ["adminnetworkpolicies", "clusternetworkpolicies"] {
-        let name = format!("crd/{plural}.policy.networking.k8s.io");
-        control.kubectl(&[&wait[..], &[&name]].concat()).unwrap();
+    for kind in [ANP, CNP].map(Kind::Admin) {
+        control
+            .define(kind.resource(), Channel::Experimental)
+            .unwrap();
     }
     apply(control, &admin_network_policy("deny", DENY));
     let spec = format!(r#""tier":"Admin",{DENY}"#);
@@ -116,8 +111,11 @@ fn admin_kinds_come(control: &ControlPlane, bed: &Bed) {
     });
 }
 
-/// The definition has no validation, so the server lets in what nobody can mean.
+/// The definition gets laxer, so that the server lets in what nobody can mean.
 fn an_invalid_one_is_told_of_until_it_is_valid(control: &ControlPlane, bed: &Bed) {
+    control
+        .define_unvalidated(Kind::Admin(ANP).resource())
+        .unwrap();
     apply(
         control,
         &admin_network_policy("odd", r#""priority":"high""#),
@@ -130,10 +128,8 @@ fn an_invalid_one_is_told_of_until_it_is_valid(control: &ControlPlane, bed: &Bed
 }
 
 fn admin_kinds_go(control: &ControlPlane, bed: &Bed) {
-    let definition = "adminnetworkpolicies.policy.networking.k8s.io";
-    control
-        .kubectl(&["delete", "crd", definition, "--timeout=60s"])
-        .unwrap();
+    let resource = Kind::Admin(ANP).resource();
+    control.undefine(resource).unwrap();
     bed.until("what is not served any more is gone", |known| {
         known.index.admin_policy_names(ANP).next().is_none()
     });
@@ -143,24 +139,11 @@ fn admin_kinds_go(control: &ControlPlane, bed: &Bed) {
         !kind.served && report.troubles.is_empty()
     });
     bed.until("the other kind stays", |known| known.has_admin(CNP, "deny"));
-    apply(control, &crd("AdminNetworkPolicy", "v1alpha1"));
+    control.define(resource, Channel::Standard).unwrap();
     bed.until_report("it is served again", |report| {
         let kind = report.kinds.iter().find(is_anp).unwrap();
         kind.served && kind.synced
     });
-}
-
-/// A definition that lets everything in.
-fn crd(kind: &str, version: &str) -> String {
-    let singular = kind.to_lowercase();
-    let plural = format!("{}ies", singular.strip_suffix('y').unwrap());
-    format!(
-        r#"{{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{
-            "name":"{plural}.policy.networking.k8s.io","annotations":{{"api-approved.kubernetes.io":"unapproved, for a test"}}}},
-            "spec":{{"group":"policy.networking.k8s.io","scope":"Cluster","names":{{"kind":"{kind}","plural":"{plural}",
-            "singular":"{singular}"}},"versions":[{{"name":"{version}","served":true,"storage":true,"schema":{{"openAPIV3Schema":
-            {{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}}}}]}}}}"#
-    )
 }
 
 fn admin(kind: &str, version: &str, name: &str, spec: &str) -> String {

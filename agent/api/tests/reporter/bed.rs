@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use sluice_api::{
     Finding, Findings, Known, Options, Reason, Reporter, ReporterOptions, Source, Subject, Terms,
 };
-use sluice_cluster::{ControlPlane, until};
+use sluice_cluster::{Channel, ControlPlane, until};
 use sluice_kubernetes::live::{Kind, ObjectName};
 use sluice_policy::AdminKind;
 
@@ -43,55 +43,23 @@ pub(crate) struct Agent {
     _source: Source,
 }
 
-/// One kind with a status, and one without.
+/// One kind as it is published, and one without a status, as no release has it.
 pub(crate) fn define_kinds(control: &ControlPlane) -> Result<()> {
-    let conditions = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
-        "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}},
-            "x-kubernetes-preserve-unknown-fields": true}});
-    for (kind, singular, version, subresources) in [
-        (
-            "AdminNetworkPolicy",
-            "adminnetworkpolicy",
-            "v1alpha1",
-            json!({"status": {}}),
-        ),
-        (
-            "ClusterNetworkPolicy",
-            "clusternetworkpolicy",
-            "v1alpha2",
-            json!({}),
-        ),
-    ] {
-        let plural = Plural::of(singular);
-        let schema = json!({"type": "object", "properties": {
-            "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-            "status": {"type": "object", "properties": {"conditions": conditions}}}});
-        let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.policy.networking.k8s.io"), "annotations": {
-                "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/network-policy-api/pull/30"}},
-            "spec": {"group": "policy.networking.k8s.io", "scope": "Cluster",
-                "names": {"kind": kind, "plural": plural, "singular": singular, "listKind": format!("{kind}List")},
-                "versions": [{"name": version, "served": true, "storage": true, "subresources": subresources,
-                    "schema": {"openAPIV3Schema": schema}}]}});
-        control.apply(&crd.to_string())?;
-        let name = format!("crd/{plural}.policy.networking.k8s.io");
-        control.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            &name,
-        ])?;
+    control.define(ANP.resource(), Channel::Standard)?;
+    control.define(CNP.resource(), Channel::Standard)?;
+    let definition = format!("crd/{}", CNP.resource());
+    let read = control.kubectl(&["get", &definition, "-o", "json"])?;
+    let mut read: Json = serde_json::from_str(&read)?;
+    for version in read["spec"]["versions"]
+        .as_array_mut()
+        .context("versions")?
+    {
+        version["subresources"] = json!({});
     }
-    Ok(())
-}
-
-struct Plural;
-
-impl Plural {
-    fn of(singular: &str) -> String {
-        let stem = singular.strip_suffix('y').unwrap_or(singular);
-        format!("{stem}ies")
-    }
+    let patch = json!({"spec": {"versions": read["spec"]["versions"]}}).to_string();
+    control
+        .kubectl(&["patch", &definition, "--type=merge", "-p", &patch])
+        .map(drop)
 }
 
 impl<'c> Bed<'c> {
@@ -244,8 +212,12 @@ impl<'c> Bed<'c> {
     /// An admin policy; another priority is another generation.
     pub(crate) fn admin_policy(&self, kind: Kind, name: &str, priority: u16) -> Result<Subject> {
         let version = if kind == ANP { "v1alpha1" } else { "v1alpha2" };
+        let mut spec = json!({"priority": priority, "subject": {"namespaces": {}}});
+        if kind == CNP {
+            spec["tier"] = json!("Admin");
+        }
         self.apply(&json!({"apiVersion": format!("policy.networking.k8s.io/{version}"), "kind": kind.name(),
-            "metadata": {"name": name}, "spec": {"priority": priority}}))?;
+            "metadata": {"name": name}, "spec": spec}))?;
         Ok(subject(kind, "", name))
     }
 }

@@ -95,6 +95,12 @@ pub(crate) fn an_agent_that_stops_hands_over_at_once(bed: &Bed<'_>) -> Result<()
     Ok(())
 }
 
+/// A condition as somebody else writes it.
+fn theirs(kind: &str, status: &str) -> serde_json::Value {
+    json!({"type": kind, "status": status, "reason": "Theirs", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"})
+}
+
 pub(crate) fn conditions_appear_change_and_go_and_others_stay(bed: &Bed<'_>) -> Result<()> {
     let policy = bed.admin_policy(ANP, "p", 1)?;
     let agent = bed.agent("node-1")?;
@@ -105,7 +111,8 @@ pub(crate) fn conditions_appear_change_and_go_and_others_stay(bed: &Bed<'_>) -> 
     )?;
     bed.await_events(&policy, &["Warning PriorityTie: spec.priority: q"])?;
     let patch =
-        r#"[{"op":"add","path":"/status/conditions/-","value":{"type":"Theirs","status":"True"}}]"#;
+        json!([{"op": "add", "path": "/status/conditions/-", "value": theirs("Theirs", "True")}]);
+    let patch = patch.to_string();
     bed.control.kubectl(&[
         "patch",
         "adminnetworkpolicy",
@@ -113,13 +120,19 @@ pub(crate) fn conditions_appear_change_and_go_and_others_stay(bed: &Bed<'_>) -> 
         "--subresource=status",
         "--type=json",
         "-p",
-        patch,
+        &patch,
     ])?;
     agent.tell(&[(&policy, 1, &[])])?;
-    bed.await_conditions(&policy, &["Accepted True Accepted 1", "Theirs True - null"])?;
+    bed.await_conditions(
+        &policy,
+        &["Accepted True Accepted 1", "Theirs True Theirs null"],
+    )?;
     bed.admin_policy(ANP, "p", 2)?;
     agent.tell(&[(&policy, 2, INVALID)])?;
-    bed.await_conditions(&policy, &["Accepted False Invalid 2", "Theirs True - null"])?;
+    bed.await_conditions(
+        &policy,
+        &["Accepted False Invalid 2", "Theirs True Theirs null"],
+    )?;
     bed.await_events(
         &policy,
         &[
@@ -128,7 +141,10 @@ pub(crate) fn conditions_appear_change_and_go_and_others_stay(bed: &Bed<'_>) -> 
         ],
     )?;
     agent.tell(&[(&policy, 2, &[])])?;
-    bed.await_conditions(&policy, &["Accepted True Accepted 2", "Theirs True - null"])?;
+    bed.await_conditions(
+        &policy,
+        &["Accepted True Accepted 2", "Theirs True Theirs null"],
+    )?;
     let written = agent.reporter.state();
     ensure!(
         (written.status.written, written.events.written) == (4, 2),
@@ -150,12 +166,11 @@ pub(crate) fn conditions_appear_change_and_go_and_others_stay(bed: &Bed<'_>) -> 
 }
 
 pub(crate) fn conditions_of_somebody_else_stay_theirs(bed: &Bed<'_>) -> Result<()> {
-    let (theirs, ours) = (
+    let (other, ours) = (
         bed.admin_policy(ANP, "theirs", 1)?,
         bed.admin_policy(ANP, "ours", 1)?,
     );
-    let patch =
-        r#"{"status":{"conditions":[{"type":"Accepted","status":"Unknown","reason":"Theirs"}]}}"#;
+    let patch = json!({"status": {"conditions": [theirs("Accepted", "Unknown")]}}).to_string();
     bed.control.kubectl(&[
         "patch",
         "adminnetworkpolicy",
@@ -163,16 +178,16 @@ pub(crate) fn conditions_of_somebody_else_stay_theirs(bed: &Bed<'_>) -> Result<(
         "--subresource=status",
         "--type=merge",
         "-p",
-        patch,
+        &patch,
     ])?;
     let agent = bed.agent("node-1")?;
     // The one comes after the other.
-    agent.tell(&[(&ours, 1, &[]), (&theirs, 1, &[])])?;
+    agent.tell(&[(&ours, 1, &[]), (&other, 1, &[])])?;
     until("all written", LIMIT, || {
         let state = agent.reporter.state();
         Ok((state.waiting == 0 && state.status.written == 1).then_some(()))
     })?;
-    ensure!(bed.conditions(&theirs)? == ["Accepted Unknown Theirs null"]);
+    ensure!(bed.conditions(&other)? == ["Accepted Unknown Theirs null"]);
     ensure!(bed.conditions(&ours)? == ["Accepted True Accepted 1"]);
     ensure!(agent.reporter.state().troubles.is_empty());
     Ok(())

@@ -1,0 +1,84 @@
+//! The kinds of the admin policies, as their group publishes them, for API servers that shall serve them. What they mean
+//! is not known here.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::control::ControlPlane;
+use crate::programs;
+
+/// What is published, by its full name, as everywhere here; `cargo xtask cluster build` fetches it.
+pub(crate) const RESOURCES: [&str; 3] = [
+    "adminnetworkpolicies.policy.networking.k8s.io",
+    "baselineadminnetworkpolicies.policy.networking.k8s.io",
+    "clusternetworkpolicies.policy.networking.k8s.io",
+];
+
+/// Each is published twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// With the fields that are to stay.
+    Standard,
+    /// With every field.
+    Experimental,
+}
+
+impl Channel {
+    /// The file with the definition of a resource.
+    ///
+    /// # Errors
+    /// Names it, and the command that fetches it.
+    pub fn definition(self, resource: &str) -> Result<PathBuf> {
+        let channel = match self {
+            Self::Standard => "standard",
+            Self::Experimental => "experimental",
+        };
+        let place = programs::directory()?.with_file_name("definitions");
+        let path = place.join(channel).join(format!("{resource}.yaml"));
+        let shown = path.display();
+        ensure!(
+            path.is_file(),
+            "{shown}: not fetched yet; run cargo xtask cluster build"
+        );
+        Ok(path)
+    }
+}
+
+impl ControlPlane {
+    /// Has the API server serve a resource, and waits until it does.
+    pub fn define(&self, resource: &str, channel: Channel) -> Result<()> {
+        let file = channel.definition(resource)?;
+        let file = file.to_str().context("the path of a definition")?;
+        self.kubectl(&["apply", "-f", file])?;
+        let name = format!("crd/{resource}");
+        let established = ["wait", "--for=condition=Established", "--timeout=60s"];
+        self.kubectl(&[&established[..], &[&name]].concat())
+            .map(drop)
+    }
+
+    /// The same without validation: policies get in that no published definition would take.
+    pub fn define_unvalidated(&self, resource: &str) -> Result<()> {
+        self.define(resource, Channel::Experimental)?;
+        let name = format!("crd/{resource}");
+        let definition = self.kubectl(&["get", &name, "--output=json"])?;
+        let mut definition: Value = serde_json::from_str(&definition).context(name.clone())?;
+        let versions = definition["spec"]["versions"].as_array_mut();
+        for version in versions.into_iter().flatten() {
+            version["schema"]["openAPIV3Schema"] =
+                json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        }
+        let patch = json!({"spec": {"versions": definition["spec"]["versions"]}}).to_string();
+        self.kubectl(&["patch", &name, "--type=merge", "--patch", &patch])
+            .map(drop)
+    }
+
+    /// Has the API server forget a resource, and all that there is of it.
+    pub fn undefine(&self, resource: &str) -> Result<()> {
+        let name = format!("crd/{resource}");
+        let patience = ["--ignore-not-found", "--timeout=60s"];
+        self.kubectl(&[&["delete", &name][..], &patience].concat())
+            .map(drop)
+    }
+}

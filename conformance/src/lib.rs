@@ -1,12 +1,22 @@
-//! What network policies mean, told apart from how Sluice computes it.
+//! The truth-table suite for network policies: cases as data, an oracle that says what ought to come of them, and
+//! runners that see what does.
 //!
-//! [`Oracle`] is a literal reading of the API text, and [`upstream`] the expectations that Kubernetes' own end-to-end
-//! suite writes down. Neither knows the evaluator, and the oracle shares no code with it.
+//! A [`case::Case`] is a world, policies and events. Which connections it leaves open is derived: [`sluice_oracle`] is a
+//! literal reading of the API text, which shares no code with the evaluator of Sluice. What a person wrote down beside a
+//! case must agree with it.
 #![forbid(unsafe_code)]
 
-mod case;
-mod oracle;
-pub mod upstream;
+pub mod case;
+pub mod catalogue;
+pub mod expect;
+pub mod features;
+pub mod generate;
+pub mod judge;
+pub mod profile;
+pub mod report;
+pub mod runner;
+pub mod selection;
+mod state;
+pub mod world;
 
-pub use case::{Case, Expectation, Step};
-pub use oracle::{Family, Oracle};
+pub use state::{State, StateError};

@@ -1,10 +1,10 @@
-//! What ought to come back to a probe. Policy is the oracle's of `sluice-conformance`, a reading of the API text that
+//! What ought to come back to a probe. Policy is the oracle's of `sluice-oracle`, a reading of the API text that
 //! shares no code with the evaluator under test; this only knows which pods may answer.
 
 use std::collections::BTreeSet;
 
-use sluice_conformance::Oracle;
 use sluice_kubernetes::World;
+use sluice_oracle::Oracle;
 use sluice_policy::PodName;
 
 use crate::{Cell, Family, Plan, Port, Reply, Target};

@@ -3,7 +3,7 @@
 //! [`Lab::up`] turns a world of manifests into namespaces on this machine: one per node and pod, with a server on
 //! every port. [`Lab::start_agents`] runs the real agent on every node; [`Lab::probe`] sends real packets and says what
 //! came of them, and [`stream`] keeps numbered traffic going, to count what is lost and what leaks. What ought to come
-//! of probes is said by [`expect`], from the oracle of `sluice-conformance`. Needs root.
+//! of probes is said by [`expect`], from the oracle of `sluice-oracle`. Needs root.
 
 mod agent;
 pub mod builtin;
@@ -33,12 +33,12 @@ mod usable;
 mod warden;
 
 pub use agent::{Agent, AgentOptions, Mode, StartError};
-pub use cell::{Cell, Outcome, Port, Reply, ServiceName, Target};
+pub use cell::{Outcome, Reply};
 pub use confine::Confinement;
 pub use counters::{Counters, counters};
 pub use forge::{Forged, Forger, Segment};
 pub use lab::{Connection, Lab, Options, UpError};
 pub use plan::{NodePlan, Plan, PodPlan, ServicePlan, ServicePortPlan};
 pub use run_dir::{Removed, down};
-pub use sluice_conformance::Family;
+pub use sluice_oracle::{Cell, Family, Port, ServiceName, Target};
 pub use stage::{Manifests, StageError, Staged};

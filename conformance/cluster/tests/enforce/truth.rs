@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use sluice_conformance::{Family, Oracle};
 use sluice_kubernetes::load_text;
+use sluice_oracle::{Family, Oracle};
 use sluice_policy::{PodName, Protocol};
 
 use crate::probe::{Cell, Reply, Via};

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use sluice_conformance::Oracle;
 use sluice_kubernetes::{World, load_text};
 use sluice_lab::Family;
+use sluice_oracle::Oracle;
 use sluice_policy::{Pod, PodName, Protocol};
 
 use crate::event::{

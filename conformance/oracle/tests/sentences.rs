@@ -1,7 +1,7 @@
 //! Sentences of the API text that Kubernetes' own suite leaves out.
 
-use sluice_conformance::{Family, Oracle};
 use sluice_kubernetes::{World, load_text};
+use sluice_oracle::{Family, Oracle};
 use sluice_policy::{Pod, Protocol};
 
 const PODS: &str = "

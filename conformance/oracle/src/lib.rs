@@ -2,14 +2,18 @@
 //!
 //! Every function says in our own words what the API text says, and does nothing else. It works on the API's own
 //! objects and on the pods, namespaces and nodes of a [`World`]. It owns its selectors ([`select`]) and networks
-//! ([`network`]); from `sluice-policy` it takes values, never a decision.
+//! ([`network`]); from `sluice-policy` it takes values, never a decision. Where the text leaves something open it knows
+//! each [`Reading`], and [`judge`] decides what all of some readings agree about.
+#![forbid(unsafe_code)]
 
 mod api;
+mod cell;
+mod family;
 mod network;
+mod reading;
 mod select;
 mod tiers;
 
-use std::fmt;
 use std::net::IpAddr;
 
 use k8s_openapi::api::networking::v1::{
@@ -21,50 +25,16 @@ use sluice_policy::{Labels, Pod, Protocol};
 
 use tiers::{Direction, Said, Tier, Tiers};
 
-/// An IP family: a pod that has addresses of both is judged in each by the address of that family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// Addresses such as 10.244.0.1.
-    Ipv4,
-    /// Addresses such as `fd00:10:244::1`.
-    Ipv6,
-}
-
-impl Family {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Ipv4, Self::Ipv6];
-
-    /// That of an address.
-    pub const fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-
-    /// The first address of a pod in this family.
-    pub fn address(self, pod: &Pod) -> Option<IpAddr> {
-        pod.addresses
-            .iter()
-            .copied()
-            .find(|address| Self::of(*address) == self)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ipv4 => "IPv4",
-            Self::Ipv6 => "IPv6",
-        })
-    }
-}
+pub use cell::{Cell, Port, PortError, ServiceName, Target};
+pub use family::Family;
+pub use reading::{Finality, HostNetwork, Judgement, OwnNode, Reading, Topic, judge, oracles};
 
 /// Says what the API text says about a world.
 #[derive(Debug)]
 pub struct Oracle<'w> {
     world: &'w World,
     tiers: Tiers,
+    reading: Reading,
 }
 
 /// A connection that is asked about.
@@ -97,9 +67,15 @@ impl<'w> Connection<'w> {
 impl<'w> Oracle<'w> {
     /// An oracle on the valid policies of a world, and on admin policies with peers that are not known.
     pub fn new(world: &'w World) -> Self {
+        Self::reading(world, Reading::default())
+    }
+
+    /// The same, by one reading of what is open.
+    pub fn reading(world: &'w World, reading: Reading) -> Self {
         Self {
             world,
             tiers: Tiers::of(world),
+            reading,
         }
     }
 
@@ -137,12 +113,13 @@ impl<'w> Oracle<'w> {
     /// A pod that a `NetworkPolicy` isolates for egress may open those connections that at least one rule of at least one
     /// of the policies that isolate it allows.
     fn egress_allowed(&self, connection: &Connection<'_>) -> bool {
-        self.tiers_allow(Direction::Egress, connection, || {
-            let isolating = self.isolating(connection.source, "Egress");
-            let mut rules = isolating.iter();
-            let allowed = rules.any(|policy| egress_rules_allow(self, policy, connection));
-            (!isolating.is_empty()).then_some(allowed)
-        })
+        self.is_to_own_node(connection)
+            || self.tiers_allow(Direction::Egress, connection, || {
+                let isolating = self.isolating(connection.source, "Egress");
+                let mut rules = isolating.iter();
+                let allowed = rules.any(|policy| egress_rules_allow(self, policy, connection));
+                (!isolating.is_empty()).then_some(allowed)
+            })
     }
 
     /// The same for ingress; in addition, connections from the pod's own node are always allowed.
@@ -172,8 +149,18 @@ impl<'w> Oracle<'w> {
         };
         ask(Tier::Admin)
             .or_else(network_policy)
+            .or_else(|| self.is_final(direction, connection).then_some(true))
             .or_else(|| ask(Tier::Baseline))
             .unwrap_or(true)
+    }
+
+    /// Whether a policy that isolates the pod in the other direction alone has had the last word in this one.
+    fn is_final(&self, direction: Direction, connection: &Connection<'_>) -> bool {
+        let (subject, other) = match direction {
+            Direction::Ingress => (connection.destination, "Egress"),
+            Direction::Egress => (connection.source, "Ingress"),
+        };
+        self.reading.finality == Finality::Pod && !self.isolating(subject, other).is_empty()
     }
 
     /// The policies that isolate a pod in a direction: those of its namespace whose `podSelector` matches it and whose
@@ -181,7 +168,7 @@ impl<'w> Oracle<'w> {
     /// no policy isolates it.
     fn isolating(&self, pod: &Pod, direction: &str) -> Vec<&'w NetworkPolicy> {
         let mut isolating = Vec::new();
-        if pod.host_network {
+        if pod.host_network && self.reading.host_network == HostNetwork::Node {
             return isolating;
         }
         for policy in &self.world.api_policies {
@@ -200,12 +187,24 @@ impl<'w> Oracle<'w> {
         isolating
     }
 
-    /// Whether the source is the node that the destination runs on.
+    /// Whether the source is the node that the destination runs on, and no pod that can be told from it.
     fn is_from_own_node(&self, connection: &Connection<'_>) -> bool {
-        let own = connection.destination.node.as_ref();
-        self.world.nodes.iter().any(|node| {
-            own == Some(&node.name) && node.addresses.contains(&connection.source_address)
-        })
+        let is_pod =
+            connection.source.host_network && self.reading.host_network == HostNetwork::Pod;
+        !is_pod && self.is_of_node(connection.destination, connection.source_address)
+    }
+
+    /// Whether the destination is the node that the source runs on, where that is always allowed.
+    fn is_to_own_node(&self, connection: &Connection<'_>) -> bool {
+        self.reading.own_node == OwnNode::Allowed
+            && self.is_of_node(connection.source, connection.destination_address)
+    }
+
+    /// Whether an address is one of the pod's node.
+    fn is_of_node(&self, pod: &Pod, address: IpAddr) -> bool {
+        let own = pod.node.as_ref();
+        let mut nodes = self.world.nodes.iter();
+        nodes.any(|node| own == Some(&node.name) && node.addresses.contains(&address))
     }
 
     fn namespace_labels(&self, name: &str) -> Option<&'w Labels> {
@@ -241,7 +240,7 @@ fn ingress_rules_allow(
     for rule in rules {
         // A connection must match both parts of a rule.
         if peers_match(oracle, policy, rule.from.as_deref(), &peer)
-            && ports_match(rule.ports.as_deref(), connection)
+            && ports_match(oracle, rule.ports.as_deref(), connection)
         {
             return true;
         }
@@ -263,7 +262,7 @@ fn egress_rules_allow(
     let peer = connection.to();
     for rule in rules {
         if peers_match(oracle, policy, rule.to.as_deref(), &peer)
-            && ports_match(rule.ports.as_deref(), connection)
+            && ports_match(oracle, rule.ports.as_deref(), connection)
         {
             return true;
         }
@@ -301,8 +300,8 @@ fn peer_matches(
     if let Some(block) = &entry.ip_block {
         return block_matches(block, peer.address);
     }
-    // Pods in the network of their node cannot be told from it, so selectors do not match them.
-    if peer.pod.host_network {
+    // Pods in the network of their node that cannot be told from it are matched by no selector.
+    if peer.pod.host_network && oracle.reading.host_network == HostNetwork::Node {
         return false;
     }
     // Without a namespaceSelector the policy's own namespace is meant; an empty one matches every namespace.
@@ -332,15 +331,26 @@ fn block_matches(block: &IPBlock, address: IpAddr) -> bool {
 }
 
 /// Where `ports` is missing or empty, every port of every protocol matches. Otherwise one of the entries must.
-fn ports_match(entries: Option<&[NetworkPolicyPort]>, connection: &Connection<'_>) -> bool {
+fn ports_match(
+    oracle: &Oracle<'_>,
+    entries: Option<&[NetworkPolicyPort]>,
+    connection: &Connection<'_>,
+) -> bool {
     let entries = entries.unwrap_or_default();
-    entries.is_empty() || entries.iter().any(|entry| port_matches(entry, connection))
+    entries.is_empty()
+        || entries
+            .iter()
+            .any(|entry| port_matches(oracle, entry, connection))
 }
 
 /// The protocol must be the entry's, TCP where it has none. Without a port, every port of the protocol matches; with a
 /// number, that one, or those up to and including `endPort`; with a name, the port that the destination pod has under
 /// that name for that protocol.
-fn port_matches(entry: &NetworkPolicyPort, connection: &Connection<'_>) -> bool {
+fn port_matches(
+    oracle: &Oracle<'_>,
+    entry: &NetworkPolicyPort,
+    connection: &Connection<'_>,
+) -> bool {
     let protocol = entry.protocol.as_deref().unwrap_or("TCP");
     if connection.protocol.to_string() != protocol {
         return false;
@@ -350,16 +360,20 @@ fn port_matches(entry: &NetworkPolicyPort, connection: &Connection<'_>) -> bool 
         (None, _) => true,
         (Some(IntOrString::Int(first)), None) => *first == port,
         (Some(IntOrString::Int(first)), Some(last)) => *first <= port && port <= last,
-        (Some(IntOrString::String(name)), _) => has_port(connection, name),
+        (Some(IntOrString::String(name)), _) => {
+            let is_node = connection.destination.host_network
+                && oracle.reading.host_network == HostNetwork::Node;
+            !is_node && has_port(connection, name)
+        }
     }
 }
 
-/// Ports of pods in the network of their node are ports of the node, which have no names.
+/// Whether the destination has the port of the connection under a name.
 fn has_port(connection: &Connection<'_>, name: &str) -> bool {
     let is_it = |port: &sluice_policy::ContainerPort| {
         port.name.as_deref() == Some(name)
             && port.protocol == connection.protocol
             && port.port == connection.port
     };
-    !connection.destination.host_network && connection.destination.ports.iter().any(is_it)
+    connection.destination.ports.iter().any(is_it)
 }

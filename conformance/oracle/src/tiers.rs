@@ -197,7 +197,12 @@ fn port_matches(entry: &Port, connection: &Connection<'_>) -> bool {
         return is_protocol(&range.protocol) && range.start <= port && port <= range.end;
     }
     let name = entry.name.as_deref();
-    name.is_some_and(|name| has_port(connection, name))
+    name.is_some_and(|name| pod_has_port(connection, name))
+}
+
+/// "Host-networked pods are not included": their ports are ports of the node, which have no names.
+fn pod_has_port(connection: &Connection<'_>, name: &str) -> bool {
+    !connection.destination.host_network && has_port(connection, name)
 }
 
 fn protocol_matches(entry: &Protocol, connection: &Connection<'_>) -> bool {
@@ -214,5 +219,5 @@ fn protocol_matches(entry: &Protocol, connection: &Connection<'_>) -> bool {
     is("TCP", &entry.tcp)
         || is("UDP", &entry.udp)
         || is("SCTP", &entry.sctp)
-        || name.is_some_and(|name| has_port(connection, name))
+        || name.is_some_and(|name| pod_has_port(connection, name))
 }

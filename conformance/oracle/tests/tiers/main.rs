@@ -3,8 +3,8 @@
 mod matching;
 mod order;
 
-use sluice_conformance::{Family, Oracle};
 use sluice_kubernetes::{World, load_text};
+use sluice_oracle::{Family, Oracle};
 use sluice_policy::{Pod, Protocol};
 
 const CLUSTER: &str = "

@@ -1,0 +1,138 @@
+//! Which readings of what the API leaves open an enforcer may have.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sluice_oracle::{Finality, HostNetwork, OwnNode, Reading};
+
+/// What becomes of connections that are open when policy begins to deny them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Established {
+    /// They end.
+    Cut,
+    /// They go on.
+    Kept,
+}
+
+/// What an enforcer says of itself where the API leaves it the choice. What it does not say is not judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    host_network: Option<HostNetwork>,
+    own_node: Option<OwnNode>,
+    finality: Option<Finality>,
+    /// Of connections that are open when policy begins to deny them.
+    pub established: Option<Established>,
+}
+
+/// Profiles and what they mean.
+pub const PROFILES: &[(&str, &str)] = &[
+    (
+        "strict",
+        "the API text alone: what it leaves open is not judged",
+    ),
+    (
+        "packet",
+        "policy is about packets: open connections that it begins to deny end",
+    ),
+    (
+        "connection",
+        "policy is about new connections: open ones go on",
+    ),
+    ("host-node", "a pod in the network of its node is its node"),
+    (
+        "host-pod",
+        "a pod in the network of its node is a pod like others",
+    ),
+    (
+        "sluice",
+        "what Sluice is: packet, host-node, a node judged by egress policy, final by direction",
+    ),
+];
+
+/// A profile that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no profile {0}; there are {known}", known = names())]
+pub struct ProfileError(String);
+
+fn names() -> String {
+    let names: Vec<&str> = PROFILES.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+impl FromStr for Profile {
+    type Err = ProfileError;
+
+    /// One name, or several with commas between them, later ones on top.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(',')
+            .try_fold(Self::default(), |profile, name| profile.with(name.trim()))
+    }
+}
+
+impl Profile {
+    fn with(self, name: &str) -> Result<Self, ProfileError> {
+        Ok(match name {
+            "strict" => self,
+            "packet" => Self {
+                established: Some(Established::Cut),
+                ..self
+            },
+            "connection" => Self {
+                established: Some(Established::Kept),
+                ..self
+            },
+            "host-node" => Self {
+                host_network: Some(HostNetwork::Node),
+                ..self
+            },
+            "host-pod" => Self {
+                host_network: Some(HostNetwork::Pod),
+                ..self
+            },
+            "sluice" => Self {
+                host_network: Some(HostNetwork::Node),
+                own_node: Some(OwnNode::ByPolicy),
+                finality: Some(Finality::Direction),
+                established: Some(Established::Cut),
+            },
+            _ => return Err(ProfileError(name.to_owned())),
+        })
+    }
+
+    /// Every reading that it allows; at least one.
+    pub fn readings(self) -> Vec<Reading> {
+        let is_allowed = |reading: &Reading| {
+            self.host_network
+                .is_none_or(|it| it == reading.host_network)
+                && self.own_node.is_none_or(|it| it == reading.own_node)
+                && self.finality.is_none_or(|it| it == reading.finality)
+        };
+        Reading::all().into_iter().filter(is_allowed).collect()
+    }
+}
+
+impl fmt::Display for Established {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cut => "cut",
+            Self::Kept => "kept",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_allows_fewer_readings_the_more_it_says() {
+        let readings = |text: &str| text.parse::<Profile>().unwrap().readings().len();
+        assert_eq!(readings("strict"), Reading::all().len());
+        assert_eq!(readings("host-node"), Reading::all().len() / 2);
+        assert_eq!(readings("sluice"), 1);
+        assert!("lenient".parse::<Profile>().is_err());
+        for (name, _) in PROFILES {
+            assert!(name.parse::<Profile>().is_ok(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What came of a run, for people and for machines.
+
+mod json;
+mod table;
+
+use std::time::Duration;
+
+use crate::runner::{CaseResult, Outcome};
+
+pub use json::json;
+pub use table::{comparison, summary};
+
+/// What came of all cases.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// In order of running.
+    pub results: Vec<CaseResult>,
+    /// From the first to the last.
+    pub took: Duration,
+}
+
+impl Report {
+    /// Cases that passed.
+    pub fn passed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Passed))
+    }
+
+    /// Cases that failed.
+    pub fn failed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Failed(_)))
+    }
+
+    /// Cases that were not judged.
+    pub fn skipped(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Skipped(_)))
+    }
+
+    /// Steps that were judged.
+    pub fn steps(&self) -> usize {
+        self.results.iter().map(|result| result.steps).sum()
+    }
+
+    /// Cells that were compared.
+    pub fn cells(&self) -> usize {
+        self.results.iter().map(|result| result.cells).sum()
+    }
+
+    fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
+        self.results
+            .iter()
+            .filter(|result| is(&result.outcome))
+            .count()
+    }
+}

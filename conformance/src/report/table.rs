@@ -1,0 +1,115 @@
+//! For people: expected, observed and compared side by side.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use sluice_oracle::{Family, Port};
+
+use super::Report;
+use crate::judge::{Wrong, destination};
+use crate::runner::{Failure, Outcome};
+
+/// The last lines of a run: what failed, and counts.
+pub fn summary(report: &Report) -> String {
+    let mut text = String::new();
+    for result in &report.results {
+        if let Outcome::Failed(failure) = &result.outcome {
+            let _infallible = writeln!(
+                text,
+                "failed: {}: step {}: {}",
+                result.id, failure.step, failure.reason
+            );
+        }
+    }
+    let _infallible = writeln!(
+        text,
+        "{} cases in {:.1} s, {} steps, {} cells: {} passed, {} failed, {} skipped",
+        report.results.len(),
+        report.took.as_secs_f64(),
+        report.steps(),
+        report.cells(),
+        report.passed(),
+        report.failed(),
+        report.skipped(),
+    );
+    text
+}
+
+/// The tables of every port and family in which a cell is wrong.
+pub fn comparison(failure: &Failure) -> String {
+    let wrong: BTreeSet<(Family, Port)> = failure
+        .wrong
+        .iter()
+        .map(|it| (it.cell.family, it.cell.port))
+        .collect();
+    let mut text = String::new();
+    for (family, port) in wrong {
+        let of: Vec<&Wrong> = failure
+            .seen
+            .iter()
+            .filter(|it| it.cell.family == family && it.cell.port == port)
+            .collect();
+        let _infallible = writeln!(text, "{port} {family}");
+        text.push_str(&side_by_side(&of));
+    }
+    text
+}
+
+fn side_by_side(cells: &[&Wrong]) -> String {
+    let rows = names(cells.iter().map(|it| it.cell.from.to_string()));
+    let columns = names(cells.iter().map(|it| destination(&it.cell.to)));
+    let head = rows.iter().map(String::len).max().unwrap_or(0);
+    let width = columns.iter().map(String::len).max().unwrap_or(0);
+    let mut text = format!("{:head$}", "");
+    for title in ["expected", "observed", "comparison"] {
+        let table = columns.len() * (width + 1);
+        let _infallible = write!(text, "  {title:table$}");
+    }
+    text = text.trim_end().to_owned() + "\n";
+    let names: String = columns.iter().fold(String::new(), |mut all, name| {
+        let _infallible = write!(all, "{name:width$} ");
+        all
+    });
+    let _infallible = writeln!(text, "{:head$}  {names}  {names}  {}", "", names.trim_end());
+    for row in &rows {
+        let _infallible = write!(text, "{row:head$}");
+        for mark in [expected, observed, compared] {
+            text.push_str("  ");
+            for column in &columns {
+                let at = |it: &&&Wrong| {
+                    it.cell.from.to_string() == *row && destination(&it.cell.to) == *column
+                };
+                let mark = cells.iter().find(at).map_or(' ', |it| mark(it));
+                let _infallible = write!(text, "{mark:width$} ");
+            }
+        }
+        text = text.trim_end().to_owned() + "\n";
+    }
+    text
+}
+
+fn expected(cell: &Wrong) -> char {
+    cell.expected.mark()
+}
+
+fn observed(cell: &Wrong) -> char {
+    cell.observed.mark()
+}
+
+fn compared(cell: &Wrong) -> char {
+    if cell.observed.meets(&cell.expected) {
+        '.'
+    } else {
+        'X'
+    }
+}
+
+fn names(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
+}

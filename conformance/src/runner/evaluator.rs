@@ -1,0 +1,335 @@
+//! Cases against an evaluator: no packets, all static cases in seconds.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluice_kubernetes::World;
+use sluice_oracle::{Cell, Family};
+use sluice_policy::{Action, Index, Pod, Scope, Tuple};
+
+use super::{CaseResult, Failure, Outcome, Runner};
+use crate::State;
+use crate::case::{Case, Event, Step};
+use crate::expect::{self, End, Expected};
+use crate::judge::{self, Observed};
+use crate::profile::Profile;
+
+/// As many orders of events as are tried; of more, so many spread evenly over all.
+const MOST_ORDERS: usize = 720;
+
+/// Something that says which connections policies allow.
+pub trait Evaluator {
+    /// Sees a world that has nothing to do with the one before.
+    fn begin(&mut self, world: &World);
+
+    /// Sees what became of the world.
+    fn follow(&mut self, world: &World);
+
+    /// Whether a connection between two pods of the world is allowed.
+    fn allows(&self, world: &World, from: &Pod, to: &Pod, family: Family, end: &End) -> bool;
+}
+
+/// The evaluator that is Sluice's own.
+pub struct Sluice {
+    index: Index,
+    seen: World,
+}
+
+impl Default for Sluice {
+    fn default() -> Self {
+        Self {
+            index: Index::new(Scope::Cluster),
+            seen: World::default(),
+        }
+    }
+}
+
+impl Evaluator for Sluice {
+    fn begin(&mut self, world: &World) {
+        *self = Self::default();
+        self.follow(world);
+    }
+
+    fn follow(&mut self, world: &World) {
+        let _changes = self.index.apply(world.events_since(&self.seen));
+        self.seen = world.clone();
+    }
+
+    fn allows(&self, _world: &World, from: &Pod, to: &Pod, family: Family, end: &End) -> bool {
+        let (Some(source), Some(destination)) = (family.address(from), family.address(to)) else {
+            return false;
+        };
+        let tuple = Tuple {
+            source,
+            destination,
+            protocol: end.port.protocol,
+            port: end.port.number,
+        };
+        self.index.snapshot().evaluate(&tuple).action() == Action::Allow
+    }
+}
+
+/// Judges static cases by an evaluator.
+pub struct EvaluatorRunner<E> {
+    evaluator: E,
+}
+
+impl<E: Evaluator> EvaluatorRunner<E> {
+    /// A runner of this evaluator.
+    pub fn new(evaluator: E) -> Self {
+        Self { evaluator }
+    }
+}
+
+impl<E: Evaluator> Runner for EvaluatorRunner<E> {
+    fn unable(&self, case: &Case) -> Option<String> {
+        (!case.is_static()).then(|| "needs packets".to_owned())
+    }
+
+    fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
+        let started = Instant::now();
+        let mut run = Run {
+            evaluator: &mut self.evaluator,
+            case,
+            profile,
+            cells: 0,
+        };
+        let (steps, outcome) = match run.case() {
+            Ok(steps) => (steps, Outcome::Passed),
+            Err(failure) => (failure.step, Outcome::Failed(failure)),
+        };
+        CaseResult {
+            id: Arc::clone(&case.id),
+            outcome,
+            steps,
+            cells: run.cells,
+            took: started.elapsed(),
+        }
+    }
+}
+
+/// One case under way.
+struct Run<'r, E> {
+    evaluator: &'r mut E,
+    case: &'r Case,
+    profile: Profile,
+    cells: usize,
+}
+
+impl<E: Evaluator> Run<'_, E> {
+    fn case(&mut self) -> Result<usize, Failure> {
+        let mut state = self
+            .case
+            .start()
+            .map_err(|error| failure(0, error.to_string()))?;
+        let world = self.load(&state, 0)?;
+        self.evaluator.begin(&world);
+        for (number, step) in self.case.steps.iter().enumerate() {
+            let number = number + 1;
+            if step.any_order {
+                self.orders(&state, number, step)?;
+            }
+            for event in &step.events {
+                state
+                    .apply(event)
+                    .map_err(|error| failure(number, error.to_string()))?;
+                // Each event is seen by itself, as it would be in a cluster.
+                let world = self.load(&state, number)?;
+                self.evaluator.follow(&world);
+            }
+            validated(&state, number, step)?;
+            let world = self.load(&state, number)?;
+            self.judge(&world, number, step)?;
+            // Who begins with this world says the same.
+            self.evaluator.begin(&world);
+            self.judge(&world, number, step)?;
+        }
+        Ok(self.case.steps.len())
+    }
+
+    fn load(&self, state: &State, step: usize) -> Result<World, Failure> {
+        let loaded = state.load(&self.case.id);
+        match loaded.problems.first() {
+            Some(problem) if !self.case.is_about_problems() => {
+                Err(failure(step, format!("not what was meant: {problem}")))
+            }
+            _ => Ok(loaded.world),
+        }
+    }
+
+    /// Whatever the order of a step's events, what comes of them is the same. Orders in which an event has nothing to
+    /// happen to are none.
+    fn orders(&mut self, before: &State, number: usize, step: &Step) -> Result<(), Failure> {
+        let earlier = self.load(before, number)?;
+        for order in orders(step.events.len(), MOST_ORDERS) {
+            let mut state = before.clone();
+            self.evaluator.begin(&earlier);
+            let events: Vec<&Event> = order.iter().map(|at| &step.events[*at]).collect();
+            if !self.all(&mut state, &events, number)? {
+                continue;
+            }
+            let world = self.load(&state, number)?;
+            self.judge(&world, number, step)
+                .map_err(|failure| Failure {
+                    reason: format!("in the order {order:?}: {}", failure.reason),
+                    ..failure
+                })?;
+        }
+        self.evaluator.begin(&earlier);
+        Ok(())
+    }
+
+    /// Whether all events could happen.
+    fn all(
+        &mut self,
+        state: &mut State,
+        events: &[&Event],
+        number: usize,
+    ) -> Result<bool, Failure> {
+        for event in events {
+            if state.apply(event).is_err() {
+                return Ok(false);
+            }
+            let world = self.load(state, number)?;
+            self.evaluator.follow(&world);
+        }
+        Ok(true)
+    }
+
+    fn judge(&mut self, world: &World, number: usize, step: &Step) -> Result<(), Failure> {
+        let ports = expect::ports(world, &self.case.ports);
+        let cells = expect::cells(world, &ports, &Family::ALL);
+        self.cells += cells.len();
+        if let Some(first) = judge::disagreements(step, world, &cells).first() {
+            return Err(failure(number, first.clone()));
+        }
+        let expected = expect::expected(world, &self.profile.readings(), &cells);
+        let observed: Vec<Observed> = cells
+            .iter()
+            .map(|cell| observed(self.evaluator, world, cell))
+            .collect();
+        let wrong = judge::wrong(&cells, &expected, &observed);
+        let Some(first) = wrong.first() else {
+            return Ok(());
+        };
+        Err(Failure {
+            step: number,
+            reason: format!(
+                "{} of {} cells are wrong, the first: {first}",
+                wrong.len(),
+                cells.len()
+            ),
+            seen: everything(&cells, &expected, &observed),
+            wrong,
+        })
+    }
+}
+
+fn everything(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Vec<judge::Wrong> {
+    let all = cells.iter().zip(expected).zip(observed);
+    all.map(|((cell, expected), observed)| judge::Wrong {
+        cell: cell.clone(),
+        expected: expected.clone(),
+        observed: observed.clone(),
+    })
+    .collect()
+}
+
+fn failure(step: usize, reason: String) -> Failure {
+    Failure {
+        step,
+        reason,
+        wrong: Vec::new(),
+        seen: Vec::new(),
+    }
+}
+
+fn observed(evaluator: &impl Evaluator, world: &World, cell: &Cell) -> Observed {
+    let Some(from) = world.pod(&cell.from) else {
+        return Observed::Error("no such pod".to_owned());
+    };
+    let ends = expect::ends(world, cell);
+    let allowed = ends
+        .iter()
+        .filter_map(|end| Some((world.pod(&end.pod)?, end)))
+        .map(|(to, end)| evaluator.allows(world, from, to, cell.family, end));
+    let (yes, no): (Vec<bool>, Vec<bool>) = allowed.partition(|it| *it);
+    // Where backends differ, either is seen at times; what is expected says so too, and each is judged by pods.
+    if yes.is_empty() || (!no.is_empty() && yes.len() < no.len()) {
+        Observed::Denied
+    } else {
+        Observed::Allowed
+    }
+}
+
+/// Objects that a step says are taken or refused: the rules of the API server, which the offline tools follow too.
+fn validated(state: &State, number: usize, step: &Step) -> Result<(), Failure> {
+    for object in &step.accepted {
+        let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
+        if let Some(problem) = problems.first() {
+            return Err(failure(number, format!("ought to be taken: {problem}")));
+        }
+    }
+    for (object, field) in &step.rejected {
+        let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
+        if !problems
+            .iter()
+            .any(|problem| problem.contains(field.as_str()))
+        {
+            let name = object.name();
+            let said = problems.join("; ");
+            return Err(failure(
+                number,
+                format!("{name} ought to be refused for {field}, and is said: {said:?}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn problems_with(state: &State, object: &crate::case::Object) -> Result<Vec<String>, String> {
+    let mut state = state.clone();
+    state.put(object).map_err(|error| error.to_string())?;
+    let loaded = state.load("object");
+    Ok(loaded.problems.iter().map(ToString::to_string).collect())
+}
+
+/// Every order of so many things, or `most` of them, spread evenly.
+fn orders(count: usize, most: usize) -> Vec<Vec<usize>> {
+    let all: usize = (1..=count)
+        .try_fold(1_usize, usize::checked_mul)
+        .unwrap_or(usize::MAX);
+    let number = all.min(most);
+    // Orders are numbered in the factorial system; one in so many is taken.
+    (0..number)
+        .map(|at| order(count, at * (all / number)))
+        .collect()
+}
+
+/// The order of a number in the factorial system.
+fn order(count: usize, mut number: usize) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..count).collect();
+    let mut order = Vec::with_capacity(count);
+    for remaining in (1..=count).rev() {
+        let below: usize = (1..remaining).product();
+        order.push(left.remove((number / below).min(left.len() - 1)));
+        number %= below;
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_order_comes_once() {
+        let all: BTreeSet<_> = orders(4, MOST_ORDERS).into_iter().collect();
+        assert_eq!(all.len(), 24);
+        let some: BTreeSet<_> = orders(8, MOST_ORDERS).into_iter().collect();
+        assert_eq!(some.len(), MOST_ORDERS);
+        assert_eq!(orders(0, MOST_ORDERS), [Vec::<usize>::new()]);
+    }
+}

@@ -1,0 +1,72 @@
+//! Who judges cases: an evaluator without packets, a laboratory, a cluster.
+
+mod evaluator;
+
+use std::time::Duration;
+
+use crate::case::Case;
+use crate::judge::Wrong;
+use crate::profile::Profile;
+
+pub use evaluator::{Evaluator, EvaluatorRunner, Sluice};
+
+/// What became of a case.
+#[derive(Clone, Debug)]
+pub struct CaseResult {
+    /// Which.
+    pub id: std::sync::Arc<str>,
+    /// Whether it passed.
+    pub outcome: Outcome,
+    /// Steps that were judged.
+    pub steps: usize,
+    /// Cells that were compared, over all steps and orders.
+    pub cells: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl CaseResult {
+    /// One that was not judged.
+    pub fn skipped(case: &Case, reason: String) -> Self {
+        Self {
+            id: std::sync::Arc::clone(&case.id),
+            outcome: Outcome::Skipped(reason),
+            steps: 0,
+            cells: 0,
+            took: Duration::ZERO,
+        }
+    }
+}
+
+/// Whether a case passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was as expected.
+    Passed,
+    /// Something was not.
+    Failed(Failure),
+    /// It was not judged, for this reason.
+    Skipped(String),
+}
+
+/// Where a case failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The step, from 1.
+    pub step: usize,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Cells that were not as expected.
+    pub wrong: Vec<Wrong>,
+    /// What was expected and seen of all cells, for tables.
+    pub seen: Vec<Wrong>,
+}
+
+/// Someone who judges cases.
+pub trait Runner {
+    /// Why a case cannot be judged by this one, if it cannot.
+    fn unable(&self, case: &Case) -> Option<String>;
+
+    /// Judges a case that it can judge.
+    fn run(&mut self, case: &Case, profile: Profile) -> CaseResult;
+}

@@ -1,0 +1,72 @@
+//! The worlds that cases take place in.
+
+use crate::State;
+use crate::case::Object;
+
+macro_rules! worlds {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../worlds/", $name, ".yaml")))),*]
+    };
+}
+
+/// Every built-in world: its name, and its manifests, of which the first comment says what it is.
+pub const WORLDS: &[(&str, &str)] = worlds![
+    "families", "grid", "labels", "names", "services", "teams", "topology"
+];
+
+/// What is wrong with a world.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// There is none of that name.
+    #[error("no world {0}; there are {known}", known = names())]
+    Unknown(String),
+    /// Its text cannot be read.
+    #[error("world {name}: {message}")]
+    Unreadable {
+        /// Which.
+        name: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// As Kubernetes' own tools read YAML: `y` is a name, not a boolean.
+pub(crate) fn yaml() -> serde_saphyr::Options {
+    serde_saphyr::options! { strict_booleans: true }
+}
+
+fn names() -> String {
+    let names: Vec<&str> = WORLDS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+/// The objects of a built-in world.
+pub fn world(name: &str) -> Result<State, WorldError> {
+    let found = WORLDS.iter().find(|(known, _)| *known == name);
+    let (_, text) = found.ok_or_else(|| WorldError::Unknown(name.to_owned()))?;
+    let unreadable = |message: String| WorldError::Unreadable {
+        name: name.to_owned(),
+        message,
+    };
+    let values: Vec<serde_json::Value> = serde_saphyr::from_multiple_with_options(text, yaml())
+        .map_err(|error| unreadable(error.to_string()))?;
+    let objects = values.into_iter().map(Object::new);
+    let objects = objects.collect::<Result<_, _>>();
+    Ok(State::new(
+        objects.map_err(|error| unreadable(error.to_string()))?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_world_is_one_without_problems() {
+        for (name, text) in WORLDS {
+            assert!(text.starts_with("# "), "{name} says what it is");
+            let loaded = world(name).unwrap().load(name);
+            assert_eq!(loaded.problems, [], "{name}");
+        }
+    }
+}

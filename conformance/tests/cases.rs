@@ -1,0 +1,73 @@
+//! The suite's own cases: every one can be read, and Sluice's evaluator passes all that need no packets.
+
+use sluice_conformance::case::{Origin, read_case};
+use sluice_conformance::catalogue::Catalogue;
+use sluice_conformance::profile::Profile;
+use sluice_conformance::runner::{EvaluatorRunner, Outcome, Runner as _, Sluice};
+
+#[test]
+fn every_file_is_a_case() {
+    let errors = Catalogue::built_in().errors;
+    let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(said, [""; 0]);
+}
+
+#[test]
+fn the_evaluator_passes_every_static_case() {
+    let mut runner = EvaluatorRunner::new(Sluice::default());
+    let profile: Profile = "sluice".parse().unwrap_or_default();
+    let mut failed = Vec::new();
+    let mut passed = 0;
+    for case in Catalogue::built_in().cases {
+        if runner.unable(&case).is_some() {
+            continue;
+        }
+        match runner.run(&case, profile).outcome {
+            Outcome::Failed(failure) => {
+                failed.push(format!(
+                    "{}, step {}: {}",
+                    case.origin, failure.step, failure.reason
+                ));
+            }
+            _ => passed += 1,
+        }
+    }
+    assert_eq!(failed, [""; 0], "{passed} passed");
+    assert!(passed > 0);
+}
+
+#[test]
+fn every_case_of_upstream_has_a_matrix_of_its_own() {
+    let cases = Catalogue::built_in().cases;
+    let upstream: Vec<_> = cases
+        .iter()
+        .filter(|case| case.theme() == "upstream")
+        .collect();
+    assert_eq!(upstream.len(), 48);
+    for case in upstream {
+        assert!(
+            case.steps.iter().all(|step| !step.matrix.is_empty()),
+            "{}",
+            case.id
+        );
+    }
+}
+
+#[test]
+fn a_matrix_that_is_wrong_fails_its_case() {
+    let text = |matrix: &str| {
+        format!(
+            "id: a/b\nsentence: s\npolicies:\n  - x/p: {{podSelector: {{}}}}\nmatrix: \"{matrix}\"\n"
+        )
+    };
+    let outcome = |matrix: &str| {
+        let origin = Origin::File("b.yaml".into());
+        let case = read_case(origin, &text(matrix)).unwrap();
+        let mut runner = EvaluatorRunner::new(Sluice::default());
+        runner.run(&case, Profile::default()).outcome
+    };
+    assert_eq!(outcome("X * > x/*"), Outcome::Passed);
+    for wrong in ["X * > x/*; . y/a > x/a", "X * > y/*", "", "* * > x/*"] {
+        assert!(matches!(outcome(wrong), Outcome::Failed(_)), "{wrong}");
+    }
+}

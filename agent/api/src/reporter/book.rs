@@ -1,9 +1,12 @@
 //! What is to be written, and what has been: events once for each state of a policy, conditions where they are to be
 //! others. Pure: what is known and what was written come in with the time.
 //!
-//! What selects nothing is news only once it stayed so: policies are often there before their pods.
+//! What selects nothing is news only once it stayed so: policies are often there before their pods. Who has a turn is
+//! decided by [`turns`]: nobody waits for the owner of another namespace who changes policies all the time.
 
-use std::collections::{HashMap, VecDeque};
+mod turns;
+
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use sluice_kubernetes::live::Kind;
 
 use super::election::Time;
 use super::finding::{Finding, Findings, Known, Reason, Subject};
+use turns::{Turn, Turns};
 
 /// Where something is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +25,9 @@ pub(crate) enum Target {
     /// The status of a kind that has conditions.
     Status(Kind),
 }
+
+/// What is written where.
+type Key = (Target, Subject);
 
 /// Something to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +54,11 @@ pub(crate) struct Book {
     /// Since when each selects nothing.
     empty: HashMap<Subject, Time>,
     /// A digest of what each was last told.
-    done: HashMap<(Target, Subject), u64>,
+    done: HashMap<Key, u64>,
     /// What failed, or is refused, is not tried before.
-    postponed: HashMap<(Target, Subject), Time>,
+    postponed: HashMap<Key, Time>,
     blocked: HashMap<Target, Time>,
-    queue: VecDeque<(Target, Subject)>,
+    queue: Turns,
     /// When the queue is to be made again.
     due: Option<Time>,
 }
@@ -74,7 +81,7 @@ impl Book {
             done: HashMap::new(),
             postponed: HashMap::new(),
             blocked: HashMap::new(),
-            queue: VecDeque::new(),
+            queue: Turns::default(),
             due: None,
         }
     }
@@ -105,28 +112,36 @@ impl Book {
         if self.due.is_some_and(|due| due <= now) {
             self.fill(now);
         }
-        while let Some((target, subject)) = self.queue.front() {
-            if let Some(known) = self.wanted(*target, subject, now) {
+        loop {
+            let (target, subject) = match self.queue.next(now) {
+                Turn::Of(key) => key,
+                Turn::Not(before) => return Next::Nothing(Some(earlier(self.due, before))),
+                Turn::Nobody => return Next::Nothing(self.due),
+            };
+            if let Some(known) = self.wanted(target, &subject, now) {
                 return Next::Write(Work {
-                    target: *target,
-                    subject: subject.clone(),
+                    target,
+                    subject,
                     known,
                 });
             }
-            self.queue.pop_front();
+            self.queue.leave(&(target, subject));
         }
-        Next::Nothing(self.due)
     }
 
     /// It is written, or there is nothing to write it to.
-    pub(crate) fn wrote(&mut self, work: Work) {
+    pub(crate) fn wrote(&mut self, work: Work, now: Time) {
         let digest = digest(&work.known);
-        self.done.insert((work.target, work.subject), digest);
+        let key = work.key();
+        self.queue.took(&key, now);
+        self.done.insert(key, digest);
     }
 
     /// It could not be written, and is not tried before then.
-    pub(crate) fn postpone(&mut self, work: Work, until: Time) {
-        self.postponed.insert((work.target, work.subject), until);
+    pub(crate) fn postpone(&mut self, work: Work, now: Time, until: Time) {
+        let key = work.key();
+        self.queue.took(&key, now);
+        self.postponed.insert(key, until);
         self.is_due(until);
     }
 
@@ -156,7 +171,8 @@ impl Book {
         let subjects = self.known.keys();
         let all = subjects.flat_map(|subject| Target::of(subject).map(move |it| (it, subject)));
         let wanted = all.filter(|(target, subject)| self.wanted(*target, subject, now).is_some());
-        self.queue = wanted.map(|(target, it)| (target, it.clone())).collect();
+        let wanted: Vec<Key> = wanted.map(|(target, it)| (target, it.clone())).collect();
+        self.queue.update(wanted, now);
     }
 
     /// What is to be written, if anything is.
@@ -183,8 +199,18 @@ impl Book {
     }
 
     fn is_due(&mut self, at: Time) {
-        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        self.due = Some(earlier(self.due, at));
     }
+}
+
+impl Work {
+    fn key(self) -> Key {
+        (self.target, self.subject)
+    }
+}
+
+fn earlier(due: Option<Time>, at: Time) -> Time {
+    due.map_or(at, |due| due.min(at))
 }
 
 fn digest(known: &Known) -> u64 {

@@ -129,7 +129,7 @@ impl Teller {
         match outcome {
             Ok(()) => {
                 self.backoff.reset();
-                book.wrote(work);
+                book.wrote(work, self.now());
             }
             Err(Trouble::Forbidden { message, .. }) => {
                 self.shared.state.refused(what, message);
@@ -145,14 +145,15 @@ impl Teller {
                 self.shared
                     .state
                     .failed(what, &Trouble::Unsupported(message));
-                book.wrote(work);
+                book.wrote(work, self.now());
             }
             Err(trouble) => {
                 self.shared.state.failed(what, &trouble);
                 // What is wrong with it is told by those who watch.
                 drop(self.hub.renew(&trouble).await);
                 let wait = self.backoff.wait();
-                book.postpone(work, self.now() + wait);
+                let now = self.now();
+                book.postpone(work, now, now + wait);
                 if trouble.is_of_server() {
                     self.paced = Instant::now() + wait;
                 }

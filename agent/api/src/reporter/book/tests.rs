@@ -12,10 +12,14 @@ const fn at(seconds: u64) -> Time {
 }
 
 fn network(name: &str) -> Subject {
+    network_of("x", name)
+}
+
+fn network_of(namespace: &str, name: &str) -> Subject {
     Subject {
         kind: Kind::NetworkPolicy,
         name: ObjectName {
-            namespace: "x".into(),
+            namespace: namespace.into(),
             name: name.into(),
         },
     }
@@ -79,7 +83,7 @@ impl Told {
                         work.subject.name.name.to_string(),
                         work.known.clone(),
                     ));
-                    self.book.wrote(work);
+                    self.book.wrote(work, now);
                 }
             }
         }
@@ -191,7 +195,7 @@ fn what_is_refused_waits_and_holds_nothing_else_up() {
     assert_eq!(told.names(at(0)), ["b/status"]);
     told.know(network("c"), known(1, &[Reason::Invalid]), at(1));
     assert_eq!(told.written(at(299)), (Vec::new(), Some(at(300))));
-    assert_eq!(told.names(at(300)), ["a", "c", "b"]);
+    assert_eq!(told.names(at(300)), ["a", "b", "c"]);
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn what_failed_is_tried_again_unless_it_is_gone() {
         let Next::Write(work) = told.book.next(at(0)) else {
             panic!("nothing to write");
         };
-        told.book.postpone(work, at(2));
+        told.book.postpone(work, at(0), at(2));
     }
     assert_eq!(
         (told.written(at(1)), told.book.waiting()),
@@ -225,10 +229,94 @@ fn nothing_is_remembered_of_policies_that_are_gone() {
     );
     assert_eq!(told.names(at(10)).len(), 2);
     told.forget(&admin("a"), at(11));
+    let long_after = at(1_000);
+    told.book.take(Arc::new(told.known.clone()), long_after);
     let Book {
         empty, done, queue, ..
     } = &told.book;
     assert!(empty.is_empty() && done.is_empty() && queue.is_empty());
-    told.know(admin("a"), known(1, &[Reason::Invalid]), at(12));
-    assert_eq!(told.names(at(12)), ["a", "a/status"]);
+    told.know(admin("a"), known(1, &[Reason::Invalid]), at(1_001));
+    assert_eq!(told.names(at(1_001)), ["a", "a/status"]);
+}
+
+/// The namespace of whatever is written next, which it is then.
+fn write_next(told: &mut Told, now: Time) -> Option<String> {
+    let Next::Write(work) = told.book.next(now) else {
+        return None;
+    };
+    let namespace = work.subject.name.namespace.to_string();
+    told.book.wrote(work, now);
+    Some(namespace)
+}
+
+#[test]
+fn whoever_changes_policies_all_the_time_keeps_nobody_else_waiting() {
+    let mut told = Told::new();
+    let mut generation = 0;
+    let mut edit = |told: &mut Told, now: Time| {
+        generation += 1;
+        for number in 0..100 {
+            let subject = network_of("a-tenant", &format!("p{number}"));
+            told.known
+                .insert(subject, known(generation, &[Reason::Invalid]));
+        }
+        told.book.take(Arc::new(told.known.clone()), now);
+    };
+    edit(&mut told, at(0));
+    for namespace in ["b", "c", "d"] {
+        told.know(
+            network_of(namespace, "p"),
+            known(1, &[Reason::Invalid]),
+            at(0),
+        );
+    }
+    told.know(admin("p"), known(1, &[Reason::Invalid]), at(0));
+    let mut written = Vec::new();
+    // The first two of the cluster's own, and the four namespaces, whose first comes round again.
+    for _ in 0..8 {
+        written.extend(write_next(&mut told, at(0)));
+        edit(&mut told, at(0));
+    }
+    assert_eq!(
+        written,
+        ["", "a-tenant", "b", "c", "d", "", "a-tenant", "a-tenant"]
+    );
+}
+
+#[test]
+fn a_policy_that_changes_all_the_time_keeps_no_other_of_its_namespace_waiting() {
+    let mut told = Told::new();
+    for name in ["a", "b", "c"] {
+        told.know(network(name), known(1, &[Reason::Invalid]), at(0));
+    }
+    let mut written = Vec::new();
+    for generation in 2..6 {
+        let Next::Write(work) = told.book.next(at(0)) else {
+            panic!("nothing to write");
+        };
+        written.push(work.subject.name.name.to_string());
+        told.book.wrote(work, at(0));
+        told.know(network("a"), known(generation, &[Reason::Invalid]), at(0));
+    }
+    assert_eq!(written, ["a", "b", "c", "a"]);
+}
+
+#[test]
+fn a_namespace_is_written_about_within_a_bound_and_the_cluster_is_not_bounded() {
+    let mut told = Told::new();
+    for number in 0..100 {
+        let name = format!("p{number}");
+        told.know(network(&name), known(1, &[Reason::Invalid]), at(0));
+    }
+    let count = |told: &mut Told, now| std::iter::from_fn(|| write_next(told, now)).count();
+    assert_eq!(count(&mut told, at(0)), 25);
+    assert_eq!(told.book.next(at(0)), Next::Nothing(Some(at(2))));
+    assert_eq!((count(&mut told, at(2)), count(&mut told, at(3))), (1, 0));
+    // What was not written for a while is made up for, but for no more than at first.
+    assert_eq!(count(&mut told, at(11)), 4);
+    assert_eq!(count(&mut told, at(1_000)), 25);
+    for number in 0..100 {
+        told.know(admin(&format!("p{number}")), known(1, &[]), at(1_000));
+    }
+    assert_eq!(count(&mut told, at(1_000)), 100);
 }

@@ -19,6 +19,7 @@ mod node;
 mod pki;
 pub mod programs;
 mod sandbox;
+mod skip;
 mod wait;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use definitions::Channel;
 pub use network::{Family, MOST_NODES};
 pub use node::Node;
 pub use programs::{why_no_cluster, why_no_control_plane};
+pub use skip::skipped;
 pub use wait::{interrupted, until};
 
 /// The image for pods that serve and probe: Kubernetes' own agnhost (`netexec`, `connect`, …), and a shell.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use sluice_cluster::{AGNHOST, Cluster, Family, Options, until, why_no_cluster};
+use sluice_cluster::{AGNHOST, Cluster, Family, Options, skipped, until, why_no_cluster};
 
 /// What a cluster makes of the machine's, by kind.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,8 +68,7 @@ fn groups(top: &Path, start: &str) -> BTreeSet<String> {
 
 #[test]
 fn pods_of_two_nodes_reach_each_other_and_nothing_is_left_afterwards() -> Result<()> {
-    if let Some(reason) = why_no_cluster() {
-        println!("skipped: {reason}");
+    if skipped(why_no_cluster()) {
         return Ok(());
     }
     let cluster = Cluster::up(&Options {
@@ -163,8 +162,7 @@ const VICTIM: &str = "SLUICE_CLUSTER_VICTIM";
 
 #[test]
 fn a_cluster_ends_with_a_killed_owner_and_the_next_takes_its_remains_away() -> Result<()> {
-    if let Some(reason) = why_no_cluster() {
-        println!("skipped: {reason}");
+    if skipped(why_no_cluster()) {
         return Ok(());
     }
     if std::env::var_os(VICTIM).is_some() {

@@ -1,12 +1,11 @@
 //! An API server without nodes: it starts, stops, starts again with what it held, and leaves nothing.
 
 use anyhow::Result;
-use sluice_cluster::{Component, ControlOptions, ControlPlane, why_no_control_plane};
+use sluice_cluster::{Component, ControlOptions, ControlPlane, skipped, why_no_control_plane};
 
 #[test]
 fn a_control_plane_keeps_its_objects_while_its_parts_are_stopped() -> Result<()> {
-    if let Some(reason) = why_no_control_plane() {
-        println!("skipped: {reason}");
+    if skipped(why_no_control_plane()) {
         return Ok(());
     }
     let control = ControlPlane::start(ControlOptions::default())?;

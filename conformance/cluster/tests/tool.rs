@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sluice_cluster::{names, why_no_cluster};
+use sluice_cluster::{names, skipped, why_no_cluster};
 
 /// The tool, told to do something with the cluster `name`.
 fn tool(verb: &str, name: &str) -> Command {
@@ -27,8 +27,7 @@ fn output(command: &mut Command) -> Result<(Option<i32>, String, String)> {
 
 #[test]
 fn a_cluster_is_up_until_it_is_told_to_go() -> Result<()> {
-    if let Some(reason) = why_no_cluster() {
-        println!("skipped: {reason}");
+    if skipped(why_no_cluster()) {
         return Ok(());
     }
     let name = format!("tool-{}", std::process::id());
@@ -63,8 +62,7 @@ fn a_cluster_is_up_until_it_is_told_to_go() -> Result<()> {
 
 #[test]
 fn ctrl_c_leaves_nothing() -> Result<()> {
-    if let Some(reason) = why_no_cluster() {
-        println!("skipped: {reason}");
+    if skipped(why_no_cluster()) {
         return Ok(());
     }
     let name = format!("cut-{}", std::process::id());

@@ -157,6 +157,20 @@ mod tests {
         );
     }
 
+    /// A test without an API server says so past the capture as well, whatever is being printed then.
+    #[test]
+    fn a_test_that_says_beside_its_output_that_it_is_not_run_is_skipped_once() {
+        let result = "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured";
+        let why = "etcd: not built yet; run cargo xtask cluster build";
+        let text = format!(
+            "running 1 test\ntest events::a ... not run: events::a: {why}\nok\n\nsuccesses:\n\n\
+             ---- events::a stdout ----\nskipped: {why}\n\n\nsuccesses:\n    events::a\n\n{result}"
+        );
+        let (tally, _) = read(&text, true);
+        assert_eq!(tally.to_string(), "0 passed, 0 failed, 1 skipped");
+        assert_eq!(tally.skips, [format!("p: events::a: {why}")]);
+    }
+
     #[test]
     fn a_failed_test_that_prints_skipped_stays_failed() {
         let text = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nskipped: not really\n\nfailures:\n    a\n\n\

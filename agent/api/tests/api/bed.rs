@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sluice_api::{Options, Report, Source, Update};
-use sluice_cluster::{ControlOptions, ControlPlane, why_no_control_plane};
+use sluice_cluster::{ControlOptions, ControlPlane, skipped, why_no_control_plane};
 use sluice_kubernetes::Problem;
 use sluice_kubernetes::live::{Kind, ObjectName};
 use sluice_policy::{AdminKind, Index, PodName, Scope};
@@ -41,8 +41,7 @@ pub(crate) fn control() -> Option<ControlPlane> {
 
 /// An API server that lists in that way alone.
 pub(crate) fn control_with(lists: Lists) -> Option<ControlPlane> {
-    if let Some(reason) = why_no_control_plane() {
-        println!("skipped: {reason}");
+    if skipped(why_no_control_plane()) {
         return None;
     }
     let options = ControlOptions {

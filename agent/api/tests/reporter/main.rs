@@ -6,7 +6,7 @@ mod bed;
 mod scenes;
 
 use anyhow::Result;
-use sluice_cluster::{ControlOptions, ControlPlane, why_no_control_plane};
+use sluice_cluster::{ControlOptions, ControlPlane, skipped, why_no_control_plane};
 
 use bed::Bed;
 
@@ -14,8 +14,7 @@ type Scene = fn(&Bed<'_>) -> Result<()>;
 
 #[test]
 fn policies_owners_are_told_what_is_the_matter() -> Result<()> {
-    if let Some(reason) = why_no_control_plane() {
-        println!("skipped: {reason}");
+    if skipped(why_no_control_plane()) {
         return Ok(());
     }
     let control = ControlPlane::start(ControlOptions::default())?;

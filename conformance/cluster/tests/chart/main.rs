@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use sluice_cluster::{ControlOptions, ControlPlane, programs, why_no_control_plane};
+use sluice_cluster::{ControlOptions, ControlPlane, programs, skipped, why_no_control_plane};
 
 /// What the chart is rendered for; helm knows no server where it renders.
 const KUBERNETES: &str = "1.35.4";
@@ -147,10 +147,7 @@ fn rendered(arguments: &[&str]) -> Result<String> {
 /// Whether the tests can run here; says why not.
 fn lacks_helm() -> bool {
     let lacks = programs::built("helm").err();
-    if let Some(reason) = &lacks {
-        println!("skipped: {reason}");
-    }
-    lacks.is_some()
+    skipped(lacks.map(|reason| reason.to_string()))
 }
 
 #[test]
@@ -190,8 +187,7 @@ fn an_api_server_takes_what_is_rendered_whatever_the_switches() -> Result<()> {
     if lacks_helm() {
         return Ok(());
     }
-    if let Some(reason) = why_no_control_plane() {
-        println!("skipped: {reason}");
+    if skipped(why_no_control_plane()) {
         return Ok(());
     }
     let control = ControlPlane::start(ControlOptions::default())?;

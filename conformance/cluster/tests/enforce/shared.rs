@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use sluice_cluster::why_no_cluster;
+use sluice_cluster::{skipped, why_no_cluster};
 
 use crate::agents;
 use crate::world::World;
@@ -26,8 +26,7 @@ struct Turn(MutexGuard<'static, Shared>);
 
 /// Runs a case on the cluster: with agents on all nodes, the pods of the world, and no policy.
 pub(crate) fn case(run: impl FnOnce(&mut World) -> Result<()>) -> Result<()> {
-    if let Some(reason) = why_no_cluster().or_else(agents::why_no_image) {
-        println!("skipped: {reason}");
+    if skipped(why_no_cluster().or_else(agents::why_no_image)) {
         return Ok(());
     }
     let mut turn = Turn(SHARED.lock().unwrap_or_else(PoisonError::into_inner));

@@ -31,6 +31,25 @@ struct Sample {
     allowance: Mutex<Allowance>,
 }
 
+/// A line about a connection: who it is between, `$why` it is allowed or denied, and where.
+macro_rules! line {
+    ($log:expr, $snapshot:expr, $judgement:expr, $unwritten:expr, $message:literal, {$($why:tt)*}) => {
+        info!(
+            source = %$judgement.tuple.source,
+            source_pod = pod($snapshot, $judgement.tuple.source),
+            destination = %$judgement.tuple.destination,
+            destination_pod = pod($snapshot, $judgement.tuple.destination),
+            protocol = %$judgement.tuple.protocol,
+            port = $judgement.tuple.port,
+            $($why)*
+            node = %$log.node,
+            suppressed = some($unwritten.suppressed),
+            repeats = some($unwritten.repeats),
+            $message
+        )
+    };
+}
+
 impl VerdictLog {
     /// A log of `which` verdicts, and of one in `sample` allowed ones (at least 1).
     pub(crate) fn new(node: &str, which: Verdicts, sample: u32, now: Instant) -> Self {
@@ -84,46 +103,24 @@ impl VerdictLog {
         (direction, decision): (Direction, Decision<'_>),
         unwritten: Unwritten,
     ) {
-        let tuple = judgement.tuple;
-        info!(
-            source = %tuple.source,
-            source_pod = pod(snapshot, tuple.source),
-            destination = %tuple.destination,
-            destination_pod = pod(snapshot, tuple.destination),
-            protocol = %tuple.protocol,
-            port = tuple.port,
+        line!(self, snapshot, judgement, unwritten, "connection denied", {
             direction = %name(direction),
             tier = ?decision.tier,
             policy = decision.policy.map(display),
             rule = decision.rule,
-            node = %self.node,
-            suppressed = some(unwritten.suppressed),
-            repeats = some(unwritten.repeats),
-            "connection denied"
-        );
+        });
     }
 
     fn write_allowed(&self, snapshot: &Snapshot, judgement: &Judgement<'_>, unwritten: Unwritten) {
-        let tuple = judgement.tuple;
         let Verdict { egress, ingress } = judgement.verdict;
-        info!(
-            source = %tuple.source,
-            source_pod = pod(snapshot, tuple.source),
-            destination = %tuple.destination,
-            destination_pod = pod(snapshot, tuple.destination),
-            protocol = %tuple.protocol,
-            port = tuple.port,
+        line!(self, snapshot, judgement, unwritten, "connection allowed", {
             egress_tier = ?egress.tier,
             egress_policy = egress.policy.map(display),
             egress_rule = egress.rule,
             ingress_tier = ?ingress.tier,
             ingress_policy = ingress.policy.map(display),
             ingress_rule = ingress.rule,
-            node = %self.node,
-            suppressed = some(unwritten.suppressed),
-            repeats = some(unwritten.repeats),
-            "connection allowed"
-        );
+        });
     }
 }
 

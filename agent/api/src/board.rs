@@ -62,6 +62,8 @@ pub struct Report {
     pub disconnected: Option<SystemTime>,
     /// What is wrong, each once.
     pub troubles: Vec<String>,
+    /// RBAC does not let the agent ask which APIs are served.
+    pub discovery_forbidden: bool,
     /// The kinds that are served, or may be.
     pub kinds: Vec<KindReport>,
 }
@@ -81,6 +83,8 @@ pub struct KindReport {
     pub heard: Option<SystemTime>,
     /// What is wrong with it alone.
     pub trouble: Option<String>,
+    /// Whether that is RBAC, which does not let the agent list and watch it.
+    pub forbidden: bool,
 }
 
 impl Board {
@@ -105,6 +109,8 @@ impl Board {
         let state = self.state();
         let texts = state.troubles.iter();
         let texts: BTreeSet<String> = texts.map(|(who, it)| state.said(*who, it)).collect();
+        let is_forbidden =
+            |who: Who| matches!(state.troubles.get(&who), Some(it) if it.is_of_rights());
         let kind = |(&kind, it): (&Kind, &KindState)| KindReport {
             kind,
             served: it.served,
@@ -115,12 +121,14 @@ impl Board {
                 .troubles
                 .get(&Who::Kind(kind))
                 .map(ToString::to_string),
+            forbidden: is_forbidden(Who::Kind(kind)),
         };
         Report {
             server: state.server.clone(),
             synced: state.synced,
             disconnected: state.disconnected,
             troubles: texts.into_iter().collect(),
+            discovery_forbidden: is_forbidden(Who::Discovery),
             kinds: state.kinds.iter().map(kind).collect(),
         }
     }
@@ -337,6 +345,37 @@ mod tests {
             board.well(Who::Discovery);
             board.well(Who::Kind(Kind::Pod));
             assert_eq!(board.report().disconnected, None);
+        }
+    }
+
+    #[test]
+    fn what_rbac_refuses_is_told_apart_from_what_fails_otherwise() {
+        let forbidden = Trouble::Forbidden {
+            resource: "pods".into(),
+            message: "m".into(),
+        };
+        for (who, trouble, pods, discovery) in [
+            (Who::Kind(Kind::Pod), &forbidden, true, false),
+            (Who::Kind(Kind::Pod), &Trouble::NotServed, false, false),
+            (
+                Who::Discovery,
+                &Trouble::NoDiscovery("m".into()),
+                false,
+                true,
+            ),
+            (Who::Discovery, &Trouble::Unauthorized, false, false),
+        ] {
+            let board = Board::new(&[Kind::Pod, CNP]);
+            let found = |board: &Board| {
+                let report = board.report();
+                let is_pods = |it: &&KindReport| it.kind == Kind::Pod;
+                let of_pods = report.kinds.iter().find(is_pods).unwrap().forbidden;
+                (of_pods, report.discovery_forbidden)
+            };
+            board.trouble(who, trouble);
+            assert_eq!(found(&board), (pods, discovery), "{who:?} {trouble}");
+            board.well(who);
+            assert_eq!(found(&board), (false, false), "{who:?} {trouble}");
         }
     }
 

@@ -91,6 +91,11 @@ impl Trouble {
         }
     }
 
+    /// Whether RBAC does not let the agent do what it asked for.
+    pub(crate) const fn is_of_rights(&self) -> bool {
+        matches!(self, Self::Forbidden { .. } | Self::NoDiscovery(_))
+    }
+
     /// Whether credentials or certificates may be others by now.
     pub(crate) const fn may_be_stale_access(&self) -> bool {
         matches!(self, Self::Unauthorized | Self::Tls(_))

@@ -7,12 +7,16 @@ use sluice_api::Report;
 
 use super::catalogue::Catalogue;
 
+/// What is asked for to know which admin kinds are served, in place of a resource.
+const DISCOVERY: &str = "apis";
+
 /// Handles; without the API as source they stay at nothing.
 pub(crate) struct ApiMetrics {
     disconnected: Gauge,
     objects: GaugeVec,
     synced: GaugeVec,
     heard: GaugeVec,
+    forbidden: GaugeVec,
 }
 
 impl ApiMetrics {
@@ -32,6 +36,10 @@ impl ApiMetrics {
                 "sluice_api_heard_timestamp_seconds",
                 "Unix time when the API last said anything of the resource (seconds)",
             )?,
+            forbidden: by_resource(
+                "sluice_api_forbidden",
+                "1 while RBAC does not let the agent read the resource",
+            )?,
         })
     }
 
@@ -40,10 +48,13 @@ impl ApiMetrics {
         let silent = report.disconnected.and_then(|since| since.elapsed().ok());
         self.disconnected
             .set(silent.unwrap_or_default().as_secs_f64());
+        self.forbidden
+            .with_label_values(&[DISCOVERY])
+            .set(one_if(report.discovery_forbidden));
         for it in &report.kinds {
             let resource = [it.kind.resource()];
             if !it.served {
-                for gauges in [&self.objects, &self.synced, &self.heard] {
+                for gauges in [&self.objects, &self.synced, &self.heard, &self.forbidden] {
                     // It is not there where the resource was never served.
                     let _removed = gauges.remove_label_values(&resource);
                 }
@@ -51,13 +62,19 @@ impl ApiMetrics {
             }
             let number = u32::try_from(it.objects).unwrap_or(u32::MAX);
             self.objects.with_label_values(&resource).set(number.into());
-            let synced = f64::from(u8::from(it.synced));
-            self.synced.with_label_values(&resource).set(synced);
+            let synced = self.synced.with_label_values(&resource);
+            synced.set(one_if(it.synced));
+            let forbidden = self.forbidden.with_label_values(&resource);
+            forbidden.set(one_if(it.forbidden));
             self.heard
                 .with_label_values(&resource)
                 .set(it.heard.map_or(0.0, unix_seconds));
         }
     }
+}
+
+fn one_if(so: bool) -> f64 {
+    f64::from(u8::from(so))
 }
 
 fn disconnected() -> prometheus::Result<Gauge> {

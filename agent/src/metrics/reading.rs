@@ -11,6 +11,7 @@ use crate::queue::proc::QueueStat;
 use crate::status::{CounterStates, MapState, MapStates, PodCounts, PolicyCounts};
 
 /// How things stand.
+#[derive(Default)]
 pub(crate) struct Reading<'a> {
     pub(crate) ready: bool,
     pub(crate) queues: &'a [QueueStat],

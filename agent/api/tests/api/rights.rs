@@ -79,7 +79,7 @@ fn what_rbac_refuses_is_named_and_watched_once_it_is_allowed() {
             .iter()
             .find(|it| it.kind == Kind::NetworkPolicy)
             .unwrap();
-        kind.trouble.is_some() && report.synced
+        kind.forbidden && kind.trouble.is_some() && report.synced
     });
     grant(&control, "policies", "--user=weak");
     apply(&control, &policy("x", "late"));

@@ -47,6 +47,9 @@ pub struct Status {
 pub struct AgentState {
     /// The gate is in place and the first snapshot enforced.
     pub ready: bool,
+    /// Why it is not, as `/readyz` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_ready: Option<String>,
     /// The package's version.
     pub version: String,
     /// `hybrid` or `nfqueue`.
@@ -323,7 +326,8 @@ mod tests {
     fn the_json_has_the_names_that_scripts_hold_on_to() {
         let status = Status {
             agent: Some(AgentState {
-                ready: true,
+                ready: false,
+                not_ready: Some("w".into()),
                 version: "1".into(),
                 mode: "hybrid".into(),
                 uptime_seconds: 1.5,
@@ -335,6 +339,7 @@ mod tests {
         let json = serde_json::to_value(&status).unwrap();
         for pointer in [
             "/agent/ready",
+            "/agent/not_ready",
             "/agent/uptime_seconds",
             "/agent/enforced_as_of",
             "/gate/queue_verb",

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use sluice_cluster::{Component, ControlOptions, ControlPlane, why_no_control_plane};
+use sluice_cluster::{Component, ControlOptions, ControlPlane, skipped, why_no_control_plane};
 use sluice_lab::{Confinement, Mode};
 use support::{Agent, Node, privileged};
 
@@ -31,7 +31,15 @@ impl Bed {
         self.agent_by(&self.control.kubeconfig())
     }
 
+    fn agent_called(&self, node: &str) -> Agent {
+        self.agent_with(&self.control.kubeconfig(), &["--node-name", node])
+    }
+
     fn agent_by(&self, kubeconfig: &Path) -> Agent {
+        self.agent_with(kubeconfig, &["--node-name", "node-1"])
+    }
+
+    fn agent_with(&self, kubeconfig: &Path, name: &[&str]) -> Agent {
         let kubeconfig = kubeconfig.display().to_string();
         // As in a container: with the calls of the chart's profile and the capabilities of its mode alone.
         let confinement = Confinement::of(Mode::Nfqueue).unwrap();
@@ -43,8 +51,10 @@ impl Bed {
             "--kubeconfig",
             &kubeconfig,
         ];
-        self.node
-            .spawn_confined(|command| confinement.impose(command), &arguments)
+        self.node.spawn_confined(
+            |command| confinement.impose(command),
+            &[name, &arguments].concat(),
+        )
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {
@@ -79,8 +89,7 @@ impl Bed {
 
 #[test]
 fn an_agent_enforces_what_an_api_says_and_keeps_it_when_the_api_goes() {
-    if let Some(reason) = why_no_control_plane() {
-        println!("skipped: {reason}");
+    if skipped(why_no_control_plane()) {
         return;
     }
     let control = ControlPlane::start(ControlOptions::default()).unwrap();
@@ -96,6 +105,7 @@ fn an_agent_enforces_what_an_api_says_and_keeps_it_when_the_api_goes() {
     an_agent_that_finds_no_api_leaves_the_gate_of_the_former_and_ends_at_once(&bed);
     bed.start_api();
     an_agent_without_a_usable_kubeconfig_waits_for_one(&bed);
+    an_agent_whose_node_nobody_knows_waits_for_it(&bed);
 }
 
 fn nothing_is_touched_before_the_api_answers(bed: &Bed) -> Agent {
@@ -192,9 +202,23 @@ fn an_agent_without_a_usable_kubeconfig_waits_for_one(bed: &Bed) {
             fs::write(&path, text).unwrap();
         }
         let wrong = format!("{said}{what}");
-        bed.node.eventually(what, |status| {
+        let status = bed.node.eventually(what, |status| {
             status["source"]["troubles"].to_string().contains(what)
         });
+        assert!(
+            status["agent"]["not_ready"]
+                .as_str()
+                .unwrap()
+                .contains(&wrong),
+            "{status:#}"
+        );
+        let text = bed.node.run("status", &[]).stdout;
+        let text = String::from_utf8(text).unwrap();
+        let mut lines = text.lines();
+        // Those who have not looked again yet say what was wrong before.
+        let why =
+            lines.find(|line| line.starts_with("not ready  the Kubernetes API: --kubeconfig "));
+        assert!(why.is_some_and(|why| why.contains(&wrong)), "{text}");
         let answer = bed.node.get("/readyz");
         assert!(
             answer.starts_with("HTTP/1.1 503") && answer.contains(&wrong),
@@ -213,6 +237,50 @@ fn an_agent_without_a_usable_kubeconfig_waits_for_one(bed: &Bed) {
     bed.node.eventually("the agent carries on", |status| {
         status["agent"]["ready"] == true && status["pods"]["isolated"] == 1
     });
+    drop(agent);
+}
+
+fn an_agent_whose_node_nobody_knows_waits_for_it(bed: &Bed) {
+    let agent = bed.agent_called("node-9");
+    let said = "no Node is called \"node-9\", of 0 that there are; is --node-name right?";
+    let status = bed.node.eventually("the name is told of", |status| {
+        status["agent"]["not_ready"] == said
+    });
+    assert_eq!(status["source"]["synced"], true);
+    assert!(
+        status["source"]["troubles"].to_string().contains("node-9"),
+        "{status:#}"
+    );
+    let answer = bed.node.get("/readyz");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains(said),
+        "{answer}"
+    );
+    assert!(bed.node.get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(bed.node.gate(), "the gate of the former agent is in force");
+    let metrics = bed.node.metrics();
+    for line in [
+        "sluice_ready 0",
+        "sluice_api_synced{resource=\"pods\"} 1",
+        "sluice_api_forbidden{resource=\"pods\"} 0",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line} in {metrics}"
+        );
+    }
+    let lines = |log: &str| {
+        log.lines()
+            .filter(|line| line.contains("no Node is called \"node-9\""))
+            .count()
+    };
+    assert_eq!(lines(&bed.node.log()), 1, "{}", bed.node.log());
+    let node = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-9"}}"#;
+    bed.control.apply(node).unwrap();
+    let status = bed.node.eventually("the agent carries on", |status| {
+        status["agent"]["ready"] == true
+    });
+    assert_eq!(status["source"]["troubles"], serde_json::json!([]));
     drop(agent);
 }
 

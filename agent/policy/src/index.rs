@@ -115,6 +115,17 @@ impl Index {
         self.objects.nodes.keys()
     }
 
+    /// Whether a node of that name is known.
+    pub fn has_node(&self, name: &str) -> bool {
+        self.objects.nodes.contains_key(name)
+    }
+
+    /// Whether any pod of the scope is known, with or without an address of its own. Looks at all pods.
+    pub fn has_local_pods(&self) -> bool {
+        let mut pods = self.objects.pods.values();
+        pods.any(|view| self.objects.is_local(&view.pod))
+    }
+
     /// Namespaces and names of the NetworkPolicies known, in no order.
     pub fn network_policy_names(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
         self.objects.policy_names().filter_map(|id| match id {

@@ -214,7 +214,8 @@ impl Objects {
         }
     }
 
-    fn is_local(&self, pod: &Pod) -> bool {
+    /// Whether a pod is of the scope.
+    pub(crate) fn is_local(&self, pod: &Pod) -> bool {
         match &self.scope {
             Scope::Cluster => true,
             Scope::Node(node) => pod.node.as_ref() == Some(node),

@@ -11,6 +11,7 @@ pub(crate) mod kernel;
 pub(crate) mod leases;
 mod ledger;
 pub(crate) mod lock;
+mod own_node;
 pub(crate) mod pinned;
 mod pods;
 #[cfg(feature = "ebpf-log")]

@@ -23,20 +23,23 @@ pub(crate) fn status(shared: &Arc<Shared>) -> Status {
     let Facts {
         kernel,
         invalid,
+        node_problem,
         versions,
     } = shared.facts();
+    let ready = shared.ready();
     let (pods, policies) = pods_and_policies(shared, objects(&invalid));
     let (maps, counters) = maps_and_counters(shared);
     Status {
         agent: Some(AgentState {
-            ready: shared.ready(),
+            ready,
+            not_ready: (!ready).then(|| shared.why_not_ready()),
             version: env!("CARGO_PKG_VERSION").into(),
             mode: shared.config.mode.name().into(),
             uptime_seconds: shared.started.elapsed().as_secs_f64(),
             node: shared.config.node_name.clone(),
             enforced_as_of: shared.metrics.enforced_as_of.get(),
         }),
-        source: Some(source(shared, &versions)),
+        source: Some(source(shared, &versions).with_trouble(node_problem)),
         gate: GateState {
             installed: sluice_netlink::Gate::is_installed().ok(),
             queue_verb: kernel.queue_verb.map(Into::into),

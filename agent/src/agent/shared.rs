@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) kernel: KernelState,
     /// Invalid objects, as messages.
     pub(crate) invalid: Vec<Invalid>,
+    /// What is wrong with the name of this agent's node, as the Kubernetes API has it.
+    pub(crate) node_problem: Option<String>,
     /// The resource versions that are enforced.
     pub(crate) versions: BTreeMap<Kind, String>,
 }
@@ -136,7 +138,8 @@ impl Shared {
     /// Why it is not.
     pub(crate) fn why_not_ready(&self) -> String {
         let Some(report) = self.api().filter(|report| !report.synced) else {
-            return "the first snapshot is not enforced yet".to_owned();
+            let problem = self.facts().node_problem;
+            return problem.unwrap_or_else(|| "the first snapshot is not enforced yet".to_owned());
         };
         // None where nobody could read yet where it is; the trouble says why.
         let at = report.server.as_ref();

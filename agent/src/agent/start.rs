@@ -13,7 +13,7 @@ use sluice_api::{Options, StartError};
 use sluice_kubernetes::{Manifests, World};
 use sluice_netlink::Conntrack;
 use sluice_policy::Index;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::enforcer::{Groundwork, empty_index};
 use super::leases::LeaseWriter;
@@ -135,12 +135,15 @@ fn read_manifests(shared: &Shared, paths: &[PathBuf]) -> Result<First, Failure> 
     })
 }
 
-/// Waits until everything that the API serves has been told of. Until then what an earlier agent left stays in force.
+/// Waits until everything that the API serves has been told of, and it is known whose policies are to be enforced.
+/// Until then what an earlier agent left stays in force: an agent for a node that nobody knows would find no pod to be
+/// local, and let everything pass.
 fn read_api(shared: &Shared, receiver: &Receiver<Work>) -> First {
     let mut index = empty_index(&shared.config);
     let mut objects = Objects::default();
     let mut read_at = SystemTime::now();
-    while !objects.complete {
+    let mut has_subjects = false;
+    while !objects.complete || !has_subjects {
         let Ok(Work::Told(update)) = receiver.recv() else {
             // The sender is this agent's own, and nobody else has work yet.
             continue;
@@ -148,16 +151,10 @@ fn read_api(shared: &Shared, receiver: &Receiver<Work>) -> First {
         read_at = SystemTime::now();
         let (events, _nothing_else) = objects.gather(update, receiver);
         let _everything_is_new = index.apply(events);
+        has_subjects = objects.complete && writer::note_node(shared, &index).has_subjects();
     }
     objects.take_problems_changed();
     writer::report(shared, &objects.problems());
-    let node = &shared.config.node_name;
-    if !index.node_names().any(|name| **name == **node) {
-        error!(
-            node,
-            "no Node is called that: no pod is enforced here unless its spec.nodeName is; is --node-name right?"
-        );
-    }
     First {
         index,
         upstream: Upstream::Kubernetes(objects),

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime};
 use sluice_api::{Leads, Update};
 use sluice_kubernetes::{Loaded, Origin, Place, Problem};
 use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
-use sluice_policy::Event;
+use sluice_policy::{Event, Index};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
 use super::findings::findings;
+use super::own_node::OwnNode;
 use super::revoke::{Rejudged, Which, rejudge};
 use super::shared::Shared;
 use super::source::Watcher;
@@ -186,6 +187,8 @@ impl Writer {
             report(&self.shared, &objects.problems());
         }
         self.enforce(events, started);
+        // Whose policies were enforced so far still are, whatever becomes of the Node.
+        let _problem_is_told = note_node(&self.shared, self.enforcer.index());
         self.read_at = read_at;
         self.note_enforced();
         next
@@ -298,6 +301,26 @@ pub(crate) fn report(shared: &Shared, problems: &[Problem]) {
         );
     }
     shared.update_facts(|facts| facts.invalid = invalid);
+}
+
+/// Puts what the API has of this agent's node into status and, where there is a problem and was none, the log.
+pub(crate) fn note_node(shared: &Shared, index: &Index) -> OwnNode {
+    let name = &shared.config.node_name;
+    let own = OwnNode::of(index, name);
+    let problem = own.clone().problem();
+    let former = shared.facts().node_problem;
+    match (&problem, &former) {
+        (Some(problem), None) if own.has_subjects() => {
+            warn!("{problem}; policies of pods that are bound to it are enforced");
+        }
+        (Some(problem), None) => error!("{problem}; no pod is bound to it: nothing to enforce"),
+        (None, Some(_)) => info!(node = name, "there is a Node that is called that now"),
+        _ => {}
+    }
+    if problem != former {
+        shared.update_facts(|facts| facts.node_problem = problem);
+    }
+    own
 }
 
 fn invalid(problem: &Problem) -> Invalid {

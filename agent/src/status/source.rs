@@ -63,7 +63,7 @@ impl SourceState {
         }
     }
 
-    /// A Kubernetes API that nothing names yet that can be used.
+    /// A Kubernetes API whose source is about to be started.
     pub(crate) fn of_no_api() -> Self {
         Self {
             kind: "kubernetes".into(),
@@ -91,6 +91,12 @@ impl SourceState {
             troubles: report.troubles.clone(),
             resources: report.kinds.iter().map(resource).collect(),
         }
+    }
+
+    /// With one more thing that is wrong, if it is.
+    pub(crate) fn with_trouble(mut self, trouble: Option<String>) -> Self {
+        self.troubles.extend(trouble);
+        self
     }
 }
 

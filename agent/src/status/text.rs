@@ -110,6 +110,7 @@ impl Text<'_> {
 fn head(agent: &AgentState, f: &mut Formatter<'_>) -> Result {
     let AgentState {
         ready,
+        not_ready,
         node,
         mode,
         version,
@@ -125,7 +126,11 @@ fn head(agent: &AgentState, f: &mut Formatter<'_>) -> Result {
     writeln!(
         f,
         "{node}: {state}, {mode} mode, up {up} (sluice {version})\n"
-    )
+    )?;
+    match not_ready {
+        Some(why) => line!(f, "not ready", "{why}"),
+        None => Ok(()),
+    }
 }
 
 /// Where packets go. The agent's own counters nobody knows without it.
@@ -255,8 +260,13 @@ fn problems(status: &Status, now: SystemTime) -> Vec<String> {
     if let Some(source) = &status.source {
         if let Some(since) = source.disconnected_since {
             let since = ago(since, now);
+            let meanwhile = if source.synced {
+                "what it said last stays in force"
+            } else {
+                "nothing new is in force, and what an earlier agent left stays"
+            };
             found.push(format!(
-                "the source does not answer for {since}: what it said last stays in force"
+                "the source has not answered for {since}: {meanwhile}"
             ));
         }
         found.extend(source.troubles.iter().cloned());

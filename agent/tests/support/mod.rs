@@ -124,10 +124,10 @@ impl Node {
         self.start(command.envs(environment.iter().copied()))
     }
 
-    /// The agent, with a source among its arguments and few rights.
+    /// The agent, with a source and its node's name among its arguments and few rights.
     pub fn spawn_confined(&self, confine: impl Fn(&mut Command), arguments: &[&str]) -> Agent {
         let mut command = self.sluice("agent");
-        command.args(["--node-name", "node-1"]).args(arguments);
+        command.args(arguments);
         confine(&mut command);
         self.start(&mut command)
     }

@@ -77,6 +77,7 @@ fn healthy() -> Status {
     Status {
         agent: Some(AgentState {
             ready: true,
+            not_ready: None,
             version: "0.1.0".into(),
             mode: "hybrid".into(),
             uptime_seconds: 11_530.0,
@@ -149,6 +150,7 @@ fn an_agent_that_is_well_says_so_at_a_glance() {
 const IN_TROUBLE: &str = "\
 worker-3: NOT READY, hybrid mode, up 40 s (sluice 0.1.0)
 
+not ready  the Kubernetes API at https://10.96.0.1:443: pods is forbidden
 source     kubernetes at https://10.96.0.1:443, NOT connected, not in force yet
            1,042 Pod (still being read)
 policies   0 NetworkPolicy
@@ -166,7 +168,7 @@ maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 60
 
 6 PROBLEMS
   the gate is not in place: nothing is enforced
-  the source does not answer for 2 min 5 s: what it said last stays in force
+  the source has not answered for 2 min 5 s: what it said last stays in force
   pods is forbidden: the service account may not list them
   queue 100 was full: 1,300 packets lost
   the map of flows is nearly full: replies may have to be judged
@@ -177,6 +179,8 @@ fn what_is_wrong_is_said_last_and_counted() {
     let mut status = healthy();
     let agent = status.agent.as_mut().unwrap();
     (agent.ready, agent.uptime_seconds, agent.enforced_as_of) = (false, 40.0, 0.0);
+    let why = "the Kubernetes API at https://10.96.0.1:443: pods is forbidden";
+    agent.not_ready = Some(why.into());
     let source = status.source.as_mut().unwrap();
     source.connected = false;
     source.disconnected_since = Some(at(125.0));
@@ -203,6 +207,37 @@ fn what_is_wrong_is_said_last_and_counted() {
         message: "unknown operator Is".into(),
     }];
     assert_eq!(text(&status), IN_TROUBLE);
+}
+
+#[test]
+fn an_agent_that_has_no_way_to_the_api_yet_says_why_first_and_what_that_means_last() {
+    let why = "--kubeconfig /etc/sluice/kubeconfig: No such file or directory (os error 2)";
+    let mut status = Status {
+        source: Some(SourceState {
+            disconnected_since: Some(at(3.0)),
+            troubles: vec![why.into()],
+            ..SourceState::of_no_api()
+        }),
+        ..healthy()
+    };
+    let agent = status.agent.as_mut().unwrap();
+    (agent.ready, agent.enforced_as_of) = (false, 0.0);
+    agent.not_ready = Some(format!("the Kubernetes API: {why}"));
+    let text = text(&status);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("worker-3: NOT READY"), "{text}");
+    let said = [
+        format!("not ready  the Kubernetes API: {why}"),
+        "source     kubernetes, NOT connected, not in force yet".to_owned(),
+    ];
+    assert_eq!(lines[2..4], said);
+    let meanwhile = "nothing new is in force, and what an earlier agent left stays";
+    let problems = [
+        "2 PROBLEMS".to_owned(),
+        format!("  the source has not answered for 3 s: {meanwhile}"),
+        format!("  {why}"),
+    ];
+    assert_eq!(lines[lines.len() - 3..], problems);
 }
 
 const WITHOUT_AN_AGENT: &str = "\

@@ -123,6 +123,17 @@ pub fn wrong(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Ve
         .collect()
 }
 
+/// All cells with what was expected and seen, for tables.
+pub fn everything(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Vec<Wrong> {
+    let all = cells.iter().zip(expected).zip(observed);
+    all.map(|((cell, expected), observed)| Wrong {
+        cell: cell.clone(),
+        expected: expected.clone(),
+        observed: observed.clone(),
+    })
+    .collect()
+}
+
 /// The name of a destination in a matrix.
 pub fn destination(target: &Target) -> String {
     match target {

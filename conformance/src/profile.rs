@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sluice_oracle::{Finality, HostNetwork, OwnNode, Reading};
+use sluice_oracle::{Finality, HostNetwork, OwnNode, Reading, Ties};
 
 /// What becomes of connections that are open when policy begins to deny them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub struct Profile {
     host_network: Option<HostNetwork>,
     own_node: Option<OwnNode>,
     finality: Option<Finality>,
+    ties: Option<Ties>,
     /// Of connections that are open when policy begins to deny them.
     pub established: Option<Established>,
 }
@@ -45,7 +46,7 @@ pub const PROFILES: &[(&str, &str)] = &[
     ),
     (
         "sluice",
-        "what Sluice is: packet, host-node, a node judged by egress policy, final by direction",
+        "what Sluice is: packet, host-node, nodes judged by egress policy, final by direction, ties by name",
     ),
 ];
 
@@ -93,6 +94,7 @@ impl Profile {
                 host_network: Some(HostNetwork::Node),
                 own_node: Some(OwnNode::ByPolicy),
                 finality: Some(Finality::Direction),
+                ties: Some(Ties::ByName),
                 established: Some(Established::Cut),
             },
             _ => return Err(ProfileError(name.to_owned())),
@@ -106,6 +108,7 @@ impl Profile {
                 .is_none_or(|it| it == reading.host_network)
                 && self.own_node.is_none_or(|it| it == reading.own_node)
                 && self.finality.is_none_or(|it| it == reading.finality)
+                && self.ties.is_none_or(|it| it == reading.ties)
         };
         Reading::all().into_iter().filter(is_allowed).collect()
     }

@@ -65,6 +65,22 @@ impl State {
         Ok(())
     }
 
+    /// Whether there is an object of that name.
+    pub fn has(&self, name: &ObjectName) -> bool {
+        self.position(name).is_ok()
+    }
+
+    /// The same without any policy.
+    #[must_use]
+    pub fn without_policies(&self) -> Self {
+        let is_policy = |object: &Object| object.name().kind.ends_with("NetworkPolicy");
+        let objects = self.objects.iter().filter(|object| !is_policy(object));
+        Self {
+            objects: objects.cloned().collect(),
+            addresses: self.addresses.clone(),
+        }
+    }
+
     /// Everything there is.
     pub fn objects(&self) -> &[Object] {
         &self.objects

@@ -27,7 +27,7 @@ use crate::server::Listener;
 use crate::stage::{Manifests, StageError, Staged};
 use crate::topology::{Topology, node_end};
 use crate::warden::Warden;
-use crate::{Cell, Family, Outcome, Reply, Target};
+use crate::{Cell, Family, Outcome, Port, Reply, Target};
 
 /// At most so many probes are under way at once.
 const AT_ONCE: usize = 1024;
@@ -64,6 +64,8 @@ fn lines(items: &[impl ToString]) -> String {
 pub struct Options {
     /// The address families that pods get; none: IPv4, or IPv6 where no pod has another address.
     pub families: Vec<Family>,
+    /// Ports that every pod serves besides those that the world names.
+    pub ports: Vec<Port>,
     /// Where the run's directory is made [default: `/run/sluice-lab`].
     pub runs: Option<PathBuf>,
     /// Agents get no more rights than the chart gives them, and end where they ask for more.
@@ -103,7 +105,7 @@ impl Lab {
             return Err(UpError::Manifests(loaded.problems));
         }
         let world = complete(loaded.world);
-        let plan = Plan::new(&world, &families(options, &world));
+        let plan = Plan::new(&world, &families(options, &world), &options.ports);
         if plan.pods.is_empty() {
             return Err(UpError::Empty);
         }

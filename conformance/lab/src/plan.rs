@@ -71,15 +71,19 @@ pub struct ServicePortPlan {
 }
 
 impl Plan {
-    /// Plans a world that [`crate::complete`] has completed, with the addresses of `families` only.
-    pub fn new(world: &World, families: &[Family]) -> Self {
+    /// Plans a world that [`crate::complete`] has completed, with the addresses of `families` only, and with `more` ports
+    /// than it names.
+    pub fn new(world: &World, families: &[Family], more: &[Port]) -> Self {
         let nodes: Vec<_> = world.nodes.iter().map(NodePlan::of).collect();
         let mut pods: Vec<_> = world
             .pods
             .iter()
             .filter_map(|facts| plan_pod(&facts.pod, &nodes, families))
             .collect();
-        let ports = ports::probed(world);
+        let mut ports = ports::probed(world);
+        ports.extend(more);
+        ports.sort_unstable();
+        ports.dedup();
         let services: Vec<_> = world
             .services
             .iter()
@@ -301,7 +305,7 @@ mod tests {
     fn plan(text: &str, families: &[Family]) -> Plan {
         let loaded = sluice_kubernetes::load_text("world.yaml", text);
         assert_eq!(loaded.problems, []);
-        Plan::new(&crate::complete::complete(loaded.world), families)
+        Plan::new(&crate::complete::complete(loaded.world), families, &[])
     }
 
     fn pod(name: &str, spec: &str) -> String {

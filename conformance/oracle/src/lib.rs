@@ -27,7 +27,9 @@ use tiers::{Direction, Said, Tier, Tiers};
 
 pub use cell::{Cell, Port, PortError, ServiceName, Target};
 pub use family::Family;
-pub use reading::{Finality, HostNetwork, Judgement, OwnNode, Reading, Topic, judge, oracles};
+pub use reading::{
+    Finality, HostNetwork, Judgement, OwnNode, Reading, Ties, Topic, judge, oracles,
+};
 
 /// Says what the API text says about a world.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl<'w> Oracle<'w> {
     pub fn reading(world: &'w World, reading: Reading) -> Self {
         Self {
             world,
-            tiers: Tiers::of(world),
+            tiers: Tiers::of(world, reading.ties),
             reading,
         }
     }

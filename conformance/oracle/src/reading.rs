@@ -3,7 +3,7 @@
 //! The API group's documentation says of pods in the network of their node that their behaviour is "undefined but it
 //! should be limited to 2 possibilities"; of connections between a pod and its node that they are "always allowed", where
 //! the field's text says so of ingress alone; and of `NetworkPolicy` that it "always makes a final decision for selected
-//! pods", whichever directions it isolates. An enforcer is right by any of these; a case is decided where all agree.
+//! pods", whichever directions it isolates. Of admin policies with the same priority either comes first. An enforcer is right by any of these; a case is decided where all agree.
 
 use std::fmt;
 
@@ -42,6 +42,16 @@ pub enum Finality {
     Pod,
 }
 
+/// Which of two policies of one tier and priority comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ties {
+    /// The one whose name does, in alphabetical order.
+    #[default]
+    ByName,
+    /// The other one.
+    Reversed,
+}
+
 /// One way to read all that is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reading {
@@ -51,6 +61,8 @@ pub struct Reading {
     pub own_node: OwnNode,
     /// Of `NetworkPolicy` before the Baseline tier.
     pub finality: Finality,
+    /// Of admin policies that have the same priority.
+    pub ties: Ties,
 }
 
 /// What is open.
@@ -62,6 +74,8 @@ pub enum Topic {
     OwnNode,
     /// [`Reading::finality`].
     Finality,
+    /// [`Reading::ties`].
+    Ties,
 }
 
 impl fmt::Display for Topic {
@@ -70,6 +84,7 @@ impl fmt::Display for Topic {
             Self::HostNetwork => "pods in the network of their node",
             Self::OwnNode => "what a pod may send to its own node",
             Self::Finality => "whether a policy of one direction is final in both",
+            Self::Ties => "which of two policies of one priority comes first",
         })
     }
 }
@@ -93,11 +108,12 @@ impl Reading {
         for host_network in [HostNetwork::Node, HostNetwork::Pod] {
             for own_node in [OwnNode::ByPolicy, OwnNode::Allowed] {
                 for finality in [Finality::Direction, Finality::Pod] {
-                    all.push(Self {
+                    all.extend([Ties::ByName, Ties::Reversed].map(|ties| Self {
                         host_network,
                         own_node,
                         finality,
-                    });
+                        ties,
+                    }));
                 }
             }
         }
@@ -115,6 +131,9 @@ impl Reading {
         }
         if self.finality != other.finality {
             topics.push(Topic::Finality);
+        }
+        if self.ties != other.ties {
+            topics.push(Topic::Ties);
         }
         topics
     }
@@ -166,7 +185,7 @@ pub fn oracles<'w>(world: &'w World, readings: &[Reading]) -> Vec<Oracle<'w>> {
         let is_same = |other: &Reading| {
             (!has_hosts
                 || (other.host_network, other.own_node) == (reading.host_network, reading.own_node))
-                && (!has_tiers || other.finality == reading.finality)
+                && (!has_tiers || (other.finality, other.ties) == (reading.finality, reading.ties))
         };
         if !kept.iter().any(is_same) {
             kept.push(*reading);

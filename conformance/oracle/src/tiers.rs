@@ -9,7 +9,7 @@ use sluice_policy::{Labels, Pod};
 use super::api::{
     AdminObject, DestinationPort, Peer, Pods, Port, Protocol, ProtocolPort, Range, Rule,
 };
-use super::{Connection, End, has_port, network, select};
+use super::{Connection, End, Ties, has_port, network, select};
 
 /// A tier of policies that is not that of `NetworkPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,18 +43,19 @@ pub(super) struct Tiers {
 
 impl Tiers {
     /// Objects that do not have the API's shape are none of the API's.
-    pub(super) fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World, ties: Ties) -> Self {
         let objects = world.api_admin_policies.iter().cloned();
         let mut objects: Vec<AdminObject> = objects
             .filter_map(|object| serde_json::from_value(object).ok())
             .collect();
         // "Policies with lower priority values are checked before policies with higher priority values." Which of equal
-        // ones comes first is up to implementations: here the name decides, then the kind, in alphabetical order. A
-        // BaselineAdminNetworkPolicy, which has none, comes last.
-        objects.sort_by_key(|object| {
-            let priority = object.spec.priority.unwrap_or(u32::MAX);
-            (priority, object.metadata.name.clone(), object.kind.clone())
-        });
+        // ones comes first is up to implementations: by one reading the name decides, then the kind, in alphabetical order,
+        // by another the other way round. A BaselineAdminNetworkPolicy, which has none, comes last.
+        objects.sort_by_key(|object| (object.metadata.name.clone(), object.kind.clone()));
+        if ties == Ties::Reversed {
+            objects.reverse();
+        }
+        objects.sort_by_key(|object| object.spec.priority.unwrap_or(u32::MAX));
         Self { objects }
     }
 

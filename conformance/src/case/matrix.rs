@@ -9,7 +9,7 @@
 //! A table has a row for each source and a column for each destination, all of them:
 //!
 //! ```text
-//!      x/a x/b
+//! -    x/a x/b
 //! x/a  .   X
 //! x/b  .   .
 //! ```
@@ -200,7 +200,9 @@ fn clauses(text: &str) -> Result<Matrix, MatrixError> {
 }
 
 fn table(head: &str, rows: &[&str]) -> Result<Matrix, MatrixError> {
-    let columns: Vec<String> = head.split_whitespace().map(str::to_owned).collect();
+    // Above the rows there may be a dash, without which YAML takes the head for indented.
+    let columns = head.split_whitespace().filter(|word| *word != "-");
+    let columns: Vec<String> = columns.map(str::to_owned).collect();
     let row = |line: &&str| {
         let mut words = line.split_whitespace();
         let row = words.next().unwrap_or_default().to_owned();
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_table_says_everything() {
-        let matrix = Matrix::parse("     x/a x/b\nx/a  .   X\nx/b  *   .\n").unwrap();
+        let matrix = Matrix::parse("-    x/a x/b\nx/a  .   X\nx/b  *   .\n").unwrap();
         assert_eq!(matrix.mark("x/a", "x/b"), Some(Mark::Denied));
         assert_eq!(matrix.mark("x/b", "x/a"), Some(Mark::Open));
         assert_eq!(matrix.mark("x/b", "x/c"), None);

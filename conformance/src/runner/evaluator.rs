@@ -10,7 +10,7 @@ use sluice_policy::{Action, Index, Pod, Scope, Tuple};
 use super::{CaseResult, Failure, Outcome, Runner};
 use crate::State;
 use crate::case::{Case, Event, Step};
-use crate::expect::{self, End, Expected};
+use crate::expect::{self, End};
 use crate::judge::{self, Observed};
 use crate::profile::Profile;
 
@@ -219,20 +219,10 @@ impl<E: Evaluator> Run<'_, E> {
                 wrong.len(),
                 cells.len()
             ),
-            seen: everything(&cells, &expected, &observed),
+            seen: judge::everything(&cells, &expected, &observed),
             wrong,
         })
     }
-}
-
-fn everything(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Vec<judge::Wrong> {
-    let all = cells.iter().zip(expected).zip(observed);
-    all.map(|((cell, expected), observed)| judge::Wrong {
-        cell: cell.clone(),
-        expected: expected.clone(),
-        observed: observed.clone(),
-    })
-    .collect()
 }
 
 fn failure(step: usize, reason: String) -> Failure {

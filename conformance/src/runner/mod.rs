@@ -1,6 +1,7 @@
 //! Who judges cases: an evaluator without packets, a laboratory, a cluster.
 
 mod evaluator;
+mod lab;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::judge::Wrong;
 use crate::profile::Profile;
 
 pub use evaluator::{Evaluator, EvaluatorRunner, Sluice};
+pub use lab::{LabOptions, LabRunner};
 
 /// What became of a case.
 #[derive(Clone, Debug)]

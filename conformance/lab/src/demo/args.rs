@@ -97,6 +97,7 @@ impl Args {
         };
         Options {
             families,
+            ports: Vec::new(),
             runs: Some(self.runs.clone()),
             confined: self.confined,
         }

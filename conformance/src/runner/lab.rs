@@ -1,0 +1,348 @@
+//! Cases against the real agent, with real packets between network namespaces of this machine. Needs root.
+
+mod room;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use sluice_kubernetes::World;
+use sluice_lab::{Connection, Mode};
+use sluice_oracle::{Cell, Family, Port, Target};
+use sluice_policy::PodName;
+
+use super::{CaseResult, Failure, Outcome, Runner};
+use crate::State;
+use crate::case::{AgentEvent, Case, Connection as Wanted, Event, Step};
+use crate::expect::{self, Expected};
+use crate::judge::{self, Observed};
+use crate::profile::{Established, Profile};
+use room::Room;
+
+/// How often a probe that came to nothing although it should have come to something is repeated: packets do get lost on
+/// a busy machine. One that got through although it must not is not repeated: a leak is a leak.
+const AGAIN: usize = 3;
+/// How long a connection that must end may go on: TCP sends again what was lost while it was judged anew.
+const ENDS: Duration = Duration::from_secs(5);
+
+/// What laboratories are made of.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// The `sluice` binary.
+    pub agent: PathBuf,
+    /// With or without eBPF.
+    pub mode: Mode,
+    /// The address families that pods get.
+    pub families: Vec<Family>,
+}
+
+/// Judges cases in laboratories, one for each world; those of cases with pods of their own last as long as the case.
+pub struct LabRunner {
+    options: LabOptions,
+    rooms: BTreeMap<Arc<str>, Room>,
+}
+
+impl LabRunner {
+    /// A runner without any laboratory yet.
+    pub fn new(options: LabOptions) -> Self {
+        Self {
+            options,
+            rooms: BTreeMap::new(),
+        }
+    }
+
+    /// The laboratory that a case takes place in.
+    fn room(&mut self, case: &Case) -> Result<Room> {
+        let shared = room::is_shared(case)?;
+        match self.rooms.remove(&case.world) {
+            Some(room) if shared => Ok(room),
+            kept => {
+                // A case with pods of its own leaves its world's laboratory to the next.
+                if let Some(kept) = kept {
+                    self.rooms.insert(Arc::clone(&case.world), kept);
+                }
+                Room::open(case, &self.options)
+            }
+        }
+    }
+
+    fn keep(&mut self, case: &Case, room: Room) -> Result<()> {
+        if room::is_shared(case)? {
+            self.rooms.insert(Arc::clone(&case.world), room);
+        }
+        Ok(())
+    }
+}
+
+impl Runner for LabRunner {
+    fn unable(&self, case: &Case) -> Option<String> {
+        room::unable(case, &self.options.families)
+    }
+
+    fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
+        let started = Instant::now();
+        let mut cells = 0;
+        let outcome = self.judge(case, profile, &mut cells);
+        let (steps, outcome) = match outcome {
+            Ok(Ok(steps)) => (steps, Outcome::Passed),
+            Ok(Err(failure)) => (failure.step, Outcome::Failed(failure)),
+            Err(error) => (
+                0,
+                Outcome::Failed(failure(0, format!("not judged: {error:#}"))),
+            ),
+        };
+        CaseResult {
+            id: Arc::clone(&case.id),
+            outcome,
+            steps,
+            cells,
+            took: started.elapsed(),
+        }
+    }
+}
+
+impl LabRunner {
+    /// What the machine cannot do is an error, and says nothing about policy; the laboratory is not used again then.
+    fn judge(
+        &mut self,
+        case: &Case,
+        profile: Profile,
+        cells: &mut usize,
+    ) -> Result<Result<usize, Failure>> {
+        let mut room = self.room(case)?;
+        let mut run = Run {
+            families: &self.options.families,
+            room: &mut room,
+            case,
+            profile,
+            cells,
+            open: BTreeMap::new(),
+        };
+        let judged = run.case()?;
+        self.keep(case, room)?;
+        Ok(judged)
+    }
+}
+
+/// One case under way.
+struct Run<'r> {
+    families: &'r [Family],
+    room: &'r mut Room,
+    case: &'r Case,
+    profile: Profile,
+    cells: &'r mut usize,
+    /// Connections that are kept, with the cells that they are of.
+    open: BTreeMap<Arc<str>, Connection>,
+}
+
+impl Run<'_> {
+    fn case(&mut self) -> Result<Result<usize, Failure>> {
+        let mut state = self.case.start()?;
+        if let Err(failure) = self.control(&state)? {
+            return Ok(Err(failure));
+        }
+        self.room.show(&state)?;
+        for (number, step) in self.case.steps.iter().enumerate() {
+            for event in &step.events {
+                state.apply(event)?;
+                self.happens(event, &state)?;
+            }
+            if let Err(failure) = self.step(&state, number + 1, step)? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(self.case.steps.len()))
+    }
+
+    /// Before there is any policy, everybody reaches everybody: what is denied later is denied by policy.
+    fn control(&mut self, state: &State) -> Result<Result<(), Failure>> {
+        let bare = state.without_policies();
+        self.room.show(&bare)?;
+        let world = bare.load(&self.case.id).world;
+        let ports: Vec<Port> = self
+            .case
+            .steps
+            .iter()
+            .flat_map(|step| self.ports(&world, step))
+            .collect();
+        self.compare(&world, &ports, 0)
+    }
+
+    fn happens(&mut self, event: &Event, state: &State) -> Result<()> {
+        match event {
+            Event::Open(wanted) => {
+                let cell = cell(wanted, self.families[0])?;
+                let connection = self.room.lab().connect(&cell).with_context(|| {
+                    format!(
+                        "connection {} from {} to {}",
+                        wanted.name, wanted.from, wanted.to
+                    )
+                })?;
+                self.open.insert(Arc::clone(&wanted.name), connection);
+                Ok(())
+            }
+            Event::Agent(AgentEvent::Restart) => self.room.restart(),
+            Event::Agent(AgentEvent::Kill) => self.room.kill(),
+            Event::Apply(_) | Event::Delete(_) | Event::Label(..) => self.room.show(state),
+        }
+    }
+
+    fn step(&mut self, state: &State, number: usize, step: &Step) -> Result<Result<(), Failure>> {
+        let world = state.load(&self.case.id).world;
+        if let Some(reason) = self.room.differs(&world) {
+            return Ok(Err(failure(number, reason)));
+        }
+        for (names, goes_on) in [(&step.alive, true), (&step.cut, self.cut_goes_on())] {
+            for name in names {
+                if let Err(reason) = self.connection(name, goes_on)? {
+                    return Ok(Err(failure(number, reason)));
+                }
+            }
+        }
+        let ports = self.ports(&world, step);
+        let all = expect::cells(&world, &ports, self.families);
+        if let Some(first) = judge::disagreements(step, &world, &all).first() {
+            return Ok(Err(failure(number, first.clone())));
+        }
+        self.compare(&world, &ports, number)
+    }
+
+    /// Whether connections that policy denies go on: an enforcer that only judges new ones lets them.
+    fn cut_goes_on(&self) -> bool {
+        self.profile.established == Some(Established::Kept)
+    }
+
+    fn connection(&mut self, name: &str, goes_on: bool) -> Result<Result<(), String>> {
+        let lab = self.room.lab();
+        let connection = self
+            .open
+            .get_mut(name)
+            .with_context(|| format!("no connection {name}"))?;
+        let deadline = Instant::now() + ENDS;
+        loop {
+            let is_alive = lab.is_alive(connection);
+            if is_alive == goes_on {
+                return Ok(Ok(()));
+            }
+            if Instant::now() > deadline {
+                let said = if goes_on { "was cut" } else { "goes on" };
+                return Ok(Err(format!("connection {name} {said}")));
+            }
+        }
+    }
+
+    /// The ports that a step speaks of; all where it speaks of none.
+    fn ports(&self, world: &World, step: &Step) -> Vec<Port> {
+        let named: Option<Vec<Port>> = step.matrix.iter().map(|(port, _)| *port).collect();
+        match named {
+            Some(ports) if !ports.is_empty() => ports,
+            _ => expect::ports(world, &self.case.ports),
+        }
+    }
+
+    fn compare(
+        &mut self,
+        world: &World,
+        ports: &[Port],
+        number: usize,
+    ) -> Result<Result<(), Failure>> {
+        let mut ports = ports.to_vec();
+        ports.sort_unstable();
+        ports.dedup();
+        let cells = expect::cells(world, &ports, self.families);
+        *self.cells += cells.len();
+        let expected = expect::expected(world, &self.profile.readings(), &cells);
+        let observed = self.observe(&cells, &expected)?;
+        let wrong = judge::wrong(&cells, &expected, &observed);
+        let Some(first) = wrong.first() else {
+            return Ok(Ok(()));
+        };
+        let when = if number == 0 {
+            "before any policy, "
+        } else {
+            ""
+        };
+        let reason = format!(
+            "{when}{} of {} cells are wrong, the first: {first}",
+            wrong.len(),
+            cells.len()
+        );
+        Ok(Err(Failure {
+            step: number,
+            reason,
+            seen: judge::everything(&cells, &expected, &observed),
+            wrong,
+        }))
+    }
+
+    fn observe(&self, cells: &[Cell], expected: &[Expected]) -> Result<Vec<Observed>> {
+        let lab = self.room.lab();
+        let mut observed: Vec<Observed> =
+            lab.probe(cells)?.into_iter().map(Observed::from).collect();
+        for _ in 0..AGAIN {
+            let unanswered: Vec<usize> = (0..cells.len())
+                .filter(|at| {
+                    matches!(observed[*at], Observed::Denied | Observed::Error(_))
+                        && !observed[*at].meets(&expected[*at])
+                })
+                .collect();
+            if unanswered.is_empty() {
+                break;
+            }
+            let again: Vec<Cell> = unanswered.iter().map(|at| cells[*at].clone()).collect();
+            for (at, outcome) in unanswered.into_iter().zip(lab.probe(&again)?) {
+                observed[at] = Observed::from(outcome);
+            }
+        }
+        Ok(observed)
+    }
+}
+
+impl From<sluice_lab::Outcome> for Observed {
+    fn from(outcome: sluice_lab::Outcome) -> Self {
+        match outcome {
+            sluice_lab::Outcome::Allowed => Self::Allowed,
+            sluice_lab::Outcome::Denied => Self::Denied,
+            sluice_lab::Outcome::WrongServer(name) => Self::WrongServer(name),
+            sluice_lab::Outcome::Refused => Self::Refused,
+            sluice_lab::Outcome::Error(error) => Self::Error(error),
+        }
+    }
+}
+
+fn failure(step: usize, reason: String) -> Failure {
+    Failure {
+        step,
+        reason,
+        wrong: Vec::new(),
+        seen: Vec::new(),
+    }
+}
+
+/// The cell of a connection that is kept.
+fn cell(wanted: &Wanted, family: Family) -> Result<Cell> {
+    let pod = |text: &str| {
+        let (namespace, name) = text
+            .split_once('/')
+            .with_context(|| format!("no pod {text}"))?;
+        anyhow::Ok(PodName {
+            namespace: namespace.into(),
+            name: name.into(),
+        })
+    };
+    let to = match wanted.to.strip_prefix("service:") {
+        None => Target::Pod(pod(&wanted.to)?),
+        Some(name) => {
+            let PodName { namespace, name } = pod(name)?;
+            Target::Service(sluice_oracle::ServiceName { namespace, name })
+        }
+    };
+    Ok(Cell {
+        from: pod(&wanted.from)?,
+        to,
+        port: wanted.port,
+        family,
+    })
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_cluster::{Component, ControlOptions, ControlPlane, skipped, why_no_control_plane};
+use sluice_lab::promtool::{self, CHOSEN};
 use sluice_lab::{Confinement, Mode};
 use support::{Agent, Node, privileged};
 
@@ -305,4 +306,38 @@ fn a_pod_without_an_account_waits_for_it_and_no_source_at_all_is_bad_usage() {
     assert!(node.get("/readyz").contains("the pod's service account: "));
     assert!(!node.gate() && !node.pinned());
     assert_eq!(agent.stop().0, Some(0));
+}
+
+/// An API that nobody answers for is told of by resource, and what is written to it by outcome, all the same.
+#[test]
+fn promtool_has_nothing_against_what_is_told_of_an_api_by_resource_and_outcome() {
+    if !privileged() {
+        return;
+    }
+    let node = Node::new();
+    let agent = node.spawn_under(&[
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", "1"),
+    ]);
+    node.eventually("the agent looks for an API", |status| {
+        status["source"]["connected"] == false
+    });
+    let page = node.metrics();
+    for series in [
+        "sluice_api_objects{resource=\"pods\"} ",
+        "sluice_api_synced{resource=\"nodes\"} ",
+        "sluice_api_heard_timestamp_seconds{resource=\"namespaces\"} ",
+        "sluice_api_forbidden{resource=\"networkpolicies.networking.k8s.io\"} ",
+        "sluice_api_forbidden{resource=\"apis\"} ",
+        "sluice_reporter_writes_total{outcome=\"refused\",what=\"event\"} ",
+    ] {
+        assert!(page.contains(series), "{series} in {page}");
+    }
+    drop(agent);
+    let Ok(found) = promtool::findings(&page) else {
+        println!("skipped: no promtool (Debian's package prometheus)");
+        return;
+    };
+    let chosen = CHOSEN.map(str::to_owned);
+    assert!(found.iter().all(|it| chosen.contains(it)), "{found:?}");
 }

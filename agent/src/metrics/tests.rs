@@ -1,8 +1,6 @@
 //! What is exposed, and that the table of it is complete.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use sluice_api::{Counts, KindReport, ReporterState};
@@ -194,40 +192,15 @@ fn a_metric_is_of_the_type_that_the_table_says() {
     }
 }
 
-/// Names that kube-network-policies chose, which its users' dashboards hold on to, and what promtool has against them.
-const CHOSEN: [&str; 4] = [
-    "kube_network_policies_nfqueue_queue_total non-counter metrics should not have \"_total\" suffix",
-    "kube_network_policies_packet_count counter metrics should have \"_total\" suffix",
-    "kube_network_policies_packet_count non-histogram and non-summary metrics should not have \"_count\" suffix",
-    "kube_network_policies_packet_process_duration_microseconds use base unit \"seconds\" instead of \"microseconds\"",
-];
-
 #[test]
-fn promtool_has_nothing_against_any_metric_but_for_names_that_others_chose() {
-    let promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = promtool else {
-        println!("skipped: no promtool (Debian's package prometheus)");
-        return;
-    };
+fn every_metric_has_a_series_once_there_is_something_to_tell() {
     let (_, page) = rendered();
     let shown: Vec<_> = page
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
     let documented: Vec<_> = documented().into_keys().collect();
-    assert_eq!(shown, documented, "a metric without a series");
-    let mut input = promtool.stdin.take().unwrap();
-    input.write_all(page.as_bytes()).unwrap();
-    drop(input);
-    let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    let found: BTreeSet<&str> = said.lines().collect();
-    assert_eq!(found, BTreeSet::from(CHOSEN));
+    assert_eq!(shown, documented);
 }
 
 /// Words that are names of our metrics.

@@ -333,7 +333,7 @@ impl Agent {
         (self.child.wait().unwrap().code(), started.elapsed())
     }
 
-    /// Whether it has a handler for SIGTERM (`SigCgt` of proc_pid_status(5)).
+    /// Whether it has a handler for SIGTERM (`SigCgt` of `proc_pid_status(5)`).
     pub fn listens(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let caught = status.lines().find_map(|it| it.strip_prefix("SigCgt:"));

@@ -22,6 +22,7 @@ mod lab;
 mod patience;
 mod plan;
 mod ports;
+pub mod promtool;
 mod raw;
 mod run_dir;
 mod sctp;

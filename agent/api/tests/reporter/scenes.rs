@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use sluice_api::Reason;
+use sluice_api::{Reason, Subject};
 use sluice_cluster::until;
 
 use crate::bed::{ANP, Agent, Bed, CNP, LIMIT, SETTLES, TERMS};
@@ -150,10 +150,13 @@ pub(crate) fn conditions_appear_change_and_go_and_others_stay(bed: &Bed<'_>) -> 
         (written.status.written, written.events.written) == (4, 2),
         "{written:?}"
     );
-    // Whoever leads next finds that there is nothing to write.
     drop(agent);
+    whoever_leads_next_has_nothing_to_write(bed, &policy)
+}
+
+fn whoever_leads_next_has_nothing_to_write(bed: &Bed<'_>, policy: &Subject) -> Result<()> {
     let next = bed.agent("node-2")?;
-    next.tell(&[(&policy, 2, &[])])?;
+    next.tell(&[(policy, 2, &[])])?;
     until("nothing to write", LIMIT, || {
         Ok((next.reporter.state().waiting == 0).then_some(()))
     })?;

@@ -1,6 +1,9 @@
 //! What the agent tells of packets that it judges: lines of its log, and its metrics.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use sluice_lab::promtool::{self, CHOSEN};
 use sluice_lab::{Family, Lab, Manifests, Mode, Outcome};
 use sluice_policy::Protocol;
 
@@ -175,4 +178,25 @@ fn how_full_maps_and_conntrack_are_is_told() {
         assert!((1.0..most).contains(&entries), "{entries} of {most}");
     }
     value("sluice_conntrack_events_total{event=\"dropped\"}");
+}
+
+#[test]
+fn promtool_has_nothing_against_the_metrics_but_for_names_that_others_chose() {
+    let Some(lab) = up(Mode::Hybrid, &["--policy-metrics"]) else {
+        return;
+    };
+    try_both(&lab);
+    let page = lab.agents()[0].metrics().unwrap();
+    for family in [
+        "sluice_policy_verdicts_total",
+        "sluice_map_entries",
+        "sluice_conntrack_events_total",
+    ] {
+        assert!(page.contains(&format!("# TYPE {family} ")), "{page}");
+    }
+    let Ok(found) = promtool::findings(&page) else {
+        println!("skipped: no promtool (Debian's package prometheus)");
+        return;
+    };
+    assert_eq!(found, BTreeSet::from(CHOSEN.map(str::to_owned)));
 }

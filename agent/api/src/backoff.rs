@@ -34,6 +34,12 @@ impl Backoff {
     }
 }
 
+/// The wait that is due, where a server asked to be left alone for some time: not less than that, and up to half as long
+/// again, so that agents that were refused together do not come back together.
+pub(crate) fn at_least(asked: Option<Duration>, due: Duration) -> Duration {
+    asked.map_or(due, |asked| due.max(between(asked, asked + asked / 2)))
+}
+
 /// Some time between two, by chance.
 pub(crate) fn between(least: Duration, most: Duration) -> Duration {
     // Fresh keys for each: as random as it has to be.
@@ -45,6 +51,17 @@ pub(crate) fn between(least: Duration, most: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_not_shorter_than_was_asked_for() {
+        let seconds = Duration::from_secs;
+        assert_eq!(at_least(None, seconds(1)), seconds(1));
+        assert_eq!(at_least(Some(seconds(2)), seconds(8)), seconds(8));
+        for _ in 0..100 {
+            let wait = at_least(Some(seconds(2)), seconds(1));
+            assert!(wait >= seconds(2) && wait <= seconds(3), "{wait:?}");
+        }
+    }
 
     #[test]
     fn waits_double_up_to_a_bound_and_differ() {

@@ -40,6 +40,8 @@ struct State {
     discovered: bool,
     /// Kinds that are served in other versions only, and in which.
     elsewhere: BTreeMap<Kind, String>,
+    /// How often the server refused whom, by code of HTTP.
+    refused: BTreeMap<(Who, u16), u64>,
 }
 
 /// One kind.
@@ -66,6 +68,19 @@ pub struct Report {
     pub discovery_forbidden: bool,
     /// The kinds that are served, or may be.
     pub kinds: Vec<KindReport>,
+    /// Requests that the API had no answer for: it has too much to do (429), or cannot answer (500 and up).
+    pub refused: Vec<Refused>,
+}
+
+/// Requests that were refused alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What was asked for.
+    pub resource: &'static str,
+    /// Of HTTP.
+    pub code: u16,
+    /// How many, since the start.
+    pub count: u64,
 }
 
 /// The state of one kind.
@@ -130,6 +145,7 @@ impl Board {
             troubles: texts.into_iter().collect(),
             discovery_forbidden: is_forbidden(Who::Discovery),
             kinds: state.kinds.iter().map(kind).collect(),
+            refused: state.refused().collect(),
         }
     }
 
@@ -189,12 +205,14 @@ impl Board {
     pub(crate) fn trouble(&self, who: Who, trouble: &Trouble) {
         let mut state = self.state();
         let trouble = &state.explained(who, trouble);
+        state.count(who, trouble);
         let former = state.troubles.insert(who, trouble.clone());
         if state.is_of_server(who, trouble) {
             state.disconnect(trouble);
         } else {
-            if former.as_ref() != Some(trouble) {
-                let error = trouble.to_string();
+            let error = trouble.to_string();
+            // A server that asks for another wait says nothing new.
+            if former.is_none_or(|former| former.to_string() != error) {
                 let resource = who.resource();
                 warn!(resource, error, "not watched: {}", state.meanwhile());
             }
@@ -208,6 +226,20 @@ impl Board {
 }
 
 impl State {
+    fn count(&mut self, who: Who, trouble: &Trouble) {
+        if let Trouble::Refused { code, .. } = trouble {
+            *self.refused.entry((who, *code)).or_default() += 1;
+        }
+    }
+
+    fn refused(&self) -> impl Iterator<Item = Refused> {
+        self.refused.iter().map(|(&(who, code), &count)| Refused {
+            resource: who.resource(),
+            code,
+            count,
+        })
+    }
+
     fn is_newly_complete(&mut self) -> bool {
         let complete = self.discovered && self.kinds.values().all(|it| !it.served || it.synced);
         let newly = complete && !self.synced;
@@ -230,7 +262,7 @@ impl State {
     fn is_of_server(&self, who: Who, trouble: &Trouble) -> bool {
         let is_asked = self.kinds.keys().any(|kind| kind.is_optional());
         match (who, trouble) {
-            (Who::Kind(_), Trouble::Refused(..)) if is_asked => self
+            (Who::Kind(_), Trouble::Refused { .. }) if is_asked => self
                 .troubles
                 .get(&Who::Discovery)
                 .is_some_and(Trouble::is_of_server),
@@ -319,7 +351,11 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_refused_is_not_the_api_away_while_discovery_is_well() {
-        let refused = Trouble::Refused(503, "m".into());
+        let refused = Trouble::Refused {
+            code: 503,
+            message: "m".into(),
+            after: None,
+        };
         for (kinds, discovery, is_away) in [
             (&[Kind::Pod, CNP][..], None, false),
             (&[Kind::Pod, CNP], Some(&refused), true),

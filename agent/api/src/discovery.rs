@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sluice_kubernetes::live::Kind;
 use tokio::time::{sleep, timeout};
 
-use crate::backoff::{Backoff, between};
+use crate::backoff::{Backoff, at_least, between};
 use crate::board::Who;
 use crate::hub::{Hub, collect};
 use crate::trouble::Trouble;
@@ -96,6 +96,7 @@ pub(crate) async fn run(hub: Arc<Hub>, kinds: Vec<Kind>) {
     let mut expected: BTreeSet<Kind> = kinds.iter().copied().collect();
     let mut silent = 0;
     loop {
+        let mut asked = None;
         let wait = match served(&hub, &kinds).await {
             Ok(Found { kinds, elsewhere }) => {
                 if hub.board.well(Who::Discovery) {
@@ -117,12 +118,13 @@ pub(crate) async fn run(hub: Arc<Hub>, kinds: Vec<Kind>) {
                 let is_silent = matches!(trouble, Trouble::Silent(_));
                 silent = if is_silent { silent + 1 } else { 0 };
                 note(&hub, &trouble, silent).await;
-                backoff.wait()
+                asked = trouble.retry_after();
+                at_least(asked, backoff.wait())
             }
         };
         tokio::select! {
             () = sleep(wait) => {}
-            () = hub.ask.notified(), if !doubts.is_any() => {}
+            () = hub.ask.notified(), if !doubts.is_any() && asked.is_none() => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use kube::client::Body;
 use sluice_kubernetes::live::{self, Kind};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::backoff::{Backoff, between};
+use crate::backoff::{Backoff, at_least, between};
 use crate::board::Who;
 use crate::hub::{Hub, collect};
 use crate::reflector::{Batch, Reflector};
@@ -48,6 +48,9 @@ pub(crate) struct Follower {
     paged: bool,
     /// How many objects a page is asked to have: fewer where so many were too long.
     page: usize,
+    /// Where a list of pages goes on that the server was too busy for: to begin again would be more to do for it. Empty
+    /// where a list begins.
+    next: String,
 }
 
 /// Why a turn of listing and watching is over.
@@ -86,6 +89,7 @@ impl Follower {
             batch: Batch::default(),
             paged: false,
             page: PAGE,
+            next: String::new(),
         }
     }
 
@@ -100,6 +104,10 @@ impl Follower {
             if began.elapsed() >= GOOD {
                 backoff.reset();
             }
+            let mut asked = None;
+            if !matches!(&end, End::Trouble(trouble) if trouble.is_busy()) {
+                self.next.clear();
+            }
             match end {
                 End::Over if began.elapsed() >= GOOD => continue,
                 End::Over | End::Served => {}
@@ -113,9 +121,12 @@ impl Follower {
                     self.paged = true;
                     continue;
                 }
-                End::Trouble(trouble) => self.note(&trouble).await,
+                End::Trouble(trouble) => {
+                    self.note(&trouble).await;
+                    asked = trouble.retry_after();
+                }
             }
-            if self.wait(backoff.wait()).await == Waited::UntilBack {
+            if self.wait(asked, backoff.wait()).await == Waited::UntilBack {
                 backoff.reset();
             }
         }
@@ -137,18 +148,21 @@ impl Follower {
         }
     }
 
-    /// Waits, but no longer than until the API is back, or what it serves is different.
-    async fn wait(&self, time: Duration) -> Waited {
+    /// Waits, but no longer than until the API is back, or what it serves is different. Where it asked to be left alone
+    /// for some time, that is waited for in any case.
+    async fn wait(&self, asked: Option<Duration>, due: Duration) -> Waited {
         let mut back = self.hub.back.subscribe();
         let mut served = self.hub.served.subscribe();
+        let is_back = async {
+            sleep(asked.unwrap_or_default()).await;
+            let _changed = back.changed().await;
+            // Not all agents at the same moment.
+            sleep(between(Duration::ZERO, due.min(SPREAD))).await;
+        };
         tokio::select! {
-            () = sleep(time) => Waited::ForAll,
-            _ = served.changed() => Waited::ForAll,
-            _ = back.changed() => {
-                // Not all agents at the same moment.
-                sleep(between(Duration::ZERO, time.min(SPREAD))).await;
-                Waited::UntilBack
-            }
+            () = sleep(at_least(asked, due)) => Waited::ForAll,
+            _ = served.changed(), if asked.is_none() => Waited::ForAll,
+            () = is_back => Waited::UntilBack,
         }
     }
 
@@ -182,8 +196,10 @@ impl Follower {
 
     async fn list_and_watch(&mut self) -> Result<(), End> {
         if self.reflector.version().is_none() {
-            self.reflector.begin();
-            self.batch = Batch::default();
+            if self.next.is_empty() {
+                self.reflector.begin();
+                self.batch = Batch::default();
+            }
             if !self.paged {
                 return self
                     .watch("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
@@ -197,10 +213,10 @@ impl Follower {
 
     /// Reads a list page by page.
     async fn pages(&mut self) -> Result<(), End> {
-        let mut next = String::new();
         loop {
             // A token has no letters that a URL cannot have.
-            let path = format!("{}?limit={}&continue={next}", self.kind.path(), self.page);
+            let (kind, page, next) = (self.kind.path(), self.page, &self.next);
+            let path = format!("{kind}?limit={page}&continue={next}");
             let body = self.hub.get(&path, self.kind.resource()).await?;
             let bytes = match collect(body).await {
                 Err(Trouble::TooLong(_)) if self.page > 1 => {
@@ -215,8 +231,8 @@ impl Follower {
             for item in page.items.iter().flatten() {
                 self.there(item.get())?;
             }
-            next = page.metadata.next;
-            if next.is_empty() {
+            self.next = page.metadata.next;
+            if self.next.is_empty() {
                 self.reflector
                     .listed(page.metadata.resource_version, &mut self.batch);
                 self.paged = false;
@@ -294,9 +310,11 @@ impl Follower {
             }
             Told::Error(status) => {
                 let trouble = Trouble::from_event(status, self.kind.resource());
-                // Some servers begin to stream before they see that their etcd is too old for it.
-                let cannot_stream = matches!(trouble, Trouble::Refused(..)) && self.is_streaming();
-                self.paged |= cannot_stream;
+                // Some servers begin to stream before they see that their etcd is too old for it. One that is busy would
+                // have more to do with pages.
+                let cannot_stream =
+                    matches!(trouble, Trouble::Refused { .. }) && !trouble.is_busy();
+                self.paged |= cannot_stream && self.is_streaming();
                 Err(trouble.into())
             }
         }

@@ -112,7 +112,12 @@ impl Hub {
             return Ok(body);
         }
         let text = collect(body).await.unwrap_or_default();
-        Err(Trouble::from_answer(head.status, &text, resource))
+        Err(Trouble::from_answer(
+            head.status,
+            &head.headers,
+            &text,
+            resource,
+        ))
     }
 
     /// Reads the way to the API again, where the trouble may come from there. Where it cannot be read, the former one

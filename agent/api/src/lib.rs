@@ -20,7 +20,7 @@ mod trouble;
 mod wire;
 
 pub use access::AccessError;
-pub use board::{KindReport, Report};
+pub use board::{KindReport, Refused, Report};
 pub use reflector::Batch;
 pub use reporter::{
     Counts, Finding, Findings, Known, Leads, Reason, Reporter, ReporterOptions, ReporterState,

@@ -113,7 +113,12 @@ async fn ask(client: &Client, path: &str) -> Result<Progress, Trouble> {
             .into_parts();
         let bytes = collect(body).await?;
         if !head.status.is_success() {
-            return Err(Trouble::from_answer(head.status, &bytes, RESOURCE));
+            return Err(Trouble::from_answer(
+                head.status,
+                &head.headers,
+                &bytes,
+                RESOURCE,
+            ));
         }
         read(&bytes)
     };

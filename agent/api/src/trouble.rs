@@ -2,8 +2,9 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 /// Why a request had no answer, or none that helps.
@@ -50,9 +51,16 @@ pub(crate) enum Trouble {
     /// 400 or 422: this server does not know what was asked for.
     #[error("{0}")]
     Unsupported(String),
-    /// Any other refusal: the code, and what the server says.
-    #[error("the server answers {0}: {1}")]
-    Refused(u16, String),
+    /// Any other refusal.
+    #[error("the server answers {code}: {message}")]
+    Refused {
+        /// Of HTTP.
+        code: u16,
+        /// As the server says it.
+        message: String,
+        /// How long the server asks to be left alone; within [`LONGEST_AFTER`].
+        after: Option<Duration>,
+    },
     /// More came than is read as a whole, in MiB.
     #[error("an answer of more than {0} MiB")]
     TooLong(usize),
@@ -68,6 +76,28 @@ pub(crate) struct Status {
     code: u16,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    details: Option<Details>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Details {
+    #[serde(default, rename = "retryAfterSeconds")]
+    retry_after: Option<u64>,
+}
+
+/// A wait that a server asks for is no longer: API servers ask for 32 s at most, and whatever else answers in their place
+/// shall not keep changes of policy from an agent for an hour.
+const LONGEST_AFTER: Duration = Duration::from_mins(1);
+
+/// 429, which API servers answer where a user, or all of them together, ask for too much at once.
+const TOO_MANY: u16 = 429;
+
+impl Status {
+    fn after(&self) -> Option<Duration> {
+        let seconds = self.details.as_ref()?.retry_after?;
+        Some(Duration::from_secs(seconds).min(LONGEST_AFTER))
+    }
 }
 
 impl Trouble {
@@ -79,7 +109,7 @@ impl Trouble {
             | Self::Tls(_)
             | Self::Access(_)
             | Self::Unauthorized => true,
-            Self::Refused(code, _) => *code >= 500 || *code == 429,
+            Self::Refused { code, .. } => *code >= 500 || *code == TOO_MANY,
             Self::Forbidden { .. }
             | Self::NoDiscovery(_)
             | Self::NotServed
@@ -101,26 +131,51 @@ impl Trouble {
         matches!(self, Self::Unauthorized | Self::Tls(_))
     }
 
-    /// From a status and the body of an answer.
-    pub(crate) fn from_answer(code: StatusCode, body: &[u8], resource: &str) -> Self {
-        let status = serde_json::from_slice(body).unwrap_or_else(|_no_status| Status {
-            code: code.as_u16(),
+    /// Whether the server has too much to do: what was asked for is right, and is to be asked for later.
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { code: TOO_MANY, .. })
+    }
+
+    /// How long the server asks to be left alone.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { after, .. } => *after,
+            _ => None,
+        }
+    }
+
+    /// From the head and the body of an answer.
+    pub(crate) fn from_answer(
+        code: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        resource: &str,
+    ) -> Self {
+        let mut status = serde_json::from_slice(body).unwrap_or_else(|_no_status| Status {
             message: first_line(&String::from_utf8_lossy(body)),
+            ..Status::default()
         });
-        Self::from_status(code.as_u16(), &status.message, resource)
+        status.code = code.as_u16();
+        // The time of day that HTTP has as its other form, no API server sends.
+        let asked = headers.get(header::RETRY_AFTER);
+        let asked = asked.and_then(|it| it.to_str().ok()?.trim().parse().ok());
+        if let Some(seconds) = asked {
+            status.details.get_or_insert_default().retry_after = Some(seconds);
+        }
+        Self::from_status(&status, resource)
     }
 
     /// From what an `ERROR` event of a watch holds.
     pub(crate) fn from_event(json: &str, resource: &str) -> Self {
         match serde_json::from_str::<Status>(json) {
-            Ok(status) => Self::from_status(status.code, &status.message, resource),
+            Ok(status) => Self::from_status(&status, resource),
             Err(error) => Self::Unreadable(error.to_string()),
         }
     }
 
-    fn from_status(code: u16, message: &str, resource: &str) -> Self {
-        let message = first_line(message);
-        match code {
+    fn from_status(status: &Status, resource: &str) -> Self {
+        let message = first_line(&status.message);
+        match status.code {
             401 => Self::Unauthorized,
             403 => Self::Forbidden {
                 resource: resource.to_owned(),
@@ -133,7 +188,11 @@ impl Trouble {
             404 => Self::NotServed,
             410 => Self::Expired,
             400 | 422 => Self::Unsupported(message),
-            _ => Self::Refused(code, message),
+            code => Self::Refused {
+                code,
+                message,
+                after: status.after(),
+            },
         }
     }
 
@@ -208,23 +267,66 @@ mod tests {
             (404, Trouble::NotServed),
             (410, Trouble::Expired),
             (422, Trouble::Unsupported("m".into())),
-            (500, Trouble::Refused(500, "m".into())),
+            (500, refused(500, None)),
         ] {
             let status = StatusCode::from_u16(code).unwrap();
-            let answer = Trouble::from_answer(status, body(code).as_bytes(), "pods");
+            let answer =
+                Trouble::from_answer(status, &HeaderMap::new(), body(code).as_bytes(), "pods");
             assert_eq!(answer, wanted);
             assert_eq!(Trouble::from_event(&body(code), "pods"), wanted);
+        }
+    }
+
+    fn refused(code: u16, after: Option<u64>) -> Trouble {
+        Trouble::Refused {
+            code,
+            message: "m".into(),
+            after: after.map(Duration::from_secs),
         }
     }
 
     #[test]
     fn a_page_instead_of_a_status_is_cut() {
         let page = format!("<html>{}\nmore", "x".repeat(1000));
-        let Trouble::Refused(502, said) =
-            Trouble::from_answer(StatusCode::BAD_GATEWAY, page.as_bytes(), "pods")
+        let headers = HeaderMap::new();
+        let Trouble::Refused {
+            code: 502,
+            message,
+            after: None,
+        } = Trouble::from_answer(StatusCode::BAD_GATEWAY, &headers, page.as_bytes(), "pods")
         else {
             panic!("another kind of trouble");
         };
-        assert!(said.len() == 300 && !said.contains('\n'));
+        assert!(message.len() == 300 && !message.contains('\n'));
+    }
+
+    #[test]
+    fn a_wait_that_the_server_asks_for_is_read_and_bounded() {
+        // The header, the seconds in the status, and the wait.
+        for (header, details, after) in [
+            (None, None, None),
+            (Some("2"), None, Some(2)),
+            (None, Some("3"), Some(3)),
+            (Some("2"), Some("3"), Some(2)),
+            (Some("Fri, 31 Dec 1999 23:59:59 GMT"), None, None),
+            (Some("-1"), Some("3"), Some(3)),
+            (Some("0"), None, Some(0)),
+            (Some("18446744073709551615"), None, Some(60)),
+            (None, Some("86400"), Some(60)),
+            (None, Some("null"), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert(header::RETRY_AFTER, header.parse().unwrap());
+            }
+            let details = details.map_or_else(
+                || "null".to_owned(),
+                |seconds| format!(r#"{{"retryAfterSeconds":{seconds}}}"#),
+            );
+            let body = format!(r#"{{"code":429,"message":"m","details":{details}}}"#);
+            let code = StatusCode::TOO_MANY_REQUESTS;
+            let trouble = Trouble::from_answer(code, &headers, body.as_bytes(), "pods");
+            assert_eq!(trouble, refused(429, after), "{header:?} {body}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Gauge, GaugeVec, Opts};
+use prometheus::{Gauge, GaugeVec, IntCounterVec, Opts};
 use sluice_api::Report;
 
 use super::catalogue::Catalogue;
@@ -17,16 +17,19 @@ pub(crate) struct ApiMetrics {
     synced: GaugeVec,
     heard: GaugeVec,
     forbidden: GaugeVec,
+    refused: IntCounterVec,
 }
 
 impl ApiMetrics {
     pub(super) fn new(catalogue: &mut Catalogue) -> prometheus::Result<Self> {
         let disconnected = catalogue.add(disconnected())?;
+        let refused = catalogue.add(refused())?;
         let mut by_resource = |name: &str, help: &str| {
             catalogue.add(GaugeVec::new(Opts::new(name, help), &["resource"]))
         };
         Ok(Self {
             disconnected,
+            refused,
             objects: by_resource("sluice_api_objects", "Objects known, by resource")?,
             synced: by_resource(
                 "sluice_api_synced",
@@ -51,6 +54,12 @@ impl ApiMetrics {
         self.forbidden
             .with_label_values(&[DISCOVERY])
             .set(one_if(report.discovery_forbidden));
+        for it in &report.refused {
+            let labels = [it.resource, &it.code.to_string()];
+            let counter = self.refused.with_label_values(&labels);
+            counter.reset();
+            counter.inc_by(it.count);
+        }
         for it in &report.kinds {
             let resource = [it.kind.resource()];
             if !it.served {
@@ -81,6 +90,15 @@ fn disconnected() -> prometheus::Result<Gauge> {
     let help =
         "How long the Kubernetes API has not answered as it should (seconds); 0 while it does";
     Gauge::new("sluice_api_disconnected_seconds", help)
+}
+
+fn refused() -> prometheus::Result<IntCounterVec> {
+    let help = "Requests for lists and watches that the Kubernetes API refused with an error of its own (429, 500 and \
+                up), by resource and code";
+    IntCounterVec::new(
+        Opts::new("sluice_api_refused_total", help),
+        &["resource", "code"],
+    )
 }
 
 fn unix_seconds(time: SystemTime) -> f64 {

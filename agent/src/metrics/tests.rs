@@ -99,6 +99,11 @@ fn of_api() -> sluice_api::Report {
             kind(Kind::Node, true, true),
             kind(admin, false, false),
         ],
+        refused: vec![sluice_api::Refused {
+            resource: Kind::Pod.resource(),
+            code: 429,
+            count: 3,
+        }],
     }
 }
 
@@ -113,6 +118,7 @@ fn what_is_known_of_the_api_and_written_to_it_is_told_by_resource_and_outcome() 
         "sluice_api_forbidden{resource=\"pods\"} 0",
         "sluice_api_forbidden{resource=\"nodes\"} 1",
         "sluice_api_forbidden{resource=\"apis\"} 1",
+        "sluice_api_refused_total{code=\"429\",resource=\"pods\"} 3",
         "sluice_reporter_leads 1",
         "sluice_reporter_writes_total{outcome=\"refused\",what=\"event\"} 2",
         "sluice_reporter_writes_total{outcome=\"written\",what=\"status\"} 0",

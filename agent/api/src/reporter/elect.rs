@@ -132,7 +132,7 @@ impl Elector {
                 self.shared.state.wrote(What::Election);
                 self.election.wrote(seen, sent);
             }
-            Err(Trouble::Refused(409, _)) => self.election.lost(self.now()),
+            Err(Trouble::Refused { code: 409, .. }) => self.election.lost(self.now()),
             Err(trouble) => self.failed(&trouble).await,
         }
     }
@@ -208,7 +208,10 @@ impl Elector {
         let Some((record, _)) = self.election.release() else {
             return;
         };
-        let conflict = matches!(self.put(&record).await, Err(Trouble::Refused(409, _)));
+        let conflict = matches!(
+            self.put(&record).await,
+            Err(Trouble::Refused { code: 409, .. })
+        );
         // A renewal that nobody waited for was taken, perhaps.
         if conflict && self.is_still_ours().await {
             drop(self.put(&record).await);

@@ -174,7 +174,7 @@ impl Teller {
             match self.send(Method::POST, &path, (JSON, &event), EVENTS).await {
                 Ok(_event) => self.shared.state.wrote(What::Events),
                 // It was told before.
-                Err(Trouble::Refused(409, _)) => {}
+                Err(Trouble::Refused { code: 409, .. }) => {}
                 Err(Trouble::NotServed) => return Ok(()),
                 Err(Trouble::Forbidden { message, .. }) if is_terminating(&message) => {
                     return Ok(());
@@ -205,7 +205,9 @@ impl Teller {
                 Ok(())
             }
             // Others' conditions of the same type stay theirs.
-            Err(Trouble::Refused(409, message)) if message.starts_with("Apply failed") => {
+            Err(Trouble::Refused {
+                code: 409, message, ..
+            }) if message.starts_with("Apply failed") => {
                 tracing::warn!(
                     subject = path,
                     error = message,

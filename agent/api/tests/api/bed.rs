@@ -83,6 +83,8 @@ pub(crate) struct Known {
     pub(crate) problems: BTreeMap<ObjectName, Vec<Problem>>,
     /// A policy that must never be missed once it was there, and whether it was.
     pub(crate) lasting: Option<(&'static str, bool)>,
+    /// How often part of a list of an admin kind was told of.
+    pub(crate) halves: usize,
 }
 
 /// A source that runs, and what it told so far.
@@ -101,6 +103,7 @@ impl Bed {
                 versions: BTreeMap::new(),
                 problems: BTreeMap::new(),
                 lasting: None,
+                halves: 0,
             }),
             Condvar::new(),
         ));
@@ -170,6 +173,8 @@ impl Known {
         match update {
             Update::Complete => self.complete = true,
             Update::Batch(delivery) => {
+                let is_half = delivery.batch.version.is_none() && !delivery.batch.is_empty();
+                self.halves += usize::from(delivery.kind.is_optional() && is_half);
                 let _changes = self.index.apply(delivery.batch.events);
                 if let Some(version) = delivery.batch.version {
                     self.versions

@@ -89,7 +89,7 @@ fn policies_come_and_go(control: &ControlPlane, bed: &Bed) {
 
 const ANP: AdminKind = AdminKind::AdminNetworkPolicy;
 const CNP: AdminKind = AdminKind::ClusterNetworkPolicy;
-const DENY: &str = r#""priority":5,"subject":{"namespaces":{}},"ingress":[{"action":"Deny","from":[{"namespaces":{}}]}]"#;
+pub(crate) const DENY: &str = r#""priority":5,"subject":{"namespaces":{}},"ingress":[{"action":"Deny","from":[{"namespaces":{}}]}]"#;
 
 /// An AdminNetworkPolicy.
 fn admin_network_policy(name: &str, spec: &str) -> String {
@@ -146,7 +146,7 @@ fn admin_kinds_go(control: &ControlPlane, bed: &Bed) {
     });
 }
 
-fn admin(kind: &str, version: &str, name: &str, spec: &str) -> String {
+pub(crate) fn admin(kind: &str, version: &str, name: &str, spec: &str) -> String {
     format!(
         r#"{{"apiVersion":"policy.networking.k8s.io/{version}","kind":"{kind}","metadata":{{"name":"{name}"}},
             "spec":{{{spec}}}}}"#

@@ -3,7 +3,9 @@
 
 mod access;
 mod bed;
+mod busy;
 mod events;
+mod halves;
 mod proxy;
 mod relist;
 mod rights;

@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use sluice_cluster::ControlPlane;
 
@@ -23,6 +24,18 @@ struct Shared {
     /// Connections that were cut off.
     made: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
+    /// Bytes from the server, over all connections.
+    total: AtomicUsize,
+    hold: Mutex<Hold>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Hold {
+    /// Once so many bytes came, none go on; none where they do.
+    after: Option<usize>,
+    /// Some connection waits.
+    holds: bool,
 }
 
 impl Proxy {
@@ -33,6 +46,9 @@ impl Proxy {
             after: AtomicUsize::new(0),
             made: AtomicUsize::new(0),
             open: Mutex::default(),
+            total: AtomicUsize::new(0),
+            hold: Mutex::default(),
+            changed: Condvar::new(),
         });
         let serving = Arc::clone(&shared);
         let port = control.inside(move || {
@@ -69,6 +85,29 @@ impl Proxy {
         self.shared.cuts.store(connections, Ordering::SeqCst);
     }
 
+    /// Keeps connections waiting once so many bytes came from the server.
+    pub(crate) fn hold(&self, after: usize) {
+        self.shared.hold.lock().unwrap().after = Some(after);
+    }
+
+    /// Waits until a connection is kept waiting.
+    pub(crate) fn await_held(&self) {
+        let hold = self.shared.hold.lock().unwrap();
+        let patience = Duration::from_mins(2);
+        let (_hold, timed_out) = self
+            .shared
+            .changed
+            .wait_timeout_while(hold, patience, |hold| !hold.holds)
+            .unwrap();
+        assert!(!timed_out.timed_out(), "no connection got that far");
+    }
+
+    /// Keeps no connection waiting any more.
+    pub(crate) fn go_on(&self) {
+        self.shared.hold.lock().unwrap().after = None;
+        self.shared.changed.notify_all();
+    }
+
     /// How many connections were cut off.
     pub(crate) fn cuts(&self) -> usize {
         self.shared.made.load(Ordering::SeqCst)
@@ -89,15 +128,17 @@ impl Shared {
             .unwrap()
             .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
         let (to_server, from_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        thread::spawn(move || pass(from_client, to_server, |_| true));
+        thread::spawn(move || pass(from_client, to_server, |_, _| true));
         let shared = Arc::clone(self);
         thread::spawn(move || {
-            pass(server, client, |sent| shared.lets_pass(sent));
+            pass(server, client, |count, sent| shared.lets_pass(count, sent));
         });
     }
 
     /// Whether a connection over which so much was sent goes on.
-    fn lets_pass(&self, sent: usize) -> bool {
+    fn lets_pass(&self, count: usize, sent: usize) -> bool {
+        let total = self.total.fetch_add(count, Ordering::SeqCst) + count;
+        self.await_turn(total);
         let one_less = |cuts: usize| cuts.checked_sub(1);
         if sent < self.after.load(Ordering::SeqCst) {
             return true;
@@ -109,14 +150,23 @@ impl Shared {
         self.made.fetch_add(usize::from(cut), Ordering::SeqCst);
         !cut
     }
+
+    fn await_turn(&self, total: usize) {
+        let mut hold = self.hold.lock().unwrap();
+        while hold.after.is_some_and(|after| total >= after) {
+            hold.holds = true;
+            self.changed.notify_all();
+            hold = self.changed.wait(hold).unwrap();
+        }
+    }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, goes_on: impl Fn(usize) -> bool) {
+fn pass(mut from: TcpStream, mut to: TcpStream, goes_on: impl Fn(usize, usize) -> bool) {
     let mut bytes = [0; 4096];
     let mut sent = 0;
     while let Ok(count @ 1..) = from.read(&mut bytes) {
         sent += count;
-        if !goes_on(sent) || to.write_all(&bytes[..count]).is_err() {
+        if !goes_on(count, sent) || to.write_all(&bytes[..count]).is_err() {
             break;
         }
     }

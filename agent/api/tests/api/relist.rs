@@ -1,6 +1,7 @@
 //! What is lost between an API and the source is made good, and takes nothing away meanwhile.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use sluice_cluster::{Component, ControlPlane};
 
@@ -14,16 +15,21 @@ const CUTS: usize = 3;
 
 /// A source that reaches the API server through a proxy.
 fn follow(control: &ControlPlane) -> (Proxy, Bed) {
+    let (proxy, kubeconfig) = through(control, &control.kubeconfig());
+    let bed = Bed::follow(control, &kubeconfig);
+    bed.until_complete();
+    (proxy, bed)
+}
+
+/// A proxy, and the kubeconfig by which one goes through it.
+pub(crate) fn through(control: &ControlPlane, kubeconfig: &Path) -> (Proxy, PathBuf) {
     let url = control.url();
     let server: SocketAddr = url.strip_prefix("https://").unwrap().parse().unwrap();
     let proxy = Proxy::start(control, server);
     // A name that is in the server's certificate.
     let through = format!("https://localhost:{}", proxy.port);
     let to = control.directory().join("proxy.kubeconfig");
-    let kubeconfig = variant(&control.kubeconfig(), &to, &url, &through);
-    let bed = Bed::follow(control, &kubeconfig);
-    bed.until_complete();
-    (proxy, bed)
+    (proxy, variant(kubeconfig, &to, &url, &through))
 }
 
 fn delete(control: &ControlPlane, kind: &str, name: &str) {

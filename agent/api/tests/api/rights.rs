@@ -12,7 +12,7 @@ fn role(name: &str, group: &str, resources: &str) -> String {
     )
 }
 
-fn grant(control: &ControlPlane, role: &str, subject: &str) {
+pub(crate) fn grant(control: &ControlPlane, role: &str, subject: &str) {
     let line = [
         "create",
         "clusterrolebinding",
@@ -24,7 +24,7 @@ fn grant(control: &ControlPlane, role: &str, subject: &str) {
     control.kubectl(&line).unwrap();
 }
 
-fn roles(control: &ControlPlane) {
+pub(crate) fn roles(control: &ControlPlane) {
     apply(
         control,
         &list(&[

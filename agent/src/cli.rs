@@ -160,7 +160,7 @@ pub struct AgentArgs {
     #[arg(long, env = "SLUICE_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket: PathBuf,
 
-    /// Where maps, programs and links are pinned; if it is on no bpffs, one is mounted above it
+    /// Where maps, programs and links are pinned; if it is on no bpffs, one is mounted on its parent, which has to be empty
     #[arg(long, env = "SLUICE_BPFFS", default_value = DEFAULT_BPFFS, value_name = "PATH")]
     pub bpffs: PathBuf,
 

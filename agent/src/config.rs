@@ -125,13 +125,11 @@ impl Config {
 }
 
 impl InterfaceFilter {
-    /// From shell patterns; without an `include` everything is included.
+    /// From shell patterns, of which empty ones are none; without an `include` everything is included.
     pub fn new(include: &[String], exclude: &[String]) -> Self {
         let compile = |patterns: &[String]| {
-            patterns
-                .iter()
-                .map(|pattern| WildMatch::new(pattern))
-                .collect()
+            let named = patterns.iter().filter(|pattern| !pattern.is_empty());
+            named.map(|pattern| WildMatch::new(pattern)).collect()
         };
         Self {
             include: compile(include),
@@ -250,6 +248,8 @@ mod tests {
         assert!(
             everything.admits("eth0") && everything.admits("veth1234") && !everything.admits("lo")
         );
+        let empty = InterfaceFilter::new(&[String::new()], &[String::new()]);
+        assert!(empty.admits("eth0"), "`--interfaces=`");
     }
 
     #[test]

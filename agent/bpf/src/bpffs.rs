@@ -12,7 +12,8 @@ use crate::{LoadError, sys};
 /// `BPF_FS_MAGIC`.
 const MAGIC: u64 = 0xcafe_4a11;
 
-/// Makes `pins` a directory on a bpffs. Where none is mounted above it, one is mounted on its parent.
+/// Makes `pins` a directory on a bpffs. Where none is mounted above it, one is mounted on its parent, if that is empty:
+/// what is in it would be hidden from the whole machine.
 pub(crate) fn prepare(pins: &Path) -> Result<(), LoadError> {
     let failed = |source| LoadError::NotBpffs {
         path: pins.to_path_buf(),
@@ -23,6 +24,11 @@ pub(crate) fn prepare(pins: &Path) -> Result<(), LoadError> {
             .parent()
             .ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         fs::create_dir_all(root).map_err(failed)?;
+        if fs::read_dir(root).map_err(failed)?.next().is_some() {
+            let root = root.display();
+            let hides = format!("{root} is not empty, and what is in it would be hidden");
+            return Err(failed(io::Error::other(hides)));
+        }
         mount(
             "bpffs",
             root,

@@ -29,6 +29,25 @@ fn a_first_open_pins_all_and_assumes_isolation() {
 }
 
 #[test]
+fn nothing_is_hidden_by_a_bpffs() {
+    let Some(ground) = Ground::new("nothing_is_hidden_by_a_bpffs") else {
+        return;
+    };
+    let pins = ground.pins();
+    let parent = pins.parent().unwrap();
+    std::fs::create_dir(parent).unwrap();
+    std::fs::write(parent.join("file"), "text").unwrap();
+    let error = Fastpath::open(&ground.config()).err().unwrap().to_string();
+    let said = format!("{} is not empty", parent.display());
+    assert!(error.contains(&said), "{error}");
+    assert_eq!(std::fs::read(parent.join("file")).unwrap(), b"text");
+    assert!(!pins.exists());
+
+    std::fs::remove_file(parent.join("file")).unwrap();
+    assert!(open(&ground.config()).gate_programs().0.exists());
+}
+
+#[test]
 fn a_second_open_finds_what_the_first_left() {
     let Some(ground) = Ground::new("a_second_open_finds_what_the_first_left") else {
         return;

@@ -7,8 +7,8 @@ mod definitions;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -81,17 +81,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Helm(rest) => ("helm", rest),
         Verb::Enter(rest) => ("enter", rest),
     };
+    let tool = tool()?;
     let mut more = Vec::new();
     if !rest.is_question() {
-        privilege::require("a cluster", "cargo xtask cluster")?;
-        if verb == "up" && !rest.has("kind") {
+        // That of kind is docker's to make, for whomever docker lets.
+        let is_kinds = matches!(verb, "up" | "down") && rest.has("kind");
+        if !is_kinds {
+            privilege::require("a cluster", "cargo xtask cluster")?;
+        }
+        if verb == "up" && !is_kinds {
             build()?;
         }
         if verb == "install" {
+            if let Some(code) = refusal(&tool, rest)? {
+                return Ok(code);
+            }
             more = for_install()?;
         }
     }
-    let tool = tool()?;
     let error = Command::new(&tool)
         .arg(verb)
         .args(more)
@@ -116,6 +123,19 @@ pub(crate) fn tool() -> anyhow::Result<PathBuf> {
     cargo::binary(&cargo::executables(&mut build)?, TOOL)
 }
 
+/// How it ends where there is no cluster to install anything in: the tool says so, and minutes of building come to
+/// nothing.
+fn refusal(tool: &Path, rest: &Rest) -> anyhow::Result<Option<ExitCode>> {
+    let mut status = Command::new(tool);
+    status.arg("status").args(rest.of("--name"));
+    let asked = status.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let asked = asked.output().context("asking for the cluster")?;
+    // One of which a part has ended has a status all the same.
+    let is_there = asked.status.success() || !asked.stdout.is_empty();
+    let code = asked.status.code().and_then(|code| u8::try_from(code).ok());
+    Ok((!is_there).then(|| ExitCode::from(code.unwrap_or(1))))
+}
+
 /// The image and the chart that the tool installs.
 fn for_install() -> anyhow::Result<Vec<OsString>> {
     let chart = repo::root().join("helm/sluice");
@@ -137,6 +157,19 @@ impl Rest {
         self.has("--help") || self.has("-h")
     }
 
+    /// An option with its value, as it was given.
+    fn of(&self, option: &str) -> Vec<OsString> {
+        let own = self.line.iter().take_while(|it| *it != "--");
+        let own: Vec<_> = own.collect();
+        let at = own.iter().position(|it| {
+            let word = it.to_string_lossy();
+            word == option || word.starts_with(&format!("{option}="))
+        });
+        let length = at.map_or(0, |at| if own[at] == option { 2 } else { 1 });
+        let found = own.into_iter().skip(at.unwrap_or_default()).take(length);
+        found.cloned().collect()
+    }
+
     /// Whether there is such a word among the tool's own, those before `--`.
     fn has(&self, word: &str) -> bool {
         let own = self.line.iter().take_while(|it| *it != "--");
@@ -155,6 +188,21 @@ mod tests {
     struct Line {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn an_option_is_found_with_its_value() {
+        for (line, found) in [
+            ("--set a=b --name x --set c=d", "--name x"),
+            ("--name=x", "--name=x"),
+            ("--name", "--name"),
+            ("--set name=x", ""),
+            ("-- --name x", ""),
+        ] {
+            let line = line.split(' ').map(Into::into).collect();
+            let found_words = super::Rest { line }.of("--name");
+            assert_eq!(found_words.join(" ".as_ref()), found);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The kinds of the admin policies, as their group publishes them, for API servers that shall serve them. What they mean
-//! is not known here.
+//! Kinds of others, as they are published, for API servers that shall serve them: the admin policies, and what the chart
+//! has for the Prometheus operator. What they mean is not known here.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,22 @@ use serde_json::{Value, json};
 use crate::control::ControlPlane;
 use crate::programs;
 
-/// What is published, by its full name, as everywhere here; `cargo xtask cluster build` fetches it.
+/// The admin policies, by their full names, as everywhere here; `cargo xtask cluster build` fetches what is published.
 pub(crate) const RESOURCES: [&str; 3] = [
     "adminnetworkpolicies.policy.networking.k8s.io",
     "baselineadminnetworkpolicies.policy.networking.k8s.io",
     "clusternetworkpolicies.policy.networking.k8s.io",
 ];
 
-/// Each is published twice.
+/// By whom and how it is published: the admin policies are twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// With the fields that are to stay.
     Standard,
     /// With every field.
     Experimental,
+    /// By the Prometheus operator.
+    Operator,
 }
 
 impl Channel {
@@ -34,6 +36,7 @@ impl Channel {
         let channel = match self {
             Self::Standard => "standard",
             Self::Experimental => "experimental",
+            Self::Operator => "operator",
         };
         let place = programs::directory()?.with_file_name("definitions");
         let path = place.join(channel).join(format!("{resource}.yaml"));

@@ -62,6 +62,28 @@ timeoutSeconds: {{ .root.Values.probes.timeoutSeconds }}
 {{- end -}}
 {{- end -}}
 
+{{- /* What no schema can say: values that go with each other, and that the agent would refuse on every node. */ -}}
+{{- define "sluice.check" -}}
+{{- with .Values.agent -}}
+{{- if and .kubeconfig .manifests -}}
+{{- fail "agent.kubeconfig and agent.manifests: policies come from one source, give one of them" -}}
+{{- end -}}
+{{- $queues := int (default 4 .queues) -}}
+{{- if gt (add (int .queueNum) $queues) 65536 -}}
+{{- fail (printf "agent.queueNum %d with %d agent.queues: queue numbers end at 65535" (int .queueNum) $queues) -}}
+{{- end -}}
+{{- $mask := int64 .markBits -}}
+{{- $bits := 0 -}}
+{{- range until 32 -}}
+{{- $bits = add $bits (mod $mask 2) -}}
+{{- $mask = div $mask 2 -}}
+{{- end -}}
+{{- if or (lt (int $bits) 3) (gt $mask 0) -}}
+{{- fail (printf "agent.markBits %s: at least three bits of 32 are needed" .markBits) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* No more rights than are needed; the argument "capabilities" is a list of those. */ -}}
 {{- define "sluice.securityContext" -}}
 allowPrivilegeEscalation: false

@@ -1,4 +1,5 @@
-//! The definitions of the admin policies' kinds, as their group publishes them, out of the Go modules that carry them.
+//! The definitions of custom resources, as those publish them whose they are: the admin policies, and what the chart has
+//! for the Prometheus operator. Out of the Go modules that carry them.
 //!
 //! Which versions is what the modules below `conformance/cluster/components` say.
 
@@ -12,55 +13,84 @@ use serde_json::Value;
 use super::components::{MODULES, pins};
 use crate::process;
 
-/// The Go module that carries them.
-const PUBLISHED: &str = "sigs.k8s.io/network-policy-api";
-const GROUP: &str = "policy.networking.k8s.io";
-/// The folders of the published files, and of what is made of them.
-const CHANNELS: [&str; 2] = ["standard", "experimental"];
-/// The modules below [`MODULES`], and the resources that each defines.
-const RELEASES: [(&str, &[&str]); 2] = [
-    (
+/// Definitions that are published together.
+struct Release {
+    /// The module below [`MODULES`] that says which version.
+    module: &'static str,
+    /// The Go module that carries them.
+    published: &'static str,
+    /// Its folders with them, and the folder that each is copied into.
+    folders: &'static [(&'static str, &'static str)],
+    group: &'static str,
+    resources: &'static [&'static str],
+}
+
+const RELEASES: [Release; 3] = [
+    admin(
         "v1alpha1",
         &["adminnetworkpolicies", "baselineadminnetworkpolicies"],
     ),
-    ("v1alpha2", &["clusternetworkpolicies"]),
+    admin("v1alpha2", &["clusternetworkpolicies"]),
+    Release {
+        module: "monitoring",
+        published: "github.com/prometheus-operator/prometheus-operator",
+        folders: &[("example/prometheus-operator-crd", "operator")],
+        group: "monitoring.coreos.com",
+        resources: &["podmonitors", "prometheusrules"],
+    },
 ];
 
-/// Puts the definitions of these versions into `definitions/CHANNEL/RESOURCE.GROUP.yaml` below `place`, unless they are there.
+const fn admin(module: &'static str, resources: &'static [&'static str]) -> Release {
+    Release {
+        module,
+        published: "sigs.k8s.io/network-policy-api",
+        folders: &[
+            ("config/crd/standard", "standard"),
+            ("config/crd/experimental", "experimental"),
+        ],
+        group: "policy.networking.k8s.io",
+        resources,
+    }
+}
+
+/// Puts the definitions of these versions into `definitions/FOLDER/RESOURCE.GROUP.yaml` below `place`, unless they are there.
 pub(super) fn fetch(root: &Path, place: &Path) -> anyhow::Result<()> {
-    for (module, resources) in RELEASES {
-        let directory = root.join(MODULES).join(module);
+    for release in RELEASES {
+        let directory = root.join(MODULES).join(release.module);
         let pins = pins(&directory)?;
-        let stamp = place.join("stamp").join(module);
+        let stamp = place.join("stamp").join(release.module);
         if fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == pins) {
             continue;
         }
-        let published = download(&directory)?.join("config/crd");
-        for channel in CHANNELS {
-            let target = place.join("definitions").join(channel);
-            copy(&published.join(channel), &target, resources)?;
+        let published = download(&directory, release.published)?;
+        for (from, to) in release.folders {
+            let target = place.join("definitions").join(to);
+            release.copy(&published.join(from), &target)?;
         }
         fs::write(&stamp, pins).with_context(|| stamp.display().to_string())?;
     }
     Ok(())
 }
 
-/// Copies what they hold, and not that they are read-only, as everything in Go's cache is.
-fn copy(from: &Path, to: &Path, resources: &[&str]) -> anyhow::Result<()> {
-    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
-    for resource in resources {
-        let from = from.join(format!("{GROUP}_{resource}.yaml"));
-        let text = fs::read(&from).with_context(|| from.display().to_string())?;
-        let to = to.join(format!("{resource}.{GROUP}.yaml"));
-        fs::write(&to, text).with_context(|| to.display().to_string())?;
+impl Release {
+    /// Copies what the files hold, and not that they are read-only, as everything in Go's cache is.
+    fn copy(&self, from: &Path, to: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+        let group = self.group;
+        for resource in self.resources {
+            let from = from.join(format!("{group}_{resource}.yaml"));
+            let text = fs::read(&from).with_context(|| from.display().to_string())?;
+            let to = to.join(format!("{resource}.{group}.yaml"));
+            fs::write(&to, text).with_context(|| to.display().to_string())?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The directory of the module that a go.mod names, which Go checks by its go.sum.
-fn download(directory: &Path) -> anyhow::Result<PathBuf> {
+fn download(directory: &Path, published: &str) -> anyhow::Result<PathBuf> {
     let mut go = Command::new("go");
-    go.args(["mod", "download", "-json", PUBLISHED])
+    go.args(["mod", "download", "-json", published])
         .current_dir(directory)
         .envs([("GOFLAGS", ""), ("GOWORK", "off")]);
     let what = format!("{} in {}", process::shown(&go), directory.display());

@@ -8,6 +8,13 @@ use serde_json::Value;
 
 use crate::helm_directory;
 
+/// What the chart's values may be.
+pub(crate) fn schema() -> Result<Value> {
+    let path = helm_directory().join("sluice/values.schema.json");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).context("values.schema.json")
+}
+
 /// A line of `values.yaml`: its depth, its key, and whether it opens a map.
 fn keys(text: &str) -> Vec<(usize, &str, usize)> {
     let lines = text.lines().enumerate();
@@ -64,8 +71,7 @@ fn every_value_has_a_sentence() -> Result<()> {
 #[test]
 fn values_and_schema_have_the_same_names() -> Result<()> {
     let text = fs::read_to_string(helm_directory().join("sluice/values.yaml"))?;
-    let schema = fs::read_to_string(helm_directory().join("sluice/values.schema.json"))?;
-    let schema: Value = serde_json::from_str(&schema)?;
+    let schema = schema()?;
     let mut named = BTreeSet::new();
     properties(&schema, "", &mut named).context("schema")?;
     let values: BTreeSet<_> = paths(&text).into_iter().map(|(path, _)| path).collect();
@@ -88,6 +94,57 @@ fn values_and_schema_have_the_same_names() -> Result<()> {
             });
         assert!(known, "{path}: in values.yaml, not in the schema");
     }
+    Ok(())
+}
+
+/// The comment above a line, on one line.
+fn comment(lines: &[&str], number: usize) -> String {
+    let above = lines[..number].iter().rev();
+    let mut comment: Vec<_> = above
+        .map_while(|line| line.trim().strip_prefix('#'))
+        .map(str::trim)
+        .collect();
+    comment.reverse();
+    comment.join(" ")
+}
+
+#[test]
+fn the_sentence_of_a_value_has_its_bounds_and_words() -> Result<()> {
+    let text = fs::read_to_string(helm_directory().join("sluice/values.yaml"))?;
+    let lines: Vec<_> = text.lines().collect();
+    let schema = schema()?;
+    let mut bounds = 0;
+    for (path, number) in paths(&text) {
+        let value = path
+            .split('.')
+            .fold(&schema, |it, name| &it["properties"][name]);
+        // Of the parts of what Kubernetes documents, the whole tells.
+        let number = if path.starts_with("updateStrategy.") {
+            lines
+                .iter()
+                .position(|line| line.starts_with("updateStrategy:"))
+        } else {
+            Some(number)
+        };
+        let said = comment(&lines, number.context("updateStrategy")?);
+        if let (Some(least), Some(most)) = (value["minimum"].as_u64(), value["maximum"].as_u64()) {
+            bounds += 1;
+            let wanted = format!("{least} to {most}");
+            assert!(said.contains(&wanted), "{path}: {wanted} in: {said}");
+        }
+        for word in value["enum"].as_array().into_iter().flatten() {
+            let word = word.as_str().context("enum")?;
+            assert!(said.contains(word), "{path}: {word} in: {said}");
+        }
+        let kinds = value["type"].as_array().into_iter().flatten();
+        if kinds.into_iter().any(|kind| kind == "null") {
+            assert!(
+                said.contains("Null:"),
+                "{path}: what null means, in: {said}"
+            );
+        }
+    }
+    assert!(bounds > 8, "{bounds}");
     Ok(())
 }
 

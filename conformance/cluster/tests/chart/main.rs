@@ -3,19 +3,24 @@
 
 mod alerts;
 mod documented;
+mod refused;
+mod uninstall;
+mod used;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use sluice_cluster::{ControlOptions, ControlPlane, programs, skipped, why_no_control_plane};
+use sluice_cluster::{
+    Channel, ControlOptions, ControlPlane, programs, skipped, why_no_control_plane,
+};
 
 /// What the chart is rendered for; helm knows no server where it renders.
 const KUBERNETES: &str = "1.35.4";
 
 /// Switches that belong together, as `--set` takes them, and what has to be among what is rendered.
-const VALUES: [(&str, &str); 13] = [
+const VALUES: [(&str, &str); 14] = [
     ("", "kind: DaemonSet"),
     (
         "agent.mode=nfqueue,agent.failOpen=true,agent.revokeEstablished=false,agent.dropSpoofed=false",
@@ -34,9 +39,10 @@ const VALUES: [(&str, &str); 13] = [
         r#"resources: ["clusternetworkpolicies"]"#,
     ),
     (
-        "agent.kubeconfig=/etc/kube/config,agent.manifests={/etc/a,/etc/b},agent.extraArgs={--mode=hybrid}",
-        r#""--manifests=/etc/b""#,
+        "agent.kubeconfig=/etc/kube/config,agent.extraArgs={--mode=hybrid}",
+        r#""--kubeconfig=/etc/kube/config""#,
     ),
+    ("agent.manifests={/etc/a,/etc/b}", r#""--manifests=/etc/b""#),
     (
         "metrics.port=9999,metrics.address=::1,apiServer.host=api.example,probes.startupSeconds=95",
         r#""--metrics-bind-address=[::1]:9999""#,
@@ -67,38 +73,6 @@ const VALUES: [(&str, &str); 13] = [
     ),
 ];
 
-/// Values that are wrong, and what the refusal has to name.
-const WRONG: [(&str, &[&str]); 16] = [
-    ("agent.mode=fast", &["/agent/mode", "'hybrid', 'nfqueue'"]),
-    ("agent.modus=hybrid", &["/agent", "'modus'"]),
-    ("agents.mode=hybrid", &["'agents'"]),
-    ("agent.failOpen=maybe", &["/agent/failOpen", "boolean"]),
-    ("agent.queueNum=70000", &["/agent/queueNum", "65,535"]),
-    ("agent.queues=0", &["/agent/queues", "minimum"]),
-    ("agent.queues=65", &["/agent/queues", "maximum"]),
-    ("agent.markBits=seventy", &["/agent/markBits"]),
-    ("agent.interfaces={a b}", &["/agent/interfaces/0"]),
-    (
-        "agent.adminNetworkPolicy=1",
-        &["/agent/adminNetworkPolicy", "boolean"],
-    ),
-    ("metrics.port=0", &["/metrics/port"]),
-    ("metrics.address=localhost", &["/metrics/address"]),
-    ("image.digest=sha256:0", &["/image/digest"]),
-    (
-        "securityContext.seccomp=none",
-        &["/securityContext/seccomp"],
-    ),
-    (
-        "updateStrategy.rollingUpdate.maxUnavailable=0",
-        &["/updateStrategy/rollingUpdate/maxUnavailable"],
-    ),
-    (
-        "monitoring.podMonitor.enable=true",
-        &["/monitoring/podMonitor", "'enable'"],
-    ),
-];
-
 /// What is generated: the file in `helm/manifests`, the namespace's name is fixed, and what renders it.
 const GENERATED: [(&str, &[&str]); 2] = [
     ("sluice.yaml", &["--no-hooks"]),
@@ -113,8 +87,11 @@ const GENERATED: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// The custom resources that the monitoring of the chart is made of: the fields that it sets, and no others.
-const MONITORING: &str = include_str!("monitoring.yaml");
+/// The custom resources that the monitoring of the chart is made of, as the Prometheus operator defines them.
+const MONITORING: [&str; 2] = [
+    "podmonitors.monitoring.coreos.com",
+    "prometheusrules.monitoring.coreos.com",
+];
 
 /// The directory `helm` of the repository.
 fn helm_directory() -> PathBuf {
@@ -167,22 +144,6 @@ fn helm_finds_nothing_wrong() -> Result<()> {
 }
 
 #[test]
-fn wrong_values_are_refused_by_name() -> Result<()> {
-    if lacks_helm() {
-        return Ok(());
-    }
-    for (values, named) in WRONG {
-        let output = render(&["--set", values])?;
-        assert!(!output.status.success(), "{values} was taken");
-        let said = String::from_utf8_lossy(&output.stderr);
-        for name in named {
-            assert!(said.contains(name), "{values}: {name} in: {said}");
-        }
-    }
-    Ok(())
-}
-
-#[test]
 fn an_api_server_takes_what_is_rendered_whatever_the_switches() -> Result<()> {
     if lacks_helm() {
         return Ok(());
@@ -191,14 +152,9 @@ fn an_api_server_takes_what_is_rendered_whatever_the_switches() -> Result<()> {
         return Ok(());
     }
     let control = ControlPlane::start(ControlOptions::default())?;
-    control.apply(MONITORING)?;
-    control.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=60s",
-    ])?;
+    for resource in MONITORING {
+        control.define(resource, Channel::Operator)?;
+    }
     for (values, wanted) in VALUES {
         let text = rendered(&["--set", values])?;
         assert!(text.contains(wanted), "{values}: {wanted} in\n{text}");
@@ -228,6 +184,31 @@ fn dry_run(control: &ControlPlane, manifests: &str) -> Result<String> {
         "-f",
         path,
     ])
+}
+
+#[test]
+fn a_cleanup_has_the_rights_of_its_mode_and_no_others() -> Result<()> {
+    if lacks_helm() {
+        return Ok(());
+    }
+    // The one that removes, and the one that keeps agents away.
+    for (mode, rights) in [
+        ("hybrid", [r#"["NET_ADMIN","BPF"]"#, r#"["NET_ADMIN"]"#]),
+        ("nfqueue", [r#"["NET_ADMIN"]"#; 2]),
+    ] {
+        let mode = format!("agent.mode={mode}");
+        let text = rendered(&[
+            "--show-only=templates/cleanup-daemonset.yaml",
+            "--set",
+            &mode,
+        ])?;
+        let added = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("add: "));
+        assert_eq!(added.collect::<Vec<_>>(), rights, "{mode}");
+        assert_eq!(text.matches("mountPath: /bpf").count(), 2, "{mode}");
+    }
+    Ok(())
 }
 
 /// `SLUICE_WRITE=1` writes the files instead.

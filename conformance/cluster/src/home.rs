@@ -192,7 +192,10 @@ fn lock(path: &Path, operation: FlockOperation) -> Result<File> {
 }
 
 /// Names become names of directories and control groups.
-fn check_name(name: &str) -> Result<()> {
+///
+/// # Errors
+/// Says what a name consists of.
+pub fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     ensure!(
         (1..=32).contains(&name.len()) && name.chars().all(plain) && name != FAILED,

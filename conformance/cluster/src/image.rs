@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
@@ -176,31 +176,22 @@ pub fn is_static(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Copies an archive that [`Image::write`] made, its first tag followed by the start of the image's id; the new tag,
-/// without the name.
+/// Copies an archive that [`Image::write`] made of an image with one tag, that tag followed by the start of the image's
+/// id; the new tag, without the name.
+///
+/// # Errors
+/// Where the archive is another, or half of one: names what is wrong with it.
 pub(crate) fn retag(archive: &Path, copy: &Path) -> Result<String> {
-    let file = File::open(archive).with_context(|| archive.display().to_string())?;
-    let mut files = Vec::new();
-    for entry in tar::Archive::new(file).entries().context("the archive")? {
-        let mut entry = entry.context("the archive")?;
-        let path = entry.path().context("the archive")?.display().to_string();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).context("the archive")?;
-        files.push((path, bytes));
-    }
-    let listed = files.iter().find(|(path, _)| path == "manifest.json");
-    let listed = listed.with_context(|| format!("{}: no image", archive.display()))?;
-    let listed: Value = serde_json::from_slice(&listed.1).context("manifest.json")?;
-    let old = listed[0]["RepoTags"][0]
-        .as_str()
-        .context("no tag")?
-        .to_owned();
-    let config = listed[0]["Config"].as_str().context("no configuration")?;
-    let id = config.rsplit('/').next().unwrap_or(config);
-    let new = format!("{old}-{}", id.get(..12).unwrap_or(id));
+    let foreign = || {
+        let archive = archive.display();
+        format!("{archive}: no archive that cargo xtask image has written")
+    };
+    let files = unpack(archive).with_context(foreign)?;
+    let (old, id) = listed(&files).with_context(foreign)?;
+    let new = format!("{old}-{id}");
     let mut tar = Builder::new(Vec::new());
     for (path, bytes) in &files {
-        let bytes = if path.starts_with("blobs/") {
+        let bytes = if path.starts_with(BLOBS) {
             bytes.clone()
         } else {
             let of = |tag: &str| tag.rsplit(':').next().unwrap_or_default().to_owned();
@@ -213,6 +204,49 @@ pub(crate) fn retag(archive: &Path, copy: &Path) -> Result<String> {
     }
     replace(copy, &tar.into_inner().context("the archive")?)?;
     Ok(new.rsplit(':').next().unwrap_or(&new).to_owned())
+}
+
+/// Where contents are, by their digests.
+const BLOBS: &str = "blobs/sha256/";
+/// What else there is in an archive: text that names them.
+const INDEXES: [&str; 3] = ["index.json", "manifest.json", "oci-layout"];
+
+/// The files of an archive, in order.
+fn unpack(archive: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(File::open(archive)?).entries()? {
+        let mut entry = entry.context("no tar archive, or half of one")?;
+        let path = entry.path()?.display().to_string();
+        let is_ours = path.starts_with(BLOBS) || INDEXES.contains(&path.as_str());
+        ensure!(
+            is_ours && entry.header().entry_type() == EntryType::Regular,
+            "it has {path:?}"
+        );
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        let is_whole = entry.size() == u64::try_from(bytes.len())?;
+        ensure!(is_whole, "{path:?} is cut short");
+        files.push((path, bytes));
+    }
+    Ok(files)
+}
+
+/// The tag of an archive's only image, and the start of its id.
+fn listed(files: &[(String, Vec<u8>)]) -> Result<(String, String)> {
+    let listed = files.iter().find(|(path, _)| path == "manifest.json");
+    let (_, listed) = listed.context("it has no \"manifest.json\"")?;
+    let listed: Value = serde_json::from_slice(listed).context("manifest.json")?;
+    let images = listed.as_array().map_or(0, Vec::len);
+    ensure!(images == 1, "manifest.json: {images} images");
+    let tags = listed[0]["RepoTags"].as_array();
+    let [tag] = tags.map_or(&[][..], Vec::as_slice) else {
+        bail!("manifest.json: RepoTags: not one tag");
+    };
+    let tag = tag.as_str().context("manifest.json: RepoTags")?;
+    let config = listed[0]["Config"].as_str();
+    let id = config.and_then(|config| config.strip_prefix(BLOBS)?.get(..12));
+    let id = id.context("manifest.json: Config")?;
+    Ok((tag.to_owned(), id.to_owned()))
 }
 
 fn manifest(config: &[u8], layer: &[u8]) -> Value {
@@ -272,7 +306,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{Entry, Image, digest, is_static, qualified};
+    use super::{Entry, Image, append, digest, is_static, qualified, retag};
 
     fn image(source: &Path) -> Image {
         Image {
@@ -299,6 +333,78 @@ mod tests {
             fs::read(archive).unwrap()
         });
         assert_eq!(archives[0], archives[1]);
+    }
+
+    #[test]
+    fn a_copy_has_a_tag_of_its_contents() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("source"), "program").unwrap();
+        let image = Image {
+            tags: vec!["x:1".to_owned()],
+            ..image(&at("source"))
+        };
+        let id = image.write(&at("image.tar")).unwrap();
+        let tag = retag(&at("image.tar"), &at("copy.tar")).unwrap();
+        assert_eq!(tag, format!("1-{}", &id["sha256:".len()..][..12]));
+        let again = retag(&at("copy.tar"), &at("again.tar")).unwrap();
+        assert!(again.starts_with(&tag), "{again}");
+    }
+
+    #[test]
+    fn an_archive_of_another_making_is_refused_by_what_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("source"), "program".repeat(1000)).unwrap();
+        image(&at("source")).write(&at("two-tags")).unwrap();
+        let whole = fs::read(at("two-tags")).unwrap();
+        fs::write(at("half"), &whole[..3000]).unwrap();
+        fs::write(at("compressed"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0].repeat(200)).unwrap();
+        fs::write(at("empty"), "").unwrap();
+        let archive = |name: &str, files: &[(&str, &str)]| {
+            let mut tar = tar::Builder::new(Vec::new());
+            for (path, text) in files {
+                let kind = if path.ends_with('/') {
+                    tar::EntryType::Directory
+                } else {
+                    tar::EntryType::Regular
+                };
+                append(&mut tar, path, kind, 0o644, text.as_bytes()).unwrap();
+            }
+            fs::write(at(name), tar.into_inner().unwrap()).unwrap();
+        };
+        archive("layout", &[("index.json", "{}"), ("oci-layout", "{}")]);
+        archive(
+            "docker",
+            &[("0123/layer.tar", "x"), ("manifest.json", "[]")],
+        );
+        archive("saved", &[("blobs/", ""), ("manifest.json", "[]")]);
+        archive("text", &[("manifest.json", "[")]);
+        archive("none", &[("manifest.json", "[]")]);
+        let config = r#"[{"Config": "0123.json", "RepoTags": ["x:1"]}]"#;
+        archive("config", &[("manifest.json", config)]);
+        for (name, said) in [
+            ("two-tags", "manifest.json: RepoTags: not one tag"),
+            ("half", "is cut short"),
+            ("compressed", "no tar archive"),
+            ("empty", "it has no \"manifest.json\""),
+            ("missing", "No such file"),
+            ("layout", "it has no \"manifest.json\""),
+            ("docker", "it has \"0123/layer.tar\""),
+            ("saved", "it has \"blobs/\""),
+            ("text", "manifest.json: EOF"),
+            ("none", "manifest.json: 0 images"),
+            ("config", "manifest.json: Config"),
+        ] {
+            let error = retag(&at(name), &at("copy.tar")).unwrap_err();
+            let error = format!("{error:#}");
+            assert!(error.contains(said), "{name}: {said} in: {error}");
+            assert!(
+                error.starts_with(&at(name).display().to_string()) && !error.contains('\n'),
+                "{error}"
+            );
+            assert!(!at("copy.tar").exists(), "{name}: a copy");
+        }
     }
 
     #[test]

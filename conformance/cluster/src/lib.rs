@@ -30,6 +30,7 @@ use anyhow::Result;
 pub use cluster::{Cluster, Installed, Options, down, names, sweep};
 pub use control::{Component, ControlOptions, ControlPlane};
 pub use definitions::Channel;
+pub use home::check_name;
 pub use network::{Family, MOST_NODES};
 pub use node::Node;
 pub use programs::{why_no_cluster, why_no_control_plane};

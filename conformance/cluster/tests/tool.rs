@@ -77,3 +77,41 @@ fn ctrl_c_leaves_nothing() -> Result<()> {
     assert!(!names()?.contains(&name), "{rest:?}");
     Ok(())
 }
+
+#[test]
+fn the_provider_kind_says_what_it_lacks() -> Result<()> {
+    let nowhere = tempfile::tempdir()?;
+    for verb in ["up", "down"] {
+        let mut line = tool(verb, "lacking");
+        line.args(["--provider", "kind"])
+            .env("PATH", nowhere.path());
+        let (code, stdout, stderr) = output(&mut line)?;
+        assert_eq!((code, stdout.as_str()), (Some(3), ""), "{stderr}");
+        assert!(stderr.contains("there is no kind; "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_makes_no_sense_is_bad_usage() -> Result<()> {
+    for (line, said) in [
+        (&["down", "--provider", "kind", "--all"][..], "--all is for"),
+        (&["down", "--all", "--name", "x"], "cannot be used with"),
+        (&["up", "--name", "../x"], "up to 32 of a-z, 0-9 and -"),
+        (&["up", "--nodes", "0"], "--nodes"),
+        (&["up", "--family", "5"], "--family"),
+        (&["up", "--provider", "minikube"], "--provider"),
+        (&["status", "--output", "xml"], "--output"),
+        (&["enter"], "MACHINE"),
+        (&["install", "--set"], "--set"),
+        (&["sideways"], "sideways"),
+        (&[], "Usage:"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-cluster"));
+        let (code, stdout, stderr) = output(command.args(line).stdin(Stdio::null()))?;
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{line:?}: {stderr}");
+        assert!(stderr.contains(said), "{line:?}: {said} in: {stderr}");
+    }
+    Ok(())
+}

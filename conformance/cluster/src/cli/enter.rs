@@ -5,8 +5,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
+use sluice_cluster::Cluster;
 
-use super::Which;
+use super::{Usage, Which};
 
 /// What a tool of the administrator's takes.
 #[derive(Debug, clap::Args)]
@@ -64,9 +65,19 @@ pub(super) fn enter(args: &Args) -> Result<ExitCode> {
     let mut command = match node {
         Some(node) => node.enter(program),
         None if args.machine == "control" => cluster.control().enter(program),
-        None => anyhow::bail!("there is no node `{}`", args.machine),
+        None => return Err(nowhere(&cluster, &args.machine).into()),
     };
     become_program(command.args(more))
+}
+
+/// Says which machines there are.
+fn nowhere(cluster: &Cluster, asked: &str) -> Usage {
+    let nodes = cluster.nodes().iter().map(|node| node.name().to_owned());
+    let machines: Vec<_> = nodes.chain(["control".to_owned()]).collect();
+    Usage(format!(
+        "there is no node `{asked}`: give one of {}",
+        machines.join(", ")
+    ))
 }
 
 fn become_program(command: &mut Command) -> Result<ExitCode> {

@@ -2,21 +2,24 @@
 //! the rest.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::io::{self, Write as _};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
-use super::Cannot;
 use super::up::FamilyName;
+use super::{Cannot, Output as Form};
 
 /// Makes a cluster by kind.
-pub(super) fn up(name: &str, nodes: u8, family: FamilyName) -> Result<ExitCode> {
+pub(super) fn up(name: &str, nodes: u8, family: FamilyName, output: Form) -> Result<ExitCode> {
     require()?;
     let mut create = Command::new("kind");
     create.args(["create", "cluster", "--name", name, "--config", "-"]);
+    // Kind's own words are for people; ours alone go to stdout.
     let mut child = create
         .stdin(Stdio::piped())
+        .stdout(io::stderr())
         .spawn()
         .context("running kind")?;
     let mut config_pipe = child.stdin.take().context("a pipe to kind")?;
@@ -26,8 +29,16 @@ pub(super) fn up(name: &str, nodes: u8, family: FamilyName) -> Result<ExitCode> 
     drop(config_pipe);
     ensure!(child.wait()?.success(), "kind failed");
     eprintln!("kind's own network plugin enforces NetworkPolicies as well, beside Sluice");
-    println!("kubectl --context kind-{name} get pods -A");
-    println!("kind load image-archive target/image/sluice-amd64.tar --name {name}");
+    let context = format!("kind-{name}");
+    if output == Form::Json {
+        println!(
+            "{:#}",
+            json!({"name": name, "provider": "kind", "context": context})
+        );
+    } else {
+        println!("kubectl --context {context} get pods -A");
+        println!("kind load image-archive target/image/sluice-amd64.tar --name {name}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,24 +54,41 @@ pub(super) fn down(name: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the provider needs, and how it is seen that it works.
+const NEEDS: [[&str; 2]; 2] = [["kind", "version"], ["docker", "info"]];
+
 /// Both have to be there, and docker has to answer.
 fn require() -> Result<(), Cannot> {
-    for line in [["kind", "version"], ["docker", "info"]] {
-        let [program, argument] = line;
+    for [program, argument] in NEEDS {
         let answer = Command::new(program)
             .arg(argument)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !answer.is_ok_and(|status| status.success()) {
+            .output();
+        if let Some(why) = why_not(program, &answer) {
             return Err(Cannot(format!(
-                "`{program} {argument}` fails: the provider kind needs kind and docker; \
-                 without --provider the cluster is made in namespaces of this machine"
+                "the provider kind needs kind and docker: {why}; without --provider the cluster is made in namespaces \
+                 of this machine"
             )));
         }
     }
     Ok(())
+}
+
+/// What is wrong with a program, by what came of running it.
+fn why_not(program: &str, answer: &io::Result<Output>) -> Option<String> {
+    match answer {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let line = said.lines().map(str::trim).find(|line| !line.is_empty());
+            let line = line.map_or_else(|| output.status.to_string(), str::to_owned);
+            Some(format!("{program} says: {line}"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Some(format!("there is no {program}"))
+        }
+        Err(error) => Some(format!("{program} cannot be run: {error}")),
+    }
 }
 
 /// The API server on a node of its own, as ours.
@@ -83,7 +111,40 @@ fn config(nodes: u8, family: FamilyName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{FamilyName, config};
+    use std::io;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{ExitStatus, Output};
+
+    use super::{FamilyName, config, why_not};
+
+    #[test]
+    fn what_is_wrong_with_a_program_is_one_line() {
+        let answered = |code: i32, said: &str| {
+            Ok(Output {
+                status: ExitStatus::from_raw(code << 8),
+                stdout: Vec::new(),
+                stderr: said.into(),
+            })
+        };
+        for (answer, said) in [
+            (answered(0, "warning"), None),
+            (
+                answered(1, "\nCannot connect to the daemon.\nmore\n"),
+                Some("docker says: Cannot connect to the daemon."),
+            ),
+            (answered(1, ""), Some("docker says: exit status: 1")),
+            (
+                Err(io::ErrorKind::NotFound.into()),
+                Some("there is no docker"),
+            ),
+            (
+                Err(io::ErrorKind::PermissionDenied.into()),
+                Some("docker cannot be run: permission denied"),
+            ),
+        ] {
+            assert_eq!(why_not("docker", &answer).as_deref(), said, "{answer:?}");
+        }
+    }
 
     #[test]
     fn kind_is_told_the_same() {

@@ -65,8 +65,13 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// Which cluster
-    #[arg(long, default_value = NAME)]
+    #[arg(long, default_value = NAME, value_parser = name)]
     name: String,
+}
+
+fn name(text: &str) -> Result<String> {
+    sluice_cluster::check_name(text)?;
+    Ok(text.to_owned())
 }
 
 /// How to print what there is.
@@ -87,6 +92,18 @@ impl std::fmt::Display for Cannot {
 }
 
 impl std::error::Error for Cannot {}
+
+/// What was asked for makes no sense; exit code 2.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// Does what the command line asks for.
 pub(crate) fn run() -> ExitCode {
@@ -115,6 +132,7 @@ pub(crate) fn run() -> ExitCode {
         ExitCode::from(match error.downcast_ref::<Cannot>() {
             _ if was_interrupted => 130,
             Some(_) => 3,
+            None if error.downcast_ref::<Usage>().is_some() => 2,
             None => 1,
         })
     })
@@ -149,6 +167,9 @@ mod tests {
             "up --family 5",
             "status -o xml",
             "up extra",
+            "up --name ../x",
+            "down --name X",
+            "status --name=",
         ] {
             let words = std::iter::once("sluice-cluster").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use sluice_cluster::{Cluster, Family, MOST_NODES, Options, why_no_cluster};
 
-use super::{Cannot, Which, kind, report};
+use super::{Cannot, Usage, Which, kind, report};
 
 /// What `up` takes.
 #[derive(Debug, clap::Args)]
@@ -59,7 +59,7 @@ pub(super) enum Provider {
 /// Makes a cluster, unless there is one.
 pub(super) fn up(args: &Args) -> Result<ExitCode> {
     if args.provider == Provider::Kind {
-        return kind::up(&args.which.name, args.nodes, args.family);
+        return kind::up(&args.which.name, args.nodes, args.family, args.output);
     }
     if let Some(reason) = why_no_cluster() {
         return Err(Cannot(reason).into());
@@ -89,6 +89,11 @@ pub(super) fn up(args: &Args) -> Result<ExitCode> {
 
 /// Takes clusters away.
 pub(super) fn down(args: &DownArgs) -> Result<ExitCode> {
+    if args.provider == Provider::Kind && args.all {
+        let message =
+            "--all is for the clusters of this checkout; of kind's, give the --name of one";
+        return Err(Usage(message.to_owned()).into());
+    }
     if args.provider == Provider::Kind {
         return kind::down(&args.which.name);
     }

@@ -179,7 +179,7 @@ fn facts<const N: usize>(number: u32, labels: [(&str, u32); N]) -> Pod {
             .into_iter()
             .collect::<Labels>(),
         addresses: vec![IpAddr::V4(address)],
-        ports: Vec::new(),
+        ports: [].into(),
         host_network: false,
         created: 0,
     }

@@ -34,10 +34,12 @@ pub struct End {
 /// The ports of all containers of a world, and more.
 pub fn ports(world: &World, more: &[Port]) -> Vec<Port> {
     let pods = world.pods.iter().filter(|facts| !facts.ended);
-    let own = pods.flat_map(|facts| &facts.pod.ports).map(|port| Port {
-        number: port.port,
-        protocol: port.protocol,
-    });
+    let own = pods
+        .flat_map(|facts| facts.pod.ports.iter())
+        .map(|port| Port {
+            number: port.port,
+            protocol: port.protocol,
+        });
     let all: BTreeSet<Port> = own.chain(more.iter().copied()).collect();
     all.into_iter().collect()
 }

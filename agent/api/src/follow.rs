@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use kube::client::Body;
-use sluice_kubernetes::live::{self, Kind};
+use sluice_kubernetes::live::{self, Kind, Reader};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::backoff::{Backoff, at_least, between};
@@ -41,6 +41,7 @@ const MOST_EVENTS: usize = 1024;
 pub(crate) struct Follower {
     hub: Arc<Hub>,
     kind: Kind,
+    reader: Reader,
     reflector: Reflector,
     /// What was read and not handed on yet.
     batch: Batch,
@@ -85,6 +86,7 @@ impl Follower {
         Self {
             hub,
             kind,
+            reader: Reader::new(kind),
             reflector: Reflector::new(kind),
             batch: Batch::default(),
             paged: false,
@@ -321,7 +323,7 @@ impl Follower {
     }
 
     fn there(&mut self, object: &str) -> Result<(), End> {
-        match self.kind.read(object) {
+        match self.reader.read(object) {
             Ok(live) => self.reflector.there(live, &mut self.batch),
             Err(error) => {
                 let (name, version) = named(object)?;

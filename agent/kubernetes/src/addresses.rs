@@ -131,7 +131,7 @@ fn facts(placed: &Placed<'_>, addresses: Vec<IpAddr>) -> PodFacts {
             node: Some(Arc::clone(&placed.node)),
             labels: draft.labels.clone(),
             addresses,
-            ports: draft.ports.clone(),
+            ports: draft.ports.as_slice().into(),
             host_network: draft.host_network,
             created: draft.created,
         },

@@ -3,17 +3,19 @@
 //! What the API server has let in is defaulted and valid, so Pods, Namespaces and Nodes are taken as they are, and
 //! fields that nobody asks for are skipped without a copy. Policies go through the same reading as those of manifests.
 
+mod pod;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use pod::Template;
 use serde::Deserialize;
 use serde_json::json;
-use sluice_policy::{
-    AdminKind, AdminName, ContainerPort, Event, Labels, Namespace, Node, Pod, PodName, Protocol,
-};
+use serde_json::value::RawValue;
+use sluice_policy::{AdminKind, AdminName, Event, Labels, Namespace, Node, PodName};
 
 use crate::problem::{Origin, Problem};
 use crate::read::{Policy, PolicyKind, PolicyRead, read_policy};
@@ -57,6 +59,15 @@ pub struct Live {
     pub event: Event,
     /// What is wrong with it; it fails closed.
     pub problems: Vec<Problem>,
+}
+
+/// Reads objects of one kind, one after another. What a pod has in common with the one before is shared with it: lists
+/// are in the order of names, so the pods of a `ReplicaSet` follow each other.
+#[derive(Debug)]
+pub struct Reader {
+    kind: Kind,
+    /// Of pods.
+    template: Template,
 }
 
 impl Kind {
@@ -116,20 +127,6 @@ impl Kind {
         matches!(self, Self::Admin(_))
     }
 
-    /// Reads an object.
-    ///
-    /// # Errors
-    /// Where the text is no JSON, or no object of the kind.
-    pub fn read(self, json: &str) -> Result<Live, serde_json::Error> {
-        match self {
-            Self::Namespace => namespace(json),
-            Self::Node => node(json),
-            Self::Pod => pod(json),
-            Self::NetworkPolicy => policy(PolicyKind::NetworkPolicy, json),
-            Self::Admin(kind) => policy(PolicyKind::Admin(kind), json),
-        }
-    }
-
     /// What it means to an index that an object is gone.
     pub fn gone(self, name: ObjectName) -> Event {
         let ObjectName { namespace, name } = name;
@@ -139,6 +136,30 @@ impl Kind {
             Self::Pod => Event::PodGone(PodName { namespace, name }),
             Self::NetworkPolicy => Event::NetworkPolicyGone(namespace, name),
             Self::Admin(kind) => Event::AdminPolicyGone(AdminName { kind, name }),
+        }
+    }
+}
+
+impl Reader {
+    /// One that has read nothing.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            template: Template::default(),
+        }
+    }
+
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// Where the text is no JSON, or no object of the kind.
+    pub fn read(&mut self, json: &str) -> Result<Live, serde_json::Error> {
+        match self.kind {
+            Kind::Namespace => namespace(json),
+            Kind::Node => node(json),
+            Kind::Pod => pod::read(json, &mut self.template),
+            Kind::NetworkPolicy => policy(PolicyKind::NetworkPolicy, json),
+            Kind::Admin(kind) => policy(PolicyKind::Admin(kind), json),
         }
     }
 }
@@ -184,25 +205,37 @@ impl SketchMetadata {
 }
 
 #[derive(Deserialize)]
-struct Bare {
-    metadata: Metadata,
+struct Bare<'j> {
+    #[serde(borrow)]
+    metadata: Metadata<'j>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct Metadata<'j> {
     name: Arc<str>,
-    namespace: Option<Arc<str>>,
+    #[serde(borrow)]
+    namespace: Option<Cow<'j, str>>,
     resource_version: Option<String>,
-    labels: Option<Labels>,
-    creation_timestamp: Option<String>,
+    /// As they are written.
+    #[serde(borrow)]
+    labels: Option<&'j RawValue>,
+    #[serde(borrow)]
+    creation_timestamp: Option<Cow<'j, str>>,
 }
 
-impl Metadata {
-    fn object_name(&self) -> ObjectName {
-        ObjectName {
-            namespace: self.namespace.clone().unwrap_or_default(),
-            name: Arc::clone(&self.name),
+impl Metadata<'_> {
+    /// Of an object without a namespace.
+    fn live(&self, event: Event) -> Live {
+        Live {
+            name: ObjectName {
+                namespace: Arc::default(),
+                name: Arc::clone(&self.name),
+            },
+            version: self.version(),
+            generation: None,
+            event,
+            problems: Vec::new(),
         }
     }
 
@@ -210,14 +243,8 @@ impl Metadata {
         self.resource_version.clone().unwrap_or_default()
     }
 
-    fn live(&self, event: Event) -> Live {
-        Live {
-            name: self.object_name(),
-            version: self.version(),
-            generation: None,
-            event,
-            problems: Vec::new(),
-        }
+    fn labels(&self) -> Result<Labels, serde_json::Error> {
+        self.labels.map_or_else(|| Ok(Labels::new()), labels)
     }
 
     /// Seconds since 1970.
@@ -229,135 +256,23 @@ impl Metadata {
     }
 }
 
-#[derive(Deserialize)]
-struct PodObject<'j> {
-    metadata: Metadata,
-    #[serde(borrow)]
-    spec: PodSpec<'j>,
-    #[serde(borrow, default)]
-    status: PodStatus<'j>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PodSpec<'j> {
-    node_name: Option<Arc<str>>,
-    #[serde(default)]
-    host_network: bool,
-    #[serde(borrow)]
-    containers: Option<Vec<Container<'j>>>,
-    #[serde(borrow)]
-    init_containers: Option<Vec<Container<'j>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Container<'j> {
-    #[serde(borrow, default)]
-    restart_policy: Cow<'j, str>,
-    #[serde(borrow)]
-    ports: Option<Vec<DeclaredPort<'j>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DeclaredPort<'j> {
-    name: Option<Arc<str>>,
-    #[serde(borrow, default)]
-    protocol: Cow<'j, str>,
-    container_port: u16,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PodStatus<'j> {
-    #[serde(borrow, default)]
-    phase: Cow<'j, str>,
-    #[serde(borrow, default, rename = "podIP")]
-    pod_ip: Cow<'j, str>,
-    #[serde(borrow, rename = "podIPs")]
-    pod_ips: Option<Vec<PodIp<'j>>>,
-}
-
-#[derive(Deserialize)]
-struct PodIp<'j> {
-    #[serde(borrow, default)]
-    ip: Cow<'j, str>,
-}
-
-fn pod(json: &str) -> Result<Live, serde_json::Error> {
-    let PodObject {
-        mut metadata,
-        spec,
-        status,
-    } = serde_json::from_str(json)?;
-    let ObjectName { namespace, name } = metadata.object_name();
-    let pod = Pod {
-        name: PodName { namespace, name },
-        labels: metadata.labels.take().unwrap_or_default(),
-        addresses: status.addresses(),
-        ports: spec.ports(),
-        host_network: spec.host_network,
-        node: spec.node_name.filter(|name| !name.is_empty()),
-        created: metadata.created(),
-    };
-    Ok(metadata.live(Event::Pod(pod)))
-}
-
-impl PodSpec<'_> {
-    /// Those of containers that run while the pod can be reached: of the initial ones, only sidecars.
-    fn ports(&self) -> Vec<ContainerPort> {
-        let containers = self.containers.iter().flatten();
-        let initial = self.init_containers.iter().flatten();
-        let sidecars = initial.filter(|container| container.restart_policy == "Always");
-        let declared = containers.chain(sidecars).flat_map(|it| &it.ports);
-        declared.flatten().filter_map(DeclaredPort::port).collect()
-    }
-}
-
-impl DeclaredPort<'_> {
-    fn port(&self) -> Option<ContainerPort> {
-        let protocol = match &*self.protocol {
-            "" | "TCP" => Protocol::Tcp,
-            "UDP" => Protocol::Udp,
-            "SCTP" => Protocol::Sctp,
-            _ => return None,
-        };
-        Some(ContainerPort {
-            name: self.name.clone().filter(|name| !name.is_empty()),
-            protocol,
-            port: self.container_port,
-        })
-    }
-}
-
-impl PodStatus<'_> {
-    /// A pod that has ended has none: they may be another's by now.
-    fn addresses(&self) -> Vec<IpAddr> {
-        if matches!(&*self.phase, "Succeeded" | "Failed") {
-            return Vec::new();
-        }
-        let all = self.pod_ips.iter().flatten().map(|pod_ip| &*pod_ip.ip);
-        let mut addresses: Vec<IpAddr> = all.filter_map(syntax::address).collect();
-        if addresses.is_empty() {
-            addresses.extend(syntax::address(&self.pod_ip));
-        }
-        addresses.dedup();
-        addresses
-    }
+fn labels(written: &RawValue) -> Result<Labels, serde_json::Error> {
+    let labels: BTreeMap<Arc<str>, Arc<str>> = serde_json::from_str(written.get())?;
+    Ok(labels.into_iter().collect())
 }
 
 fn namespace(json: &str) -> Result<Live, serde_json::Error> {
-    let Bare { mut metadata } = serde_json::from_str(json)?;
+    let Bare { metadata } = serde_json::from_str(json)?;
     let name = Arc::clone(&metadata.name);
-    let mut labels = metadata.labels.take().unwrap_or_default();
+    let mut labels = metadata.labels()?;
     labels.insert(NAMESPACE_NAME.into(), Arc::clone(&name));
     Ok(metadata.live(Event::Namespace(Namespace { name, labels })))
 }
 
 #[derive(Deserialize)]
 struct NodeObject<'j> {
-    metadata: Metadata,
+    #[serde(borrow)]
+    metadata: Metadata<'j>,
     #[serde(borrow, default)]
     status: NodeStatus<'j>,
 }
@@ -377,15 +292,12 @@ struct NodeAddress<'j> {
 }
 
 fn node(json: &str) -> Result<Live, serde_json::Error> {
-    let NodeObject {
-        mut metadata,
-        status,
-    } = serde_json::from_str(json)?;
+    let NodeObject { metadata, status } = serde_json::from_str(json)?;
     let addresses = status.addresses.iter().flatten();
     let own = addresses.filter(|it| matches!(&*it.meaning, "InternalIP" | "ExternalIP"));
     let node = Node {
         name: Arc::clone(&metadata.name),
-        labels: metadata.labels.take().unwrap_or_default(),
+        labels: metadata.labels()?,
         addresses: own.filter_map(|it| syntax::address(&it.address)).collect(),
     };
     Ok(metadata.live(Event::Node(node)))

@@ -1,6 +1,5 @@
 //! Services, as far as they translate addresses.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -54,7 +53,7 @@ pub(crate) fn service(object: &Field<'_>) -> ServiceDraft {
     ServiceDraft {
         selector: spec
             .get("selector")
-            .map_or_else(BTreeMap::new, |field| labels(&field)),
+            .map_or_else(Labels::new, |field| labels(&field)),
         ports: ports(&spec),
         addresses: addresses(&spec).unwrap_or(Addresses::Given(Vec::new())),
     }

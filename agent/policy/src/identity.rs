@@ -4,12 +4,13 @@
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use foldhash::HashSet;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::Labels;
+use crate::pods::Pods;
 use crate::slab::Slab;
-use crate::{Labels, PodName};
+use crate::snapshot::PodView;
 
 /// The number of an identity.
 pub(crate) type IdentityId = u32;
@@ -19,12 +20,12 @@ pub(crate) type IdentityId = u32;
 pub(crate) struct Identity {
     /// The namespace.
     pub(crate) namespace: Arc<str>,
-    /// The labels, sorted by key.
-    pub(crate) labels: Box<[(Arc<str>, Arc<str>)]>,
+    /// The labels.
+    pub(crate) labels: Labels,
     /// Pods of the scope.
-    pub(crate) local: HashSet<PodName>,
+    pub(crate) local: Pods,
     /// Other pods.
-    pub(crate) remote: HashSet<PodName>,
+    pub(crate) remote: Pods,
     hash: u64,
 }
 
@@ -51,12 +52,9 @@ impl Identities {
         }
         let id = self.slots.insert(Identity {
             namespace: Arc::clone(namespace),
-            labels: labels
-                .iter()
-                .map(|(key, value)| (Arc::clone(key), Arc::clone(value)))
-                .collect(),
-            local: HashSet::default(),
-            remote: HashSet::default(),
+            labels: labels.clone(),
+            local: Pods::default(),
+            remote: Pods::default(),
             hash,
         });
         let slots = &self.slots;
@@ -65,39 +63,26 @@ impl Identities {
         (id, true)
     }
 
-    /// Adds a pod; whether it is the first of the scope.
-    pub(crate) fn join(&mut self, id: IdentityId, pod: &PodName, local: bool) -> bool {
-        let identity = self.slots.get_mut(id).expect("pods join identities in use");
-        let first = local && identity.local.is_empty();
-        let pods = if local {
-            &mut identity.local
-        } else {
-            &mut identity.remote
-        };
-        pods.insert(pod.clone());
+    /// Adds a pod to its identity; whether it is the first of the scope there.
+    pub(crate) fn join(&mut self, view: &Arc<PodView>) -> bool {
+        let identity = self.slots.get_mut(view.standing.identity);
+        let identity = identity.expect("pods join identities in use");
+        let first = view.standing.local && identity.local.is_empty();
+        identity.pods_like(view).insert(Arc::clone(view));
         first
     }
 
-    /// Takes a pod away; whether it was the last of the scope.
-    pub(crate) fn leave(&mut self, id: IdentityId, pod: &PodName, local: bool) -> bool {
-        let identity = self
-            .slots
-            .get_mut(id)
-            .expect("pods leave identities in use");
-        let pods = if local {
-            &mut identity.local
-        } else {
-            &mut identity.remote
-        };
-        pods.remove(pod);
+    /// Takes a pod away from its identity; whether it was the last of the scope there.
+    pub(crate) fn leave(&mut self, view: &PodView) -> bool {
+        let id = view.standing.identity;
+        let identity = self.slots.get_mut(id);
+        let identity = identity.expect("pods leave identities in use");
+        identity.pods_like(view).remove(&view.pod.name);
+        let last = view.standing.local && identity.local.is_empty();
         if identity.local.is_empty() && identity.remote.is_empty() {
             self.idle.push(id);
         }
-        local
-            && self
-                .slots
-                .get(id)
-                .is_some_and(|identity| identity.local.is_empty())
+        last
     }
 
     /// An identity, if it is in use.
@@ -143,12 +128,15 @@ impl Identities {
 
 impl Identity {
     fn is(&self, namespace: &str, labels: &Labels) -> bool {
-        *self.namespace == *namespace
-            && self.labels.len() == labels.len()
-            && self
-                .labels
-                .iter()
-                .zip(labels)
-                .all(|(own, other)| (&own.0, &own.1) == other)
+        *self.namespace == *namespace && self.labels == *labels
+    }
+
+    /// Those of its pods that a pod is among.
+    const fn pods_like(&mut self, view: &PodView) -> &mut Pods {
+        if view.standing.local {
+            &mut self.local
+        } else {
+            &mut self.remote
+        }
     }
 }

@@ -102,7 +102,7 @@ impl Index {
 
     /// Names of all pods known, in no order: whoever lists them anew finds out which are gone.
     pub fn pod_names(&self) -> impl Iterator<Item = &PodName> {
-        self.objects.pods.keys()
+        self.objects.pods.iter().map(|view| &view.pod.name)
     }
 
     /// Names of the namespaces known, in no order; not of those that pods merely name.
@@ -122,7 +122,7 @@ impl Index {
 
     /// Whether any pod of the scope is known, with or without an address of its own. Looks at all pods.
     pub fn has_local_pods(&self) -> bool {
-        let mut pods = self.objects.pods.values();
+        let mut pods = self.objects.pods.iter();
         pods.any(|view| self.objects.is_local(&view.pod))
     }
 
@@ -187,7 +187,7 @@ mod tests {
                 u8::try_from(number / 256).unwrap(),
                 u8::try_from(number % 256).unwrap(),
             ])],
-            ports: Vec::new(),
+            ports: [].into(),
             host_network: false,
             created: 0,
         }

@@ -13,9 +13,11 @@ mod evaluate;
 mod identity;
 mod index;
 mod intern;
+mod labels;
 mod nodes;
 mod object;
 mod objects;
+mod pods;
 mod policies;
 mod ports;
 mod resolve;
@@ -36,9 +38,10 @@ pub use admin::{
     AdminRule, AdminTier, PodsOf,
 };
 pub use index::{Changes, Event, Index, Scope};
+pub use labels::Labels;
 pub use object::{
-    ContainerPort, Labels, Namespace, Namespaces, NetworkPolicy, Node, Operator, Peer, Peers, Pod,
-    PodName, PolicyId, Port, PortMatch, Ports, Requirement, Rule, Selector,
+    ContainerPort, Namespace, Namespaces, NetworkPolicy, Node, Operator, Peer, Peers, Pod, PodName,
+    PolicyId, Port, PortMatch, Ports, Requirement, Rule, Selector,
 };
 pub use snapshot::{Counts, Isolation, Snapshot};
 pub use tuple::{Protocol, Tuple};

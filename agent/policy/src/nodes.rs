@@ -10,7 +10,7 @@ use crate::snapshot::NodesAt;
 
 impl Objects {
     /// Takes a node in.
-    pub(crate) fn set_node(&mut self, node: Node, touched: &mut Touched) {
+    pub(crate) fn set_node(&mut self, mut node: Node, touched: &mut Touched) {
         if self.nodes.get(&node.name) == Some(&node) {
             return;
         }
@@ -25,6 +25,8 @@ impl Objects {
                 }
             });
         }
+        node.name = Arc::clone(&name);
+        node.labels = self.strings.labels(&node.labels);
         self.nodes.insert(name, node);
     }
 

@@ -1,17 +1,13 @@
 //! The facts that policies speak about, parsed and comparable. Equality suppresses work: an object that
 //! arrives again unchanged changes nothing.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::Protocol;
-
-/// Labels of a pod, a namespace or a node.
-pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
+use crate::{Labels, Protocol};
 
 /// A pod's name within the cluster; orders and prints as `NAMESPACE/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,8 +46,8 @@ pub struct Pod {
     pub labels: Labels,
     /// `status.podIPs`, all families; empty before the pod has one and after it has ended.
     pub addresses: Vec<IpAddr>,
-    /// Ports of all containers, restartable init containers among them.
-    pub ports: Vec<ContainerPort>,
+    /// Ports of all containers, restartable init containers among them. Shared by the pods of one template.
+    pub ports: Arc<[ContainerPort]>,
     /// `spec.hostNetwork`: its addresses are its node's, so it is neither subject nor selectable peer.
     pub host_network: bool,
     /// `metadata.creationTimestamp` in seconds since 1970. Of several pods with one address the youngest has it, and

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::cow::{AddressMap, CowVec};
 use crate::identity::{Identities, IdentityId};
 use crate::intern::Interner;
+use crate::pods::Pods;
 use crate::policies::Object;
 use crate::resolve::Policy;
 use crate::selection::{PolicySlot, SelectionId, Selections};
@@ -27,7 +28,7 @@ pub(crate) struct Objects {
     /// One copy of every string.
     pub(crate) strings: Interner,
     /// Every pod, with or without addresses.
-    pub(crate) pods: HashMap<PodName, Arc<PodView>>,
+    pub(crate) pods: Pods,
     /// Pods that would have an address if its owner did not.
     rivals: HashMap<Address, Vec<Arc<PodView>>>,
     /// Namespaces that are declared or have identities.
@@ -90,7 +91,7 @@ impl Objects {
         Self {
             scope,
             strings: Interner::default(),
-            pods: HashMap::default(),
+            pods: Pods::default(),
             rivals: HashMap::default(),
             namespaces: HashMap::default(),
             nodes: HashMap::default(),
@@ -177,7 +178,7 @@ impl Objects {
         let is_seen = !pod.host_network && !pod.addresses.is_empty();
         let local = is_seen && self.is_local(&pod);
         let identity = if is_seen {
-            self.join(&pod, local, touched)
+            self.identity(&pod, touched)
         } else {
             0
         };
@@ -186,12 +187,15 @@ impl Objects {
             standing: Standing { identity, local },
         });
         if is_seen {
+            if self.identities.join(&view) {
+                touched.subject_identities.insert(identity);
+            }
             for address in addresses(&view.pod) {
                 touched.addresses.insert(address);
                 self.claim(address, &view);
             }
         }
-        self.pods.insert(view.pod.name.clone(), view);
+        self.pods.insert(view);
     }
 
     fn remove_pod(&mut self, name: &PodName, touched: &mut Touched) {
@@ -206,10 +210,7 @@ impl Objects {
             touched.addresses.insert(address);
             self.unclaim(address, &view);
         }
-        if self
-            .identities
-            .leave(view.standing.identity, name, view.standing.local)
-        {
+        if self.identities.leave(&view) {
             touched.subject_identities.insert(view.standing.identity);
         }
     }
@@ -222,8 +223,8 @@ impl Objects {
         }
     }
 
-    /// Adds a pod to its identity.
-    fn join(&mut self, pod: &Pod, local: bool, touched: &mut Touched) -> IdentityId {
+    /// The identity of a pod.
+    fn identity(&mut self, pod: &Pod, touched: &mut Touched) -> IdentityId {
         let (id, is_new) = self.identities.acquire(&pod.name.namespace, &pod.labels);
         if is_new {
             touched.new_identities.insert(id);
@@ -234,9 +235,6 @@ impl Objects {
                 .or_insert_with(undeclared)
                 .identities
                 .insert(id);
-        }
-        if self.identities.join(id, &pod.name, local) {
-            touched.subject_identities.insert(id);
         }
         id
     }
@@ -323,11 +321,8 @@ impl Objects {
 
     /// The pods of the scope that have or claim addresses.
     pub(crate) fn local_pods(&self) -> impl Iterator<Item = &PodView> {
-        let names = self
-            .identities
-            .iter()
-            .flat_map(|(_, identity)| &identity.local);
-        names.filter_map(|name| self.pods.get(name).map(Arc::as_ref))
+        let identities = self.identities.iter();
+        identities.flat_map(|(_, identity)| identity.local.iter())
     }
 
     /// Forgets that an identity is in a namespace, and the namespace if nothing else keeps it.

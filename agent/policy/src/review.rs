@@ -164,20 +164,14 @@ impl<'r> Review<'r> {
             return;
         };
         let sight = Sight::of(&view.tiers, seen);
-        let others = identity
-            .local
-            .iter()
-            .filter_map(|name| self.objects.pods.get(name))
-            .filter(|view| {
-                // A pod is exempt from its own rules.
-                let is_itself = [owners.was, owners.is]
-                    .iter()
-                    .flatten()
-                    .any(|pod| pod.pod.name == view.pod.name);
-                !is_itself
-                    && sight.differs_for(&view.pod.ports)
-                    && standing(self.new, view).is_some()
-            });
+        let others = identity.local.iter().filter(|view| {
+            // A pod is exempt from its own rules.
+            let is_itself = [owners.was, owners.is]
+                .iter()
+                .flatten()
+                .any(|pod| pod.pod.name == view.pod.name);
+            !is_itself && sight.differs_for(&view.pod.ports) && standing(self.new, view).is_some()
+        });
         let others: Vec<_> = others.map(|view| view.pod.name.clone()).collect();
         if !others.is_empty() {
             self.changes.addresses.insert(owners.address.into());
@@ -228,11 +222,7 @@ impl<'r> Review<'r> {
         let Some(identity) = self.objects.identities.get(identity) else {
             return;
         };
-        for view in identity
-            .local
-            .iter()
-            .filter_map(|name| self.objects.pods.get(name))
-        {
+        for view in identity.local.iter() {
             for address in view
                 .pod
                 .addresses

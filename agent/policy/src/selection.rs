@@ -109,14 +109,9 @@ impl SelectionKey {
             && matches(&self.pods, |key| labels.get(key).map(|value| &**value))
     }
 
-    /// Whether a pod with these sorted labels belongs to it, given that its namespace does.
-    pub(crate) fn selects(&self, labels: &[(Arc<str>, Arc<str>)]) -> bool {
-        matches(&self.pods, |key| {
-            let found = labels
-                .binary_search_by(|(candidate, _)| (**candidate).cmp(key))
-                .ok()?;
-            Some(&*labels[found].1)
-        })
+    /// Whether a pod with these labels belongs to it, given that its namespace does.
+    pub(crate) fn selects(&self, labels: &Labels) -> bool {
+        matches(&self.pods, |key| labels.get(key).map(|value| &**value))
     }
 
     /// The facts under which it is filed; whoever belongs to it has one of them.
@@ -200,7 +195,7 @@ impl Selections {
     pub(crate) fn of(
         &self,
         namespace: &Arc<str>,
-        labels: &[(Arc<str>, Arc<str>)],
+        labels: &Labels,
         namespace_labels: &Labels,
     ) -> Vec<SelectionId> {
         let mut found: Vec<SelectionId> = Vec::new();

@@ -141,12 +141,7 @@ impl Objects {
         let Some(identity) = self.identities.get(id) else {
             return;
         };
-        for view in identity
-            .local
-            .iter()
-            .chain(&identity.remote)
-            .filter_map(|name| self.pods.get(name))
-        {
+        for view in identity.local.iter().chain(identity.remote.iter()) {
             touched.addresses.extend(
                 view.pod
                     .addresses

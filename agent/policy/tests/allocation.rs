@@ -78,7 +78,7 @@ fn a_verdict_allocates_nothing() {
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         let pod = pod(&format!("x/p{number}"), &format!("n={number}"), &addresses);
         Event::Pod(Pod {
-            ports: vec![declared("web=80/TCP"), declared("web=80/UDP")],
+            ports: [declared("web=80/TCP"), declared("web=80/UDP")].into(),
             ..pod
         })
     });

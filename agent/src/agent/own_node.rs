@@ -88,7 +88,7 @@ mod tests {
             node: node.map(Into::into),
             labels: [].into(),
             addresses: Vec::new(),
-            ports: Vec::new(),
+            ports: [].into(),
             host_network: false,
             created: 0,
         })

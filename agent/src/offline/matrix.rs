@@ -111,7 +111,7 @@ impl<'w> Asked<'w> {
 
 /// Every port that a pod declares, and every number that a policy names; of a range both ends.
 pub(super) fn default_services(world: &World) -> BTreeSet<Service> {
-    let declared = world.pods.iter().flat_map(|facts| &facts.pod.ports);
+    let declared = world.pods.iter().flat_map(|facts| facts.pod.ports.iter());
     let declared = declared.map(|port| Service {
         port: port.port,
         protocol: port.protocol,

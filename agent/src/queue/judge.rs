@@ -125,7 +125,7 @@ mod tests {
             node: None,
             labels: [("pod".into(), name.into())].into(),
             addresses: vec![address.parse().unwrap()],
-            ports: Vec::new(),
+            ports: [].into(),
             host_network: false,
             created: 0,
         })

@@ -174,7 +174,7 @@ mod tests {
             node: None,
             labels: [].into(),
             addresses: vec![A.into()],
-            ports: Vec::new(),
+            ports: [].into(),
             host_network: false,
             created: 0,
         };

@@ -29,7 +29,7 @@ pub(crate) fn is_probed(protocol: Protocol) -> bool {
 }
 
 fn declared(world: &World) -> impl Iterator<Item = Port> + '_ {
-    let ports = world.pods.iter().flat_map(|facts| &facts.pod.ports);
+    let ports = world.pods.iter().flat_map(|facts| facts.pod.ports.iter());
     ports.map(|port| Port {
         number: port.port,
         protocol: port.protocol,

@@ -1,6 +1,6 @@
 //! Objects as the API serves them, and as policies see them; those that cannot be read close what they may.
 
-use sluice_policy::{AdminAction, Selector};
+use sluice_policy::{AdminAction, Pod, Protocol, Selector};
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn served(kind: Kind, metadata: &str, rest: &str) -> Event {
         r#"{{"kind":"x","apiVersion":"v1","metadata":{{"name":"a","resourceVersion":"7","uid":"u",
                 "managedFields":[{{"fieldsV1":{{"f:x":{{}}}}}}],"annotations":{{"k":"{{\"a\":1}}"}}{metadata}}}{rest}}}"#
     );
-    let live = kind.read(&json).unwrap();
+    let live = Reader::new(kind).read(&json).unwrap();
     assert_eq!((&*live.name.name, &*live.version), ("a", "7"));
     assert_eq!(read_name(&json).unwrap().0, live.name);
     live.event
@@ -89,7 +89,7 @@ fn a_node_has_the_addresses_that_name_it() {
 fn an_invalid_policy_fails_closed_and_says_why() {
     let json = r#"{"metadata":{"name":"p","namespace":"x","resourceVersion":"7"},
             "spec":{"podSelector":{},"policyTypes":["Sideways"]}}"#;
-    let live = Kind::NetworkPolicy.read(json).unwrap();
+    let live = Reader::new(Kind::NetworkPolicy).read(json).unwrap();
     let Event::NetworkPolicy(policy) = live.event else {
         panic!("no policy");
     };
@@ -111,7 +111,7 @@ fn a_policy_that_cannot_be_decoded_closes_both_directions() {
             let json = format!(
                 r#"{{"metadata":{{"name":"p","namespace":"x","resourceVersion":"7","generation":3,"labels":7}},{rest}}}"#
             );
-            let live = kind.read(&json).unwrap();
+            let live = Reader::new(kind).read(&json).unwrap();
             assert_eq!((&*live.version, live.generation), ("7", Some(3)));
             let [problem] = &live.problems[..] else {
                 panic!("{:?}", live.problems);
@@ -148,7 +148,10 @@ fn a_policy_with_very_many_problems_tells_of_some_and_counts_the_rest() {
         let json = format!(
             r#"{{"metadata":{{"name":"p","namespace":"x"}},"spec":{{"podSelector":{{}},"ingress":[{{"ports":[{ports}]}}]}}}}"#
         );
-        let problems = Kind::NetworkPolicy.read(&json).unwrap().problems;
+        let problems = Reader::new(Kind::NetworkPolicy)
+            .read(&json)
+            .unwrap()
+            .problems;
         assert_eq!(problems.len(), told);
         let said = problems.last().map(ToString::to_string).unwrap();
         assert!(
@@ -167,7 +170,42 @@ fn what_is_no_object_is_refused() {
         r#"{"metadata":{}}"#,
         r#"{"metadata":{"name":"a"}"#,
     ] {
-        assert!(Kind::Pod.read(json).is_err(), "{json}");
+        assert!(Reader::new(Kind::Pod).read(json).is_err(), "{json}");
         assert!(read_name(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn pods_of_one_template_share_what_they_have_in_common_and_nothing_else() {
+    let mut reader = Reader::new(Kind::Pod);
+    let read = |reader: &mut Reader, (namespace, labels, port): (&str, &str, &str)| {
+        let json = format!(
+            r#"{{"metadata":{{"name":"a","namespace":"{namespace}"{labels}}},"spec":{{"containers":[{{"ports":[{{{port}}}]}}]}}}}"#
+        );
+        match reader.read(&json).unwrap().event {
+            Event::Pod(pod) => pod,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (web, db) = (r#","labels":{"app":"web"}"#, r#","labels":{"app":"db"}"#);
+    let (http, dns) = (
+        r#""name":"p","containerPort":80"#,
+        r#""name":"p","containerPort":53"#,
+    );
+    let first = read(&mut reader, ("x", web, http));
+    let same = read(&mut reader, ("x", web, http));
+    assert!(Arc::ptr_eq(&first.ports, &same.ports));
+    assert!(Arc::ptr_eq(&first.name.namespace, &same.name.namespace));
+    assert_eq!(first, same);
+    for other in [
+        ("y", web, http),
+        ("x", db, http),
+        ("x", "", http),
+        ("x", web, dns),
+        ("x", r#","labels":null"#, r#""containerPort":80"#),
+    ] {
+        let read_after = read(&mut reader, other);
+        assert_eq!(read_after, read(&mut Reader::new(Kind::Pod), other));
+        assert_ne!(read_after, first);
     }
 }

@@ -69,10 +69,10 @@ pub(crate) fn pod(number: usize, nodes: usize) -> Pod {
         node: Some(format!("node-{}", (number / PODS + within) % nodes).into()),
         labels: Labels::from(labels),
         addresses: vec![address(number)],
-        ports: vec![
+        ports: Arc::new([
             port("http", Protocol::Tcp, 8080),
             port("metrics", Protocol::Tcp, 9090),
-        ],
+        ]),
         host_network: false,
         created: 1_700_000_000,
     }

@@ -167,7 +167,7 @@ fn a_node_label_changes_the_nodes_addresses_and_who_sees_them() {
 fn a_name_that_no_tier_before_decides_about_changes_with_the_declared_port() {
     let with = |port: &str| {
         Event::Pod(Pod {
-            ports: vec![declared(port)],
+            ports: [declared(port)].into(),
             ..pod("x/d", "pod=d", &["10.0.0.4"])
         })
     };
@@ -181,7 +181,7 @@ fn a_name_that_no_tier_before_decides_about_changes_with_the_declared_port() {
     // One port more behind the last: only the end of the stretch is another.
     check(&mut index, [with("web=90/TCP")], &["x/c"], &["10.0.0.4"]);
     let both = Event::Pod(Pod {
-        ports: vec![declared("web=90/TCP"), declared("web=91/TCP")],
+        ports: [declared("web=90/TCP"), declared("web=91/TCP")].into(),
         ..pod("x/d", "pod=d", &["10.0.0.4"])
     });
     check(&mut index, [both], &["x/c"], &["10.0.0.4"]);

@@ -207,7 +207,7 @@ fn a_namespace_label_changes_only_whom_it_lets_in_or_out() {
 fn a_declared_port_changes_whoever_rules_speak_of_by_that_name() {
     let with = |port: &str| {
         Event::Pod(Pod {
-            ports: vec![declared(port)],
+            ports: [declared(port)].into(),
             ..pod("x/c", "pod=c", &["10.0.0.3"])
         })
     };

@@ -172,7 +172,7 @@ fn a_pod_with_a_new_address_leaves_the_old_one() {
 #[test]
 fn a_named_port_follows_its_pod() {
     let with = |port: &str| Pod {
-        ports: vec![declared(port)],
+        ports: [declared(port)].into(),
         ..pod("x/a", "pod=a", &["10.0.0.1"])
     };
     let mut index = index(ingress("x/np", "pod=a", vec![any(ports(&["web/TCP"]))]));

@@ -78,7 +78,7 @@ pub(crate) fn pod(name: &str, with: &str, addresses: &[&str]) -> Pod {
         node: Some("n1".into()),
         labels: labels(with),
         addresses: addresses.iter().map(|address| ip(address)).collect(),
-        ports: Vec::new(),
+        ports: [].into(),
         host_network: false,
         created: 0,
     }

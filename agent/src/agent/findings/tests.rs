@@ -1,7 +1,7 @@
 //! What is said of objects as the API serves them.
 
 use sluice_api::Batch;
-use sluice_kubernetes::live::Kind;
+use sluice_kubernetes::live::{Kind, Reader};
 use sluice_policy::{AdminKind, Scope};
 
 use super::*;
@@ -13,7 +13,7 @@ fn said(objects: &[(Kind, &str)]) -> Vec<String> {
     let mut index = Index::new(Scope::Cluster);
     let mut known = Objects::default();
     for (kind, json) in objects {
-        let live = kind.read(json).unwrap();
+        let live = Reader::new(*kind).read(json).unwrap();
         let generation = live.generation.map(|it| (live.name.clone(), it));
         let batch = Batch {
             events: vec![live.event],

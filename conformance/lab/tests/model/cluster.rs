@@ -174,7 +174,7 @@ impl State {
             node: None,
             labels: [].into(),
             addresses: addresses.to_vec(),
-            ports: Vec::new(),
+            ports: [].into(),
             host_network: false,
             created: 0,
         })

@@ -96,7 +96,6 @@ impl Identities {
     }
 
     /// How many are in use.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

@@ -290,6 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn policies_that_come_together_select_what_they_select_one_by_one() {
+        let pods = || (0..80).map(|number| Event::Pod(pod(number)));
+        // So many that every identity is asked where it belongs.
+        let policies = || (0..200).map(|number| Event::NetworkPolicy(policy(number)));
+        let mut together = Index::new(Scope::Cluster);
+        let _changes = together.apply(pods());
+        let _changes = together.apply(policies());
+        let mut one_by_one = Index::new(Scope::Cluster);
+        for event in policies().chain(pods()) {
+            let _changes = one_by_one.apply([event]);
+        }
+        assert!(*together.snapshot() == *one_by_one.snapshot());
+        assert_eq!(together.selects_nothing().count(), 120);
+        assert_eq!(one_by_one.selects_nothing().count(), 120);
+    }
+
+    #[test]
     fn what_nobody_uses_is_freed() {
         let mut index = Index::new(Scope::Cluster);
         for number in 0..2000 {

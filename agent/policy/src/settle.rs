@@ -10,18 +10,17 @@ use smallvec::SmallVec;
 use crate::address::Address;
 use crate::compile;
 use crate::identity::IdentityId;
-use crate::objects::{Objects, Touched};
+use crate::objects::{NamespaceState, Objects, Touched};
 use crate::policies::Object;
 use crate::resolve::Policy;
-use crate::selection::{PolicySlot, SelectionId};
+use crate::selection::{PolicySlot, SelectionId, SelectionKey, Within};
 use crate::snapshot::IdentityView;
 use crate::table::{Table, Tables};
 use crate::tiers::{POLICY_TIERS, Tiers};
 use crate::{Direction, Tier};
 
-/// With more new selections than this, it is cheaper to ask every identity where it belongs than every selection
-/// who does.
-const FEW: usize = 64;
+/// To ask an identity where it belongs costs as much as to ask so many selections whether it belongs to them.
+const SELECTIONS: usize = 64;
 
 impl Objects {
     /// Settles a batch; the identities that other rules apply to.
@@ -47,7 +46,8 @@ impl Objects {
                 }
             }
         }
-        if fresh.len() > FEW {
+        let asked: usize = fresh.iter().map(|id| self.askable(*id)).sum();
+        if asked > SELECTIONS * self.identities.len() {
             let all: Vec<IdentityId> = self.identities.iter().map(|(id, _)| id).collect();
             for id in all {
                 self.rematch(id);
@@ -63,23 +63,38 @@ impl Objects {
         }
     }
 
+    /// How many identities are asked, at most, whether they belong to a new selection.
+    fn askable(&self, id: SelectionId) -> usize {
+        let within = self.selections.get(id).map(|it| &it.key.namespaces);
+        match within {
+            Some(Within::Named(name)) => {
+                let namespace = self.namespaces.get(name);
+                namespace.map_or(0, |state| state.identities.len())
+            }
+            Some(Within::Matching(_)) => self.identities.len(),
+            Some(Within::Nodes) | None => 0,
+        }
+    }
+
     /// Finds who belongs to a new selection.
     fn fill(&mut self, id: SelectionId) {
         let Some(selection) = self.selections.get(id) else {
             return;
         };
         let key = Arc::clone(&selection.key);
-        let namespaces = self
-            .namespaces
-            .iter()
-            .filter(|(name, state)| key.reaches(name, &state.labels));
-        let identities = namespaces.flat_map(|(_, state)| &state.identities).copied();
-        let belongs = |member: &IdentityId| {
-            self.identities
-                .get(*member)
-                .is_some_and(|who| key.selects(&who.labels))
+        let members: HashSet<IdentityId> = match &key.namespaces {
+            Within::Nodes => return,
+            Within::Named(name) => {
+                let own = self.namespaces.get(name).into_iter();
+                self.belonging(&key, own).collect()
+            }
+            Within::Matching(_) => {
+                let all = self.namespaces.iter();
+                let reached = all.filter(|(name, state)| key.reaches(name, &state.labels));
+                self.belonging(&key, reached.map(|(_, state)| state))
+                    .collect()
+            }
         };
-        let members: HashSet<IdentityId> = identities.filter(belongs).collect();
         for member in &members {
             self.edit_selections(*member, |selections| {
                 if let Err(place) = selections.binary_search(&id) {
@@ -90,6 +105,20 @@ impl Objects {
         if let Some(selection) = self.selections.get_mut(id) {
             selection.members = members;
         }
+    }
+
+    /// The identities of some namespaces, which a selection reaches, that belong to it.
+    fn belonging<'o>(
+        &'o self,
+        key: &'o SelectionKey,
+        namespaces: impl Iterator<Item = &'o NamespaceState> + 'o,
+    ) -> impl Iterator<Item = IdentityId> + 'o {
+        let belongs = |member: &IdentityId| {
+            let who = self.identities.get(*member);
+            who.is_some_and(|who| key.selects(&who.labels))
+        };
+        let identities = namespaces.flat_map(|state| &state.identities).copied();
+        identities.filter(belongs)
     }
 
     /// Finds all selections of an identity anew; whether they are others than before.

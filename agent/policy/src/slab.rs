@@ -60,8 +60,7 @@ impl<T> Slab<T> {
     }
 
     /// How many are in use.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.places.len() - self.free.len() - self.leaving.len()
     }
 }

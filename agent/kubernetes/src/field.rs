@@ -44,9 +44,12 @@ impl Report {
         }
     }
 
-    /// Whether nothing was wrong so far.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.problems.borrow().is_empty()
+    /// Whether nothing was wrong so far; remarks aside.
+    pub(crate) fn is_harmless(&self) -> bool {
+        self.problems
+            .borrow()
+            .iter()
+            .all(|problem| problem.harmless)
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {

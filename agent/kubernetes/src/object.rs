@@ -212,7 +212,7 @@ fn finish(content: Content, node: &Node, report: &Report) -> Content {
         }
         other => return other,
     };
-    if !report.is_empty() {
+    if !report.is_harmless() {
         return Content::Policy(policy, None);
     }
     match serde_json::from_value::<api::NetworkPolicy>(node.to_json()) {

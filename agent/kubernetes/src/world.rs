@@ -26,7 +26,8 @@ pub struct World {
     pub services: Vec<Service>,
     /// Valid policies, and what is left of invalid ones (see [`crate::Problem`]).
     pub policies: Vec<NetworkPolicy>,
-    /// The valid policies as the API has them, defaults applied: for oracles that do not trust `policies`.
+    /// The valid policies as the API has them, defaults applied, remarks or not: for oracles that do not trust
+    /// `policies`.
     pub api_policies: Vec<api::NetworkPolicy>,
     /// Valid policies of the cluster-scoped kinds, and what is left of invalid ones.
     pub admin_policies: Vec<AdminPolicy>,

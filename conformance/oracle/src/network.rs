@@ -8,13 +8,36 @@ pub(super) fn contains(cidr: &str, address: IpAddr) -> bool {
     let Some((network, length)) = cidr.split_once('/') else {
         return false;
     };
-    let (Ok(network), Ok(length)) = (network.parse::<IpAddr>(), length.parse::<usize>()) else {
+    let (Ok(network), Ok(length)) = (plain(network).parse::<IpAddr>(), length.parse::<usize>())
+    else {
         return false;
+    };
+    // An IPv4 network in the notation of IPv6 is that IPv4 network: packets never carry such addresses.
+    let (network, length) = match network {
+        IpAddr::V6(six) => match (six.to_ipv4_mapped(), length.checked_sub(96)) {
+            (Some(four), Some(length)) => (IpAddr::V4(four), length),
+            _ => (network, length),
+        },
+        IpAddr::V4(_) => (network, length),
     };
     let (network, address) = (bits(network), bits(address));
     network.len() == address.len()
         && length <= network.len()
         && network[..length] == address[..length]
+}
+
+/// Old objects may have leading zeros in IPv4 addresses, which Kubernetes always took for decimal.
+fn plain(network: &str) -> String {
+    if network.contains(':') {
+        return network.to_owned();
+    }
+    let plain = network
+        .split('.')
+        .map(|octet| match octet.trim_start_matches('0') {
+            "" if !octet.is_empty() => "0",
+            digits => digits,
+        });
+    plain.collect::<Vec<_>>().join(".")
 }
 
 /// The bits of an address, first to last.

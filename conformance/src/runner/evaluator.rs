@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluice_kubernetes::World;
+use sluice_kubernetes::{Problem, World};
 use sluice_oracle::{Cell, Family};
 use sluice_policy::{Action, Index, Pod, Scope, Tuple};
 
 use super::{CaseResult, Failure, Outcome, Runner};
 use crate::State;
-use crate::case::{Case, Event, Step};
+use crate::case::{Case, Event, Object, Step};
 use crate::expect::{self, End};
 use crate::judge::{self, Observed};
 use crate::profile::Profile;
@@ -149,7 +149,7 @@ impl<E: Evaluator> Run<'_, E> {
 
     fn load(&self, state: &State, step: usize) -> Result<World, Failure> {
         let loaded = state.load(&self.case.id);
-        match loaded.problems.first() {
+        match loaded.problems.iter().find(|problem| !problem.harmless) {
             Some(problem) if !self.case.is_about_problems() => {
                 Err(failure(step, format!("not what was meant: {problem}")))
             }
@@ -256,32 +256,26 @@ fn observed(evaluator: &impl Evaluator, world: &World, cell: &Cell) -> Observed 
 fn validated(state: &State, number: usize, step: &Step) -> Result<(), Failure> {
     for object in &step.accepted {
         let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
-        if let Some(problem) = problems.first() {
+        if let Some(problem) = problems.iter().find(|problem| !problem.harmless) {
             return Err(failure(number, format!("ought to be taken: {problem}")));
         }
     }
     for (object, field) in &step.rejected {
         let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
-        if !problems
-            .iter()
-            .any(|problem| problem.contains(field.as_str()))
-        {
-            let name = object.name();
-            let said = problems.join("; ");
-            return Err(failure(
-                number,
-                format!("{name} ought to be refused for {field}, and is said: {said:?}"),
-            ));
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        if !said.iter().any(|problem| problem.contains(field.as_str())) {
+            let (name, said) = (object.name(), said.join("; "));
+            let reason = format!("{name} ought to be refused for {field}, and is said: {said:?}");
+            return Err(failure(number, reason));
         }
     }
     Ok(())
 }
 
-fn problems_with(state: &State, object: &crate::case::Object) -> Result<Vec<String>, String> {
+fn problems_with(state: &State, object: &Object) -> Result<Vec<Problem>, String> {
     let mut state = state.clone();
     state.put(object).map_err(|error| error.to_string())?;
-    let loaded = state.load("object");
-    Ok(loaded.problems.iter().map(ToString::to_string).collect())
+    Ok(state.load("object").problems)
 }
 
 /// Every order of so many things, or `most` of them, spread evenly.

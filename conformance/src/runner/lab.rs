@@ -161,13 +161,9 @@ impl Run<'_> {
         let bare = state.without_policies();
         self.room.show(&bare)?;
         let world = bare.load(&self.case.id).world;
-        let ports: Vec<Port> = self
-            .case
-            .steps
-            .iter()
-            .flat_map(|step| self.ports(&world, step))
-            .collect();
-        self.compare(&world, &ports, 0)
+        let steps: Vec<&Step> = self.case.steps.iter().collect();
+        let cells = self.cells(&world, &steps);
+        self.compare(&world, cells, 0)
     }
 
     fn happens(&mut self, event: &Event, state: &State) -> Result<()> {
@@ -191,9 +187,6 @@ impl Run<'_> {
 
     fn step(&mut self, state: &State, number: usize, step: &Step) -> Result<Result<(), Failure>> {
         let world = state.load(&self.case.id).world;
-        if let Some(reason) = self.room.differs(&world) {
-            return Ok(Err(failure(number, reason)));
-        }
         for (names, goes_on) in [(&step.alive, true), (&step.cut, self.cut_goes_on())] {
             for name in names {
                 if let Err(reason) = self.connection(name, goes_on)? {
@@ -201,12 +194,11 @@ impl Run<'_> {
                 }
             }
         }
-        let ports = self.ports(&world, step);
-        let all = expect::cells(&world, &ports, self.families);
-        if let Some(first) = judge::disagreements(step, &world, &all).first() {
+        let cells = self.cells(&world, &[step]);
+        if let Some(first) = judge::disagreements(step, &world, &cells).first() {
             return Ok(Err(failure(number, first.clone())));
         }
-        self.compare(&world, &ports, number)
+        self.compare(&world, cells, number)
     }
 
     /// Whether connections that policy denies go on: an enforcer that only judges new ones lets them.
@@ -233,25 +225,32 @@ impl Run<'_> {
         }
     }
 
-    /// The ports that a step speaks of; all where it speaks of none.
-    fn ports(&self, world: &World, step: &Step) -> Vec<Port> {
-        let named: Option<Vec<Port>> = step.matrix.iter().map(|(port, _)| *port).collect();
-        match named {
-            Some(ports) if !ports.is_empty() => ports,
-            _ => expect::ports(world, &self.case.ports),
+    /// The cells of the ports that steps speak of; all where one speaks of none.
+    fn cells(&self, world: &World, steps: &[&Step]) -> Vec<Cell> {
+        let ports = expect::ports(world, &self.case.ports);
+        let mut cells = expect::cells(world, &ports, self.families);
+        let spoken_of = |step: &&Step| -> Option<Vec<Port>> {
+            let ports: Vec<Port> = step
+                .matrix
+                .iter()
+                .map(|(port, _)| *port)
+                .collect::<Option<_>>()?;
+            (!ports.is_empty()).then_some(ports)
+        };
+        let spoken_of: Option<Vec<Vec<Port>>> = steps.iter().map(spoken_of).collect();
+        if let Some(ports) = spoken_of {
+            cells.retain(|cell| ports.iter().flatten().any(|port| *port == cell.port));
         }
+        cells
     }
 
     fn compare(
         &mut self,
         world: &World,
-        ports: &[Port],
+        mut cells: Vec<Cell>,
         number: usize,
     ) -> Result<Result<(), Failure>> {
-        let mut ports = ports.to_vec();
-        ports.sort_unstable();
-        ports.dedup();
-        let cells = expect::cells(world, &ports, self.families);
+        cells.retain(|cell| self.room.serves(cell));
         *self.cells += cells.len();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
         let observed = self.observe(&cells, &expected)?;

@@ -43,6 +43,14 @@ const PRIVILEGED: &[Privileged] = &[
         but: &[],
     },
     Privileged {
+        package: "sluice-conformance",
+        reason: "runs cases with real packets",
+        but: &[
+            ("cases", "an evaluator needs no packets"),
+            ("differential", "neither do oracle and evaluator"),
+        ],
+    },
+    Privileged {
         package: "sluice",
         reason: "runs the agent against real namespaces",
         but: &[

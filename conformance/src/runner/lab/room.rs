@@ -1,17 +1,20 @@
 //! A laboratory with its agents, and the objects that they are shown. What is judged in it is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
-use sluice_kubernetes::World;
+use sluice_kubernetes::{Service, World};
 use sluice_lab::{AgentOptions, Lab, Manifests, Options};
-use sluice_oracle::{Family, Port, ServiceName};
+use sluice_oracle::{Cell, Family, Port, Target};
+use sluice_policy::{Pod, PodName, Protocol};
 
 use super::LabOptions;
 use crate::State;
-use crate::case::{Case, Event, Object, ObjectName};
+use crate::case::{Case, Event, Object};
 use crate::expect;
 
 /// The file that agents are shown.
@@ -48,41 +51,107 @@ pub(super) fn is_shared(case: &Case) -> Result<bool> {
     Ok(!own(case).any(is_built) && case.ports.iter().all(is_served))
 }
 
+/// Everything that a case ever has, as it is built.
+fn built(case: &Case) -> Result<State> {
+    let mut state = case.start()?;
+    for object in own(case).filter(|object| is_built(object)) {
+        if !state.has(object.name()) {
+            state.put(object)?;
+        }
+    }
+    Ok(state)
+}
+
 /// Why a case cannot take place in a laboratory.
 pub(super) fn unable(case: &Case, families: &[Family]) -> Option<String> {
     let asks = |feature: &str| case.features.contains(feature);
-    if asks("np.ipv6") && !families.contains(&Family::Ipv6) {
-        return Some("needs IPv6 (--family 6 or dual)".to_owned());
+    let is_kept_sctp = |event: &Event| matches!(event, Event::Open(connection) if connection.port.protocol == Protocol::Sctp);
+    let mut events = case.steps.iter().flat_map(|step| &step.events);
+    let reason = if asks("np.ipv6") && !families.contains(&Family::Ipv6) {
+        "needs IPv6 (--family 6 or dual)"
+    } else if asks("np.dual") && families.len() < 2 {
+        "needs both families (--family dual)"
+    } else if asks("np.validation") {
+        "is about objects, not packets"
+    } else if asks("np.scale") {
+        "has more pods than a laboratory builds"
+    } else if events.any(is_kept_sctp) {
+        "keeps an SCTP association"
+    } else {
+        return moves(case).unwrap_or_else(|error| Some(format!("{error:#}")));
+    };
+    Some(reason.to_owned())
+}
+
+/// What of a case is not as it was built all the time: a laboratory's pods and Services stay what they are.
+fn moves(case: &Case) -> Result<Option<String>> {
+    let built = built(case)?.load(&case.id).world;
+    let mut state = case.start()?;
+    let mut owners: BTreeMap<IpAddr, PodName> = BTreeMap::new();
+    let mut steps = case.steps.iter();
+    loop {
+        let world = state.load(&case.id).world;
+        for pod in world.pods.iter().map(|facts| &facts.pod) {
+            if built
+                .pod(&pod.name)
+                .is_none_or(|it| place(it) != place(pod))
+            {
+                return Ok(Some(format!("has a pod that moves, {}", pod.name)));
+            }
+            for address in pod.addresses.iter().filter(|_| !pod.host_network) {
+                let owner = owners.entry(*address).or_insert_with(|| pod.name.clone());
+                if *owner != pod.name {
+                    return Ok(Some(format!(
+                        "has an address that passes from {owner} to {}",
+                        pod.name
+                    )));
+                }
+            }
+        }
+        if let Some(service) = world
+            .services
+            .iter()
+            .find(|it| backends(&world, it) != built_backends(&built, it))
+        {
+            return Ok(Some(format!(
+                "has a Service that changes, {}/{}",
+                service.namespace, service.name
+            )));
+        }
+        let Some(step) = steps.next() else {
+            return Ok(None);
+        };
+        for event in &step.events {
+            state.apply(event)?;
+        }
     }
-    if asks("np.dual") && families.len() < 2 {
-        return Some("needs both families (--family dual)".to_owned());
-    }
-    if asks("np.validation") {
-        return Some("is about objects, not packets".to_owned());
-    }
-    if asks("np.scale") {
-        return Some("has more pods than a laboratory builds".to_owned());
-    }
-    let mut addresses: BTreeMap<&ObjectName, BTreeSet<String>> = BTreeMap::new();
-    let pods = own(case).filter(|object| object.name().kind == "Pod");
-    for pod in pods {
-        let declared = pod.value()["status"]["podIPs"].to_string();
-        addresses.entry(pod.name()).or_default().insert(declared);
-    }
-    let moves = addresses.values().any(|declared| declared.len() > 1);
-    moves.then(|| "has a pod whose address changes".to_owned())
+}
+
+/// Where a pod lives.
+fn place(pod: &Pod) -> (&[IpAddr], Option<&Arc<str>>, bool) {
+    (&pod.addresses, pod.node.as_ref(), pod.host_network)
+}
+
+/// The pods behind a Service, and their ports.
+fn backends(world: &World, service: &Service) -> BTreeSet<(PodName, Option<u16>)> {
+    let pods = world.endpoints(service).into_iter();
+    pods.flat_map(|pod| {
+        let targets = service.ports.iter().map(|port| port.target_on(pod));
+        targets.map(|target| (pod.name.clone(), target))
+    })
+    .collect()
+}
+
+fn built_backends(built: &World, service: &Service) -> BTreeSet<(PodName, Option<u16>)> {
+    let is_it = |it: &&Service| it.namespace == service.namespace && it.name == service.name;
+    let found = built.services.iter().find(is_it);
+    found.map_or_else(BTreeSet::new, |it| backends(built, it))
 }
 
 impl Room {
     /// Builds everything that a case ever has, and starts an agent on every node.
     pub(super) fn open(case: &Case, options: &LabOptions) -> Result<Self> {
-        let mut state = case.start()?;
-        for object in own(case).filter(|object| is_built(object)) {
-            if !state.has(object.name()) {
-                state.put(object)?;
-            }
-        }
-        let bare = state.without_policies().manifests();
+        let bare = built(case)?.without_policies().manifests();
         let lab_options = Options {
             families: options.families.clone(),
             ports: case.ports.clone(),
@@ -159,36 +228,19 @@ impl Room {
             .collect()
     }
 
-    /// What a world has that was not built so: a laboratory's Services keep the pods that were behind them.
-    pub(super) fn differs(&self, world: &World) -> Option<String> {
-        for service in &world.services {
-            let name = ServiceName {
-                namespace: std::sync::Arc::clone(&service.namespace),
-                name: std::sync::Arc::clone(&service.name),
-            };
-            let now: BTreeSet<String> = world
-                .endpoints(service)
-                .iter()
-                .map(|pod| pod.name.to_string())
-                .collect();
-            let plan = self.lab.plan();
-            let ports = plan
-                .service(&name)
-                .map_or(&[][..], |it| it.ports.as_slice());
-            for port in ports {
-                let built: BTreeSet<String> = port
-                    .backends
-                    .iter()
-                    .map(|(pod, _)| plan.pods[*pod].name.to_string())
-                    .collect();
-                if !built.is_subset(&now) {
-                    return Some(format!(
-                        "Service {name} has other pods behind it than were built"
-                    ));
-                }
+    /// Whether somebody is there to answer: of pods in the network of one node, one has a port, and a Service without
+    /// pods has no address.
+    pub(super) fn serves(&self, cell: &Cell) -> bool {
+        let plan = self.lab.plan();
+        match &cell.to {
+            Target::Pod(name) => plan
+                .pod(name)
+                .is_some_and(|at| plan.pods[at].listens.contains(&cell.port)),
+            Target::Service(name) => {
+                let service = plan.service(name);
+                service.is_some_and(|service| !service.backends(cell.port).is_empty())
             }
         }
-        None
     }
 }
 

@@ -148,6 +148,32 @@ impl Event {
     }
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apply(object) => write!(f, "apply {}: {}", object.name(), object.value()["spec"]),
+            Self::Delete(name) => write!(f, "delete {name}"),
+            Self::Label(name, labels) => {
+                write!(f, "label {name}")?;
+                labels.iter().try_for_each(|(key, value)| match value {
+                    Some(value) => write!(f, " {key}={value}"),
+                    None => write!(f, " {key}-"),
+                })
+            }
+            Self::Open(Connection {
+                name,
+                from,
+                to,
+                port,
+            }) => {
+                write!(f, "open {name}: {from} > {to} {port}")
+            }
+            Self::Agent(AgentEvent::Restart) => f.write_str("restart the agents"),
+            Self::Agent(AgentEvent::Kill) => f.write_str("kill the agents"),
+        }
+    }
+}
+
 impl Case {
     /// What there is before the first step.
     pub fn start(&self) -> Result<State, StartError> {

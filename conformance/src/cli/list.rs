@@ -1,5 +1,6 @@
 //! `list` and `explain`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,9 +8,13 @@ use serde_json::json;
 use sluice_conformance::case::Case;
 use sluice_conformance::expect::{self, Expected};
 use sluice_conformance::judge::destination;
-use sluice_oracle::{Family, Port, Reading};
+use sluice_kubernetes::World;
+use sluice_oracle::{Cell, Family, Port, Reading};
 
-use super::{CasesArgs, Output, Stopped};
+use super::{CasesArgs, Output, Stopped, print};
+
+/// Ids that are longer than this push their sentences aside.
+const WIDEST: usize = 40;
 
 /// `list`.
 #[derive(Debug, Args)]
@@ -33,14 +38,15 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Stopped> {
     let chosen = args.cases.chosen(&catalogue)?;
     if args.output == Output::Json {
         let all: Vec<_> = chosen.iter().map(|case| json(case)).collect();
-        println!("{}", json!({ "cases": all }));
+        print(&json!({ "cases": all }).to_string());
         return Ok(ExitCode::SUCCESS);
     }
-    let width = chosen.iter().map(|case| case.id.len()).max().unwrap_or(0);
+    let longest = chosen.iter().map(|case| case.id.len()).max().unwrap_or(0);
+    let width = longest.min(WIDEST);
     for case in &chosen {
-        println!("{:width$}  {}", case.id, case.sentence);
+        print(&format!("{:width$}  {}", case.id, case.sentence));
     }
-    println!("{} cases", chosen.len());
+    print(&format!("{} cases", chosen.len()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,60 +66,96 @@ fn json(case: &Case) -> serde_json::Value {
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Stopped> {
     let catalogue = args.cases.catalogue()?;
     for case in args.cases.chosen(&catalogue)? {
-        explain_one(case).map_err(|error| Stopped(2, format!("{}: {error}", case.origin)))?;
+        let text = explained(case);
+        print(&text.map_err(|error| Stopped(2, format!("{}: {error}", case.origin)))?);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn explain_one(case: &Case) -> anyhow::Result<()> {
-    println!("{}: {}", case.id, case.sentence);
-    println!("world {}, {}", case.world, case.origin);
+fn explained(case: &Case) -> anyhow::Result<String> {
+    let mut text = format!(
+        "{}: {}\nworld {}, {}\n",
+        case.id, case.sentence, case.world, case.origin
+    );
     for object in &case.objects {
-        println!("{}", object.value());
+        writeln!(text, "{}: {}", object.name(), object.value()["spec"])?;
     }
     let mut state = case.start()?;
     for (number, step) in case.steps.iter().enumerate() {
-        println!(
-            "step {}{}",
-            number + 1,
-            step.title
-                .as_deref()
-                .map_or_else(String::new, |it| format!(": {it}"))
-        );
+        let title = step
+            .title
+            .as_deref()
+            .map_or_else(String::new, |it| format!(": {it}"));
+        writeln!(text, "step {}{title}", number + 1)?;
         for event in &step.events {
-            println!("  {event:?}");
+            writeln!(text, "  {event}")?;
             state.apply(event)?;
         }
-        let world = state.load(&case.id).world;
-        for port in expect::ports(&world, &case.ports) {
-            print(&world, port);
-        }
+        text.push_str(&tables(&state.load(&case.id).world, &case.ports)?);
     }
-    Ok(())
+    Ok(text)
 }
 
-/// The table of a port, where not everything is allowed.
-fn print(world: &sluice_kubernetes::World, port: Port) {
-    let cells = expect::cells(world, &[port], &[Family::Ipv4]);
-    let said = expect::expected(world, &Reading::all(), &cells);
-    if said.iter().all(|it| *it == Expected::Allowed) {
-        println!("{port}: everything is allowed");
-        return;
-    }
-    println!("{port}");
-    let mut row = String::new();
-    for (cell, said) in cells.iter().zip(&said) {
-        let from = cell.from.to_string();
-        if from != row {
-            print!("{}{from:12}", if row.is_empty() { "" } else { "\n" });
-            row = from;
+/// A cell and what the API says of it.
+type Judged = (Cell, Expected);
+
+/// What the API says of every port, in IPv4: ports of which it says the same have one table.
+fn tables(world: &World, more: &[Port]) -> anyhow::Result<String> {
+    let mut alike: Vec<(Vec<Judged>, Vec<String>)> = Vec::new();
+    for port in expect::ports(world, more) {
+        let mut cells = expect::cells(world, &[port], &[Family::Ipv4]);
+        cells.retain(|cell| cell.port == port);
+        let said = expect::expected(world, &Reading::all(), &cells);
+        let table: Vec<Judged> = cells.into_iter().zip(said).collect();
+        match alike.iter_mut().find(|(other, _)| is_same(other, &table)) {
+            Some((_, ports)) => ports.push(port.to_string()),
+            None => alike.push((table, vec![port.to_string()])),
         }
-        print!(" {}", said.mark());
     }
-    let columns: Vec<String> = cells
+    let mut text = String::new();
+    for (cells, ports) in alike {
+        let ports = ports.join(" ");
+        if cells.iter().all(|(_, said)| *said == Expected::Allowed) {
+            writeln!(text, "{ports}: everything is allowed")?;
+        } else {
+            writeln!(text, "{ports}")?;
+            text.push_str(&table(&cells)?);
+        }
+    }
+    Ok(text)
+}
+
+fn is_same(one: &[Judged], other: &[Judged]) -> bool {
+    let same = |((one, said), (other, other_said)): (&Judged, &Judged)| {
+        one.from == other.from && one.to == other.to && said == other_said
+    };
+    one.len() == other.len() && one.iter().zip(other).all(same)
+}
+
+fn table(cells: &[Judged]) -> anyhow::Result<String> {
+    let mut columns: Vec<String> = Vec::new();
+    for name in cells.iter().map(|(cell, _)| destination(&cell.to)) {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    }
+    let head = cells
         .iter()
-        .take_while(|it| it.from == cells[0].from)
-        .map(|it| destination(&it.to))
-        .collect();
-    println!("\n{:12} {}", "to", columns.join(" "));
+        .map(|(cell, _)| cell.from.to_string().len())
+        .max()
+        .unwrap_or(0);
+    let mut text = format!("{:head$}  {}\n", "", columns.join(" "));
+    for row in cells.chunk_by(|(one, _), (other, _)| one.from == other.from) {
+        write!(text, "{:head$} ", row[0].0.from.to_string())?;
+        for column in &columns {
+            let mut cells = row
+                .iter()
+                .filter(|(cell, _)| destination(&cell.to) == *column);
+            let mark = cells.next().map_or(' ', |(_, said)| said.mark());
+            write!(text, " {mark:width$}", width = column.len())?;
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    Ok(text)
 }

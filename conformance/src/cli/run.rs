@@ -14,7 +14,7 @@ use sluice_conformance::runner::{
 use sluice_lab::Mode;
 use sluice_oracle::Family;
 
-use super::{CasesArgs, Output, Stopped};
+use super::{CasesArgs, Output, Stopped, print};
 
 /// `run`.
 #[derive(Debug, Args)]
@@ -82,14 +82,14 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
         ),
     };
     if args.output == Output::Json {
-        println!("{}", report::json(&report));
+        print(&report::json(&report).to_string());
     } else {
         for result in &report.results {
             if let Outcome::Failed(failure) = &result.outcome {
-                println!("{}\n{}", result.id, report::comparison(failure));
+                print(&format!("{}\n{}", result.id, report::comparison(failure)));
             }
         }
-        print!("{}", report::summary(&report));
+        print(&report::summary(&report));
     }
     Ok(if report.failed() == 0 {
         ExitCode::SUCCESS

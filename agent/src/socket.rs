@@ -164,7 +164,11 @@ fn answer(request: &Request, shared: &Arc<Shared>) -> Reply<serde_json::Value> {
             protocol,
         } => match shared.snapshot() {
             Some(snapshot) => {
-                crate::offline::explain_snapshot(&snapshot, from, to, *port, protocol)
+                let about = |ends| {
+                    let busy = || "the agent is busy with changes: ask again".to_owned();
+                    shared.snapshot_about(ends).ok_or_else(busy)
+                };
+                crate::offline::explain_snapshot(&snapshot, about, from, to, *port, protocol)
             }
             None => Err(format!(
                 "the agent is not ready: {}",

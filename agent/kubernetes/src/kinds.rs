@@ -10,6 +10,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
+    /// Another version with the same fields and the same meaning.
+    pub(crate) alias: Option<&'static str>,
     pub(crate) namespaced: bool,
     /// What its names must look like.
     pub(crate) is_name: fn(&str) -> bool,
@@ -46,6 +48,7 @@ impl Kind {
             name,
             group,
             version,
+            alias: None,
             namespaced: true,
             is_name: syntax::is_dns_subdomain,
             read,
@@ -60,13 +63,19 @@ impl Kind {
 
     /// One of the cluster-scoped kinds of policies.
     pub(crate) const fn admin_policy(kind: AdminKind) -> Self {
-        let (name, version) = match kind {
-            AdminKind::AdminNetworkPolicy => ("AdminNetworkPolicy", "v1alpha1"),
-            AdminKind::BaselineAdminNetworkPolicy => ("BaselineAdminNetworkPolicy", "v1alpha1"),
-            AdminKind::ClusterNetworkPolicy => ("ClusterNetworkPolicy", "v1alpha2"),
+        let (name, version, alias) = match kind {
+            AdminKind::AdminNetworkPolicy => ("AdminNetworkPolicy", "v1alpha1", None),
+            AdminKind::BaselineAdminNetworkPolicy => {
+                ("BaselineAdminNetworkPolicy", "v1alpha1", None)
+            }
+            // What kubectl prints where release 0.3 of the group is installed; its two schemas are one.
+            AdminKind::ClusterNetworkPolicy => {
+                ("ClusterNetworkPolicy", "v1alpha2", Some("v1beta1"))
+            }
         };
         let group = "policy.networking.k8s.io";
         Self {
+            alias,
             namespaced: false,
             ..Self::namespaced(name, group, version, Read::AdminPolicy(kind))
         }

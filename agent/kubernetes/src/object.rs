@@ -177,7 +177,8 @@ fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decode
     let names = Names::of(node, kind);
     let report = Report::new(Arc::clone(file), names.title(kind));
     let root = Field::root(node, &report);
-    if (group, version) != (kind.group, kind.version) {
+    let is_ours = version == kind.version || Some(version) == kind.alias;
+    if group != kind.group || !is_ours {
         let separator = if kind.group.is_empty() { "" } else { "/" };
         let wanted = format!("{}{separator}{}", kind.group, kind.version);
         let field = root.get("apiVersion").unwrap_or(root.clone());

@@ -100,6 +100,16 @@ impl Index {
         Arc::clone(&self.published)
     }
 
+    /// The same, as if the pods at these addresses were of the scope as well: who asks about them learns what the policies
+    /// of other nodes' pods say.
+    pub fn snapshot_about(&self, addresses: &[IpAddr]) -> Snapshot {
+        let mut snapshot = self.objects.snapshot(self.published.counts);
+        for address in addresses {
+            self.objects.take_in(&mut snapshot, (*address).into());
+        }
+        snapshot
+    }
+
     /// Names of all pods known, in no order: whoever lists them anew finds out which are gone.
     pub fn pod_names(&self) -> impl Iterator<Item = &PodName> {
         self.objects.pods.iter().map(|view| &view.pod.name)

@@ -14,7 +14,7 @@ use crate::objects::{NamespaceState, Objects, Touched};
 use crate::policies::Object;
 use crate::resolve::Policy;
 use crate::selection::{PolicySlot, SelectionId, SelectionKey, Within};
-use crate::snapshot::IdentityView;
+use crate::snapshot::{IdentityView, Snapshot, Standing};
 use crate::table::{Table, Tables};
 use crate::tiers::{POLICY_TIERS, Tiers};
 use crate::{Direction, Tier};
@@ -233,16 +233,39 @@ impl Objects {
         concerned
     }
 
-    /// The policies of a tier that select the pods of an identity, in the order in which they are asked; none where no
-    /// pod of the scope has it.
+    /// Makes the pod at an address one of a snapshot's scope.
+    pub(crate) fn take_in(&self, snapshot: &mut Snapshot, address: Address) {
+        let standing = snapshot.owner(address).map(|pod| pod.standing);
+        let Some(Standing { identity, local }) = standing else {
+            return;
+        };
+        if local {
+            return;
+        }
+        let mut tiers = Tiers::default();
+        for tier in POLICY_TIERS {
+            tiers.set(tier, self.tables(&self.policies_on(identity, tier)));
+        }
+        let view = snapshot.identities.get(identity).cloned();
+        let view = view.unwrap_or_default();
+        let view = IdentityView { tiers, ..view };
+        snapshot.identities.set(identity, view);
+        snapshot
+            .addresses
+            .update(address, |entry| entry.standing.local = true);
+    }
+
+    /// The policies of a tier that are compiled for the pods of an identity; none where no pod of the scope has it.
     fn policies_of(&self, id: IdentityId, tier: Tier) -> Vec<PolicySlot> {
-        if self
-            .identities
-            .get(id)
-            .is_none_or(|identity| identity.local.is_empty())
-        {
+        let identity = self.identities.get(id);
+        if identity.is_none_or(|identity| identity.local.is_empty()) {
             return Vec::new();
         }
+        self.policies_on(id, tier)
+    }
+
+    /// The policies of a tier that select the pods of an identity, in the order in which they are asked.
+    fn policies_on(&self, id: IdentityId, tier: Tier) -> Vec<PolicySlot> {
         let view = self.views.get(id);
         let selections = view.map_or(&[][..], |view| &view.selections);
         let selections = selections.iter().filter_map(|id| self.selections.get(*id));

@@ -1,9 +1,11 @@
 //! What the agent's threads tell each other without waiting: health, readiness, and what status reports.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use sluice_api::{Findings, Leads, Reporter, ReporterOptions, ReporterState, Source};
@@ -11,9 +13,13 @@ use sluice_kubernetes::live::Kind;
 use sluice_policy::Snapshot;
 
 use super::published::Published;
+use super::writer::Work;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::status::{Invalid, KernelState};
+
+/// The writer answers within this time, or is not waited for: less than who asks waits for an answer.
+const WRITER_ANSWERS: Duration = Duration::from_secs(4);
 
 /// Handles that HTTP and the socket answer from.
 pub(crate) struct Shared {
@@ -22,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// Once there are workers.
     judging: OnceLock<Judging>,
+    /// Who asks the writer; once there are workers as well.
+    writer: OnceLock<Sender<Work>>,
     /// Once it runs, where it is the Kubernetes API.
     api: OnceLock<Source>,
     /// Where it writes what is the matter with policies; none any more once the agent stops.
@@ -56,6 +64,7 @@ impl Shared {
             metrics,
             started: Instant::now(),
             judging: OnceLock::new(),
+            writer: OnceLock::new(),
             api: OnceLock::new(),
             reporter: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -77,6 +86,18 @@ impl Shared {
     pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {
         let judging = self.judging.get()?;
         Some(Arc::clone(&judging.published.load().snapshot))
+    }
+
+    /// The writer takes questions from now on.
+    pub(crate) fn set_writer(&self, writer: Sender<Work>) {
+        let _first = self.writer.set(writer);
+    }
+
+    /// What is in force, as if the pods at these addresses were of this node; none where the writer has no time.
+    pub(crate) fn snapshot_about(&self, ends: [IpAddr; 2]) -> Option<Box<Snapshot>> {
+        let (answer, answered) = sync_channel(1);
+        self.writer.get()?.send(Work::Asked { ends, answer }).ok()?;
+        answered.recv_timeout(WRITER_ANSWERS).ok()
     }
 
     /// The source is the Kubernetes API.

@@ -51,6 +51,7 @@ pub(super) fn start(shared: &Arc<Shared>, unix: UnixListener) -> Result<(), Fail
     let settings = Settings::new(config, Arc::clone(&shared.metrics), Instant::now());
     let leases = groundwork.leases().cloned();
     let workers = start_workers(queues, settings, readers, leases.as_ref())?;
+    shared.set_writer(sender.clone());
     shared.set_judging(groundwork.publisher().view(), workers);
     let conntrack = take_over(&groundwork, config).map_err(Failure::Unable)?;
     let mut writer = Writer {

@@ -1,15 +1,16 @@
 //! The one writer: takes changes in, publishes, enforces, and ends what is no longer allowed.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant, SystemTime};
 
 use sluice_api::{Leads, Update};
 use sluice_kubernetes::{Loaded, Origin, Place, Problem};
 use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
-use sluice_policy::{Event, Index};
+use sluice_policy::{Event, Index, Snapshot};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
@@ -29,6 +30,11 @@ pub(crate) enum Work {
     Reload(Arc<Watcher>),
     /// The Kubernetes API told something.
     Told(Update),
+    /// Somebody asks about a connection between these addresses.
+    Asked {
+        ends: [IpAddr; 2],
+        answer: SyncSender<Box<Snapshot>>,
+    },
     /// An interface came, went, or changed its name.
     Link(LinkEvent),
     /// Addresses came, went or moved behind interfaces.
@@ -84,6 +90,11 @@ impl Writer {
         match now {
             Work::Reload(watcher) => self.reload(&watcher),
             Work::Told(update) => return self.told(update, work),
+            Work::Asked { ends, answer } => {
+                let snapshot = self.enforcer.index().snapshot_about(&ends);
+                // Who asked may have lost patience.
+                drop(answer.try_send(Box::new(snapshot)));
+            }
             Work::Link(event) => self.link(&event),
             Work::Routes(events) => self.enforcer.routes(events),
             Work::NoRoutes => {
@@ -210,7 +221,7 @@ impl Writer {
             pods = changes.pods.len(),
             addresses = changes.addresses.len(),
             isolation = changes.isolation.len(),
-            milliseconds = took.as_secs_f64() * 1e3,
+            milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3,
             "change enforced"
         );
     }

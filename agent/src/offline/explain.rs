@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -130,7 +131,8 @@ fn ask_manifests(args: &ExplainArgs) -> Result<Explanation, Failure> {
         port: args.port,
         protocol: args.protocol,
     };
-    question.answer(&snapshot, pods).map_err(Failure::bad_input)
+    let ends = question.ends(pods).map_err(Failure::bad_input)?;
+    Ok(ends.explain(&snapshot))
 }
 
 fn ask_agent(args: &ExplainArgs) -> Result<Explanation, Failure> {
@@ -150,9 +152,11 @@ fn ask_agent(args: &ExplainArgs) -> Result<Explanation, Failure> {
     })
 }
 
-/// Explains a connection by a snapshot, for the agent's socket: [`Explanation`] as JSON, or what is wrong with the question.
-pub fn explain_snapshot(
-    snapshot: &Snapshot,
+/// Explains a connection, for the agent's socket: [`Explanation`] as JSON, or what is wrong with the question. Pods are
+/// known by name from a snapshot, and judged by another, in which both ends are of the scope.
+pub fn explain_snapshot<S: Deref<Target = Snapshot>>(
+    known: &Snapshot,
+    about: impl FnOnce([IpAddr; 2]) -> Result<S, String>,
     from: &str,
     to: &str,
     port: u16,
@@ -167,8 +171,9 @@ pub fn explain_snapshot(
         port,
         protocol,
     };
-    let explanation = question.answer(snapshot, || snapshot.pods())?;
-    serde_json::to_value(explanation).map_err(|error| error.to_string())
+    let ends = question.ends(|| known.pods())?;
+    let snapshot = about(ends.addresses())?;
+    serde_json::to_value(ends.explain(&snapshot)).map_err(|error| error.to_string())
 }
 
 /// What is asked.
@@ -180,12 +185,11 @@ struct Question<'q> {
 }
 
 impl Question<'_> {
-    /// Answers by a snapshot, where pods are known by name from a list.
-    fn answer<'p, I: Iterator<Item = &'p Pod>>(
+    /// What it is about, where pods are known by name from a list.
+    fn ends<'p, I: Iterator<Item = &'p Pod>>(
         &self,
-        snapshot: &Snapshot,
         pods: impl Fn() -> I,
-    ) -> Result<Explanation, String> {
+    ) -> Result<Connection, String> {
         let source = End::of(self.from, &pods)?;
         let destination = End::of(self.to, &pods)?;
         let pair = Family::ALL
@@ -203,16 +207,37 @@ impl Question<'_> {
             protocol: self.protocol,
             port: self.port,
         };
-        let ends = Ends {
-            from: &source.name,
-            to: &destination.name,
+        Ok(Connection {
+            from: source.name,
+            to: destination.name,
             tuple,
-        };
-        Ok(Explanation {
-            cell: Cell::judge(snapshot, ends).into_owned(),
-            addresses: [from, to],
-            trace: steps(snapshot, ends).iter().map(TraceStep::of).collect(),
         })
+    }
+}
+
+/// What a question is about.
+struct Connection {
+    from: String,
+    to: String,
+    tuple: Tuple,
+}
+
+impl Connection {
+    const fn addresses(&self) -> [IpAddr; 2] {
+        [self.tuple.source, self.tuple.destination]
+    }
+
+    fn explain(&self, snapshot: &Snapshot) -> Explanation {
+        let ends = Ends {
+            from: &self.from,
+            to: &self.to,
+            tuple: self.tuple,
+        };
+        Explanation {
+            cell: Cell::judge(snapshot, ends).into_owned(),
+            addresses: self.addresses(),
+            trace: steps(snapshot, ends).iter().map(TraceStep::of).collect(),
+        }
     }
 }
 

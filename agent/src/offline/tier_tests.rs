@@ -1,5 +1,9 @@
 //! What the tools show of tiers.
 
+use std::net::IpAddr;
+
+use sluice_policy::{Index, Scope};
+
 use super::explain_snapshot;
 use super::tests::{asked, json, model, tables};
 
@@ -129,7 +133,8 @@ fn ports_default_to_those_that_admin_policies_name_too() {
 fn explanations_go_through_the_tiers() {
     let model = model(TIERS);
     let explain = |from, to, port| {
-        let explained = explain_snapshot(&model.snapshot, from, to, port, "TCP").unwrap();
+        let itself = |_ends| Ok(&*model.snapshot);
+        let explained = explain_snapshot(&model.snapshot, itself, from, to, port, "TCP").unwrap();
         let explanation: super::Explanation = serde_json::from_value(explained).unwrap();
         explanation.to_string()
     };
@@ -156,4 +161,32 @@ ingress of z/d: denied
   NetworkPolicy  -        no policy selects z/d
   Baseline       denied   ClusterNetworkPolicy/lock: rule 0 denies";
     assert!(explain("x/a", "z/d", 81).ends_with(denied));
+}
+
+#[test]
+fn an_agent_explains_pods_of_every_node_alike() {
+    let model = model(TIERS);
+    let mut names: Vec<String> = model
+        .snapshot
+        .pods()
+        .map(|it| it.name.to_string())
+        .collect();
+    names.sort();
+    names.dedup();
+    let pairs = || {
+        names
+            .iter()
+            .flat_map(|from| names.iter().map(move |to| (from, to)))
+    };
+    for node in ["node-1", "elsewhere"] {
+        let mut index = Index::new(Scope::Node(node.into()));
+        let _changes = index.apply(model.world.events());
+        for ((from, to), port) in pairs().flat_map(|pair| [80, 81, 443].map(|port| (pair, port))) {
+            let itself = |_ends| Ok(&*model.snapshot);
+            let whole = explain_snapshot(&model.snapshot, itself, from, to, port, "TCP");
+            let about = |ends: [IpAddr; 2]| Ok(Box::new(index.snapshot_about(&ends)));
+            let agents = explain_snapshot(&index.snapshot(), about, from, to, port, "TCP");
+            assert_eq!(agents, whole, "{from} > {to} {port} on {node}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What the API server would refuse, and how that is said.
 
-use super::{ADMIN, BASELINE, CLUSTER, load, name, problems, spec};
+use super::{ADMIN, BASELINE, CLUSTER, load, name, one_policy, problems, spec};
 use sluice_kubernetes::load_text;
 
 const PEER: &str = "[{namespaces: {}}]";
@@ -405,4 +405,19 @@ fn each_kind_has_its_version() {
             )]
         );
     }
+}
+
+/// Release 0.3 of the group serves it beside v1alpha2, with the same schema, and prefers it.
+#[test]
+fn a_cluster_network_policy_of_v1beta1_is_one() {
+    let spec = spec(CLUSTER, "");
+    let of = |version: &str| {
+        let text = format!(
+            "{{apiVersion: policy.networking.k8s.io/{version}, kind: {CLUSTER}, metadata: {{name: p}}, spec: {spec}}}"
+        );
+        let loaded = load_text("f.yaml", &text);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        one_policy(&loaded).clone()
+    };
+    assert_eq!(of("v1alpha2"), of("v1beta1"));
 }

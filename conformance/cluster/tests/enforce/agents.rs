@@ -22,8 +22,12 @@ const VALUES: [&str; 1] = ["probes.periodSeconds=1"];
 pub(crate) struct AgentPod {
     pub(crate) name: String,
     pub(crate) node: usize,
+    /// Its startup probe was answered, and it has not ended since.
+    pub(crate) started: bool,
     pub(crate) ready: bool,
     pub(crate) restarts: u64,
+    /// Of the command line, as JSON.
+    pub(crate) arguments: String,
 }
 
 /// The archive of the agent's image.
@@ -224,9 +228,11 @@ fn agent_pod(item: &Value) -> Option<AgentPod> {
     Some(AgentPod {
         name: item.pointer("/metadata/name")?.as_str()?.to_owned(),
         node: node.strip_prefix("node-")?.parse().ok()?,
+        started: of("started").and_then(Value::as_bool).unwrap_or_default(),
         ready: of("ready").and_then(Value::as_bool).unwrap_or_default(),
         restarts: of("restartCount")
             .and_then(Value::as_u64)
             .unwrap_or_default(),
+        arguments: item.pointer("/spec/containers/0/args")?.to_string(),
     })
 }

@@ -104,12 +104,11 @@ fn kubelets_probe_pods_that_nobody_else_may_reach() -> Result<()> {
         });
         world.apply(&pod.to_string())?;
         world.look()?;
-        world.apply(DENY_ALL)?;
         let cells: Vec<_> = quick_cells()
             .into_iter()
             .filter(|cell| cell.to == "x/a")
             .collect();
-        world.agrees("deny-all in x", &cells)?;
+        world.enforces(DENY_ALL, &cells)?;
         let before = probes(world)?;
         let seen = soon("ten more probes of the kubelet", || {
             Ok(Some(probes(world)?.saturating_sub(before)).filter(|seen| *seen >= 10))
@@ -243,12 +242,11 @@ fn hand_out_next(world: &World, node: usize, address: IpAddr) -> Result<()> {
 #[test]
 fn a_namespace_that_is_deleted_takes_its_policies_along() -> Result<()> {
     case(|world| {
-        world.apply(DENY_ALL)?;
         let cells: Vec<_> = quick_cells()
             .into_iter()
             .filter(|cell| cell.from == "y/a" || cell.to == "y/a")
             .collect();
-        world.agrees("deny-all in x", &cells)?;
+        world.enforces(DENY_ALL, &cells)?;
         world.kubectl(&["delete", "namespace", "x", "--timeout=90s"])?;
         for node in 1..=world.cluster.nodes().len() {
             world.status_is(node, "no policy", |status| {

@@ -68,9 +68,8 @@ fn the_chart_puts_a_ready_agent_on_every_node_with_no_more_rights_than_it_needs(
 fn uninstalling_leaves_no_rule_no_pin_no_program_and_no_mark() -> Result<()> {
     case(|world| {
         world.install(&["cleanup.onUninstall=true"])?;
-        world.apply(POLICY)?;
         let cells = every_cell(&[Via::Pod]);
-        let seen = world.agrees("before the chart goes", &cells)?;
+        let seen = world.enforces(POLICY, &cells)?;
         ensure!(
             seen.denied > 0 && marked(world)? > 0,
             "nothing would be left in any case"

@@ -5,6 +5,7 @@ use sluice_lab::stream::{Direction, Hammer, Lost, Stream};
 use sluice_policy::Protocol;
 
 use crate::agents::{NAMESPACE, SELECTOR};
+use crate::confinement;
 use crate::probe::Via;
 use crate::shared::case;
 use crate::truth::{every_cell, quick_cells};
@@ -51,11 +52,16 @@ fn agents_that_are_deleted_under_load_cut_nothing_and_let_nothing_pass() -> Resu
 }
 
 #[test]
-fn an_upgrade_of_the_chart_under_load_cuts_nothing_and_lets_nothing_pass() -> Result<()> {
+fn an_upgrade_to_the_charts_own_seccomp_profile_under_load_cuts_nothing_and_lets_nothing_pass()
+-> Result<()> {
     case(|world| {
+        confinement::give_profile(world)?;
         under_load(world, "chart upgraded", |world| {
-            world.install(&["agent.verbosity=1"])
-        })
+            world.install(&["securityContext.seccomp=Localhost"])
+        })?;
+        confinement::is_the_profiles(world)?;
+        let cells = every_cell(&[Via::Pod]);
+        world.enforces(POLICY, &cells).map(drop)
     })
 }
 
@@ -138,12 +144,11 @@ fn under_load(
     what: &str,
     happens: impl FnOnce(&mut World) -> Result<()>,
 ) -> Result<()> {
-    world.apply(POLICY)?;
     let cells: Vec<_> = quick_cells()
         .into_iter()
         .filter(|cell| cell.from == "x/a" || cell.to == "x/a")
         .collect();
-    world.agrees("before", &cells)?;
+    world.enforces(POLICY, &cells)?;
     let load = Load::start(world)?;
     load.go_on()?;
     happens(world)?;
@@ -154,9 +159,8 @@ fn under_load(
 #[test]
 fn a_node_that_is_drained_and_comes_back_enforces() -> Result<()> {
     case(|world| {
-        world.apply(POLICY)?;
         let cells = every_cell(&[Via::Pod]);
-        world.agrees("before", &cells)?;
+        world.enforces(POLICY, &cells)?;
         world.kubectl(&[
             "drain",
             "node-2",
@@ -176,7 +180,6 @@ fn a_node_that_is_drained_and_comes_back_enforces() -> Result<()> {
         world.status_is(2, "no local pod", |status| status["pods"]["local"] == 0)?;
         world.kubectl(&["uncordon", "node-2"])?;
         world.restore()?;
-        world.apply(POLICY)?;
-        world.agrees("pods anew on node-2", &cells).map(drop)
+        world.enforces(POLICY, &cells).map(drop)
     })
 }

@@ -12,8 +12,8 @@ use sluice_policy::Protocol;
 
 use crate::world::World;
 
-/// A server answers within this time, or nobody does.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A server answers within this time, or nobody does: long enough for a segment that is sent a second time.
+const PATIENCE: Duration = Duration::from_millis(1300);
 /// The longest answer to an HTTP request for a name.
 const ANSWER: u64 = 4096;
 

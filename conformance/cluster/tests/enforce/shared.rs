@@ -3,6 +3,7 @@
 use std::env;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use sluice_cluster::{skipped, why_no_cluster};
@@ -38,7 +39,12 @@ pub(crate) fn case(run: impl FnOnce(&mut World) -> Result<()>) -> Result<()> {
         None => World::up()?,
     };
     // A case that fails half way leaves a world of which the next one makes what it needs.
-    let outcome = world.restore().and_then(|()| run(&mut world));
+    let start = Instant::now();
+    let outcome = world.restore();
+    let restored = start.elapsed();
+    let outcome = outcome.and_then(|()| run(&mut world));
+    let ran = start.elapsed() - restored;
+    println!("restored in {restored:.1?}, ran for {ran:.1?}");
     turn.0.world = Some(world);
     outcome
 }

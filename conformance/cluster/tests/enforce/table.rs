@@ -22,10 +22,10 @@ fn every_pair_of_pods_comes_out_as_the_oracle_says_directly_and_through_services
         world.apply(&STACK.join("\n---\n"))?;
         let start = Instant::now();
         let seen = world.agrees("under a stack of policies", &cells)?;
-        ensure!(seen.allowed > 50 && seen.denied > 50, "one-sided: {seen:?}");
+        let one_sided = seen.allowed.min(seen.denied) <= 50;
+        ensure!(!one_sided, "{} of {} allowed", seen.allowed, cells.len());
         let queued = world.counter("allowed")?;
-        let truth = world.truth(&cells)?;
-        world.comes_out(&cells, &truth)?;
+        world.comes_out(&cells, &seen.truth)?;
         let queued = world.counter("allowed")? - queued;
         println!(
             "{} cells as the oracle says, {} allowed, {} denied, twice in {:.1} s; {queued} of those allowed queued in the round after",

@@ -8,20 +8,23 @@ use sluice_kubernetes::load_text;
 use sluice_oracle::{Family, Oracle};
 use sluice_policy::{PodName, Protocol};
 
+use crate::kinds::{Kind, Served};
 use crate::probe::{Cell, Reply, Via};
 use crate::world::World;
 use crate::{NAMESPACES, PODS, PORTS};
 
 /// How often a question without the answer that it ought to have is asked again: packets get lost on a busy machine.
-const AGAIN: usize = 3;
+const AGAIN: usize = 5;
 /// How long a change may take to show.
 const SHOWS: Duration = Duration::from_secs(20);
 
 /// How a table came out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) allowed: usize,
     pub(crate) denied: usize,
+    /// Cell by cell, whether it is allowed.
+    pub(crate) truth: Vec<bool>,
 }
 
 /// Every pair of different pods, each port of both protocols, by these ways.
@@ -65,12 +68,11 @@ fn pairs() -> Vec<(String, String)> {
 impl World {
     /// What the oracle says of cells, by what the API server holds.
     pub(crate) fn truth(&self, cells: &[Cell]) -> Result<Vec<bool>> {
-        let mut items = Vec::new();
         let mut kinds = vec!["namespaces", "nodes", "pods", "networkpolicies"];
-        kinds.extend(&self.admin_kinds);
-        for kind in kinds {
-            items.extend(self.list(kind)?);
+        if self.served != Served::No {
+            kinds.extend(Kind::resources());
         }
+        let items = self.list(&kinds.join(","))?;
         let text = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
         let loaded = load_text("the API server", &text);
         ensure!(loaded.problems.is_empty(), "{:?}", loaded.problems);
@@ -106,7 +108,14 @@ impl World {
         Ok(Seen {
             allowed,
             denied: truth.len() - allowed,
+            truth,
         })
+    }
+
+    /// Applies policies, and waits until they are in force.
+    pub(crate) fn enforces(&self, policies: &str, cells: &[Cell]) -> Result<Seen> {
+        self.apply(policies)?;
+        self.agrees("before", cells)
     }
 
     /// Asks all questions.

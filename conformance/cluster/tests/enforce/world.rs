@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sluice_cluster::{AGNHOST, Cluster, Component, Options, until};
 use sluice_netlink::Netns;
 
+use crate::kinds::{Kind, Served};
 use crate::{NAMESPACES, PODS, PORTS, agents};
 
 /// How long anything may take, on a machine that does other things besides.
@@ -35,8 +36,8 @@ pub(crate) struct World {
     pub(crate) services: BTreeMap<String, IpAddr>,
     /// The values that the chart is installed with; none where it is not.
     pub(crate) installed: Option<Vec<String>>,
-    /// The admin kinds that the API serves, as resources.
-    pub(crate) admin_kinds: Vec<&'static str>,
+    /// The admin kinds.
+    pub(crate) served: Served,
 }
 
 impl World {
@@ -51,12 +52,28 @@ impl World {
             pods: BTreeMap::new(),
             services: BTreeMap::new(),
             installed: None,
-            admin_kinds: Vec::new(),
+            served: Served::No,
         })
     }
 
     /// Makes of whatever there is what every case starts with.
     pub(crate) fn restore(&mut self) -> Result<()> {
+        self.wake()?;
+        self.forget_admin_policies()?;
+        let there = self.list("namespaces,nodes,pods,services,networkpolicies")?;
+        for line in repairs(&there) {
+            let line: Vec<_> = line.iter().map(String::as_str).collect();
+            self.kubectl(&line)?;
+        }
+        if !has_all(&there) {
+            self.apply(&objects().to_string())?;
+        }
+        self.look()?;
+        self.install(&[])
+    }
+
+    /// Starts what a case that has failed may have stopped, and joins what it may have cut.
+    fn wake(&self) -> Result<()> {
         let control = self.cluster.control();
         for component in [Component::Etcd, Component::ApiServer] {
             if !control.runs(component) {
@@ -64,34 +81,18 @@ impl World {
             }
         }
         for node in self.cluster.nodes() {
-            // There is none, unless a case has failed.
             node.run(&["nft", "add table inet cut; delete table inet cut"])?;
         }
-        control.wait_ready()?;
-        control.apply(&objects().to_string())?;
-        for kind in self.admin_kinds.drain(..) {
-            let definition = format!("{kind}.policy.networking.k8s.io");
-            control.kubectl(&[
-                "delete",
-                "crd",
-                &definition,
-                "--ignore-not-found",
-                "--timeout=60s",
-            ])?;
+        control.wait_ready()
+    }
+
+    /// Deletes every policy of the admin kinds. Their definitions stay.
+    pub(crate) fn forget_admin_policies(&self) -> Result<()> {
+        if self.served == Served::No {
+            return Ok(());
         }
-        control.kubectl(&["uncordon", "node-1", "node-2"])?;
-        self.kubectl(&["delete", "networkpolicies", "--all", "--all-namespaces"])?;
-        let label = [
-            "label",
-            "--all-namespaces",
-            "--selector=pod",
-            "pods",
-            "changed-",
-        ];
-        self.kubectl(&label)?;
-        self.kubectl(&["label", "namespaces", "--all", "changed-"])?;
-        self.look()?;
-        self.install(&[])
+        let kinds = Kind::resources().join(",");
+        self.kubectl(&["delete", &kinds, "--all"]).map(drop)
     }
 
     /// Waits until all pods are ready, and looks where they are.
@@ -105,14 +106,14 @@ impl World {
             "--timeout=90s",
         ])?;
         self.pods.clear();
-        for item in self.list("pods")? {
+        self.services.clear();
+        for item in self.list("pods,services")? {
+            self.services.extend(service_of(&item));
             let Some(pod) = self.pod_of(&item)? else {
                 continue;
             };
             self.pods.insert(pod.name.clone(), pod);
         }
-        let services = self.list("services")?;
-        self.services = services.iter().filter_map(service_of).collect();
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl World {
         self.cluster.control().apply(manifests).map(drop)
     }
 
-    /// Every object of a kind.
+    /// Every object of a kind, or of kinds with commas between them.
     pub(crate) fn list(&self, kind: &str) -> Result<Vec<Value>> {
         let text = self.kubectl(&["get", kind, "--all-namespaces", "--output=json"])?;
         let mut list: Value = serde_json::from_str(&text).context("a list of kubectl")?;
@@ -146,7 +147,7 @@ impl World {
     fn pod_of(&self, item: &Value) -> Result<Option<Pod>> {
         let text = |path: &str| item.pointer(path).and_then(Value::as_str);
         let namespace = text("/metadata/namespace").unwrap_or_default();
-        if !NAMESPACES.contains(&namespace) {
+        if item["kind"] != "Pod" || !NAMESPACES.contains(&namespace) {
             return Ok(None);
         }
         let name = format!("{namespace}/{}", text("/metadata/name").unwrap_or_default());
@@ -188,6 +189,44 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).with_context(|| directory.display().to_string())?;
     let paths: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
     paths.with_context(|| directory.display().to_string())
+}
+
+/// What has to be done with what there is so that every case starts with the same: lines of kubectl.
+fn repairs(there: &[Value]) -> Vec<Vec<String>> {
+    let mut lines = Vec::new();
+    for item in there {
+        let metadata = &item["metadata"];
+        let (kind, name) = (text(&item["kind"]), text(&metadata["name"]));
+        let mut line = match kind {
+            "NetworkPolicy" => vec!["delete", kind, name],
+            "Node" if item["spec"]["unschedulable"] == true => vec!["uncordon", name],
+            _ if metadata["labels"]["changed"].is_string() => vec!["label", kind, name, "changed-"],
+            _ => continue,
+        };
+        if let Some(namespace) = metadata["namespace"].as_str() {
+            line.extend(["--namespace", namespace]);
+        }
+        lines.push(line.into_iter().map(str::to_owned).collect());
+    }
+    lines
+}
+
+/// Whether nothing of [`objects`] is missing, or about to go.
+fn has_all(there: &[Value]) -> bool {
+    let objects = objects();
+    let mut wanted = objects["items"].as_array().into_iter().flatten();
+    let same = |one: &Value, other: &Value| {
+        let field = |field: &str| one["metadata"][field] == other["metadata"][field];
+        one["kind"] == other["kind"] && field("name") && field("namespace")
+    };
+    wanted.all(|wanted| {
+        let mut there = there.iter().filter(|it| same(it, wanted));
+        there.any(|it| it["metadata"]["deletionTimestamp"].is_null())
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn service_of(item: &Value) -> Option<(String, IpAddr)> {

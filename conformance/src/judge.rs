@@ -15,6 +15,8 @@ pub enum Observed {
     Allowed,
     /// Nothing came back.
     Denied,
+    /// Some backends of a Service are allowed, and others are not.
+    Mixed,
     /// Nothing came back, although what was sent had arrived.
     ReplyLost,
     /// Something came back that says no.
@@ -44,7 +46,7 @@ impl Observed {
             Expected::Open(_) => true,
             Expected::Allowed => *self == Self::Allowed,
             Expected::Denied => *self == Self::Denied,
-            Expected::Either => matches!(self, Self::Allowed | Self::Denied),
+            Expected::Either => matches!(self, Self::Allowed | Self::Denied | Self::Mixed),
         }
     }
 
@@ -53,6 +55,7 @@ impl Observed {
         match self {
             Self::Allowed => '.',
             Self::Denied => 'X',
+            Self::Mixed => '?',
             Self::ReplyLost => 'r',
             Self::Refused => 'R',
             Self::WrongServer(_) => 'W',
@@ -78,6 +81,7 @@ impl fmt::Display for Observed {
         match self {
             Self::Allowed => f.write_str("allowed"),
             Self::Denied => f.write_str("denied"),
+            Self::Mixed => f.write_str("allowed to some backends only"),
             Self::ReplyLost => f.write_str("delivered, and the reply lost"),
             Self::Refused => f.write_str("refused"),
             Self::WrongServer(name) => write!(f, "answered by {name}"),

@@ -35,7 +35,7 @@ fn check(mode: Mode, is_meant: impl Fn(&Case) -> bool) {
     let Some(mut runner) = runner(mode) else {
         return;
     };
-    let profile: Profile = "sluice".parse().unwrap_or_default();
+    let profile: Profile = "sluice".parse().expect("a profile");
     let (mut failed, mut passed) = (Vec::new(), 0);
     let cases = Catalogue::built_in().cases;
     for case in cases.iter().filter(|case| is_meant(case)) {
@@ -71,8 +71,7 @@ fn the_agent_passes_every_case_that_needs_packets() {
     check(Mode::Hybrid, |case| !case.is_static());
 }
 
-/// A policy that the agent takes for invalid opens nothing, so an expectation that it does is not met: whatever a
-/// laboratory is shown, it is packets that are judged.
+/// The agent cuts what policy begins to deny, so a case that says otherwise fails.
 #[test]
 fn what_an_agent_does_not_do_fails_its_case() {
     let Some(mut runner) = runner(Mode::Hybrid) else {

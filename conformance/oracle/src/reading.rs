@@ -3,7 +3,8 @@
 //! The API group's documentation says of pods in the network of their node that their behaviour is "undefined but it
 //! should be limited to 2 possibilities"; of connections between a pod and its node that they are "always allowed", where
 //! the field's text says so of ingress alone; and of `NetworkPolicy` that it "always makes a final decision for selected
-//! pods", whichever directions it isolates. Of admin policies with the same priority either comes first. An enforcer is right by any of these; a case is decided where all agree.
+//! pods", whichever directions it isolates. Of admin policies with the same priority any may come first. An enforcer is
+//! right by any of these; a case is decided where all agree.
 
 use std::fmt;
 
@@ -42,14 +43,22 @@ pub enum Finality {
     Pod,
 }
 
-/// Which of two policies of one tier and priority comes first.
+/// Which of the policies of one tier and priority that have a rule for a connection comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ties {
-    /// The one whose name does, in alphabetical order.
+    /// The one whose name does, in alphabetical order, then the one whose kind does.
     #[default]
     ByName,
-    /// The other one.
-    Reversed,
+    /// One that accepts it, where there is one.
+    Accepting,
+    /// One that denies it, where there is one.
+    Denying,
+    /// One that passes it on, where there is one.
+    Passing,
+}
+
+impl Ties {
+    const ALL: [Self; 4] = [Self::ByName, Self::Accepting, Self::Denying, Self::Passing];
 }
 
 /// One way to read all that is open.
@@ -108,7 +117,7 @@ impl Reading {
         for host_network in [HostNetwork::Node, HostNetwork::Pod] {
             for own_node in [OwnNode::ByPolicy, OwnNode::Allowed] {
                 for finality in [Finality::Direction, Finality::Pod] {
-                    all.extend([Ties::ByName, Ties::Reversed].map(|ties| Self {
+                    all.extend(Ties::ALL.map(|ties| Self {
                         host_network,
                         own_node,
                         finality,

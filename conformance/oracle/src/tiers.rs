@@ -39,6 +39,7 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) struct Tiers {
     objects: Vec<AdminObject>,
+    ties: Ties,
 }
 
 impl Tiers {
@@ -48,15 +49,13 @@ impl Tiers {
         let mut objects: Vec<AdminObject> = objects
             .filter_map(|object| serde_json::from_value(object).ok())
             .collect();
-        // "Policies with lower priority values are checked before policies with higher priority values." Which of equal
-        // ones comes first is up to implementations: by one reading the name decides, then the kind, in alphabetical order,
-        // by another the other way round. A BaselineAdminNetworkPolicy, which has none, comes last.
-        objects.sort_by_key(|object| (object.metadata.name.clone(), object.kind.clone()));
-        if ties == Ties::Reversed {
-            objects.reverse();
-        }
-        objects.sort_by_key(|object| object.spec.priority.unwrap_or(u32::MAX));
-        Self { objects }
+        // "Policies with lower priority values are checked before policies with higher priority values." A
+        // BaselineAdminNetworkPolicy, which has none, comes last.
+        objects.sort_by_key(|object| {
+            let priority = object.spec.priority.unwrap_or(u32::MAX);
+            (priority, object.metadata.name.clone(), object.kind.clone())
+        });
+        Self { objects, ties }
     }
 
     /// What a tier says about one direction of a connection.
@@ -67,40 +66,88 @@ impl Tiers {
         direction: Direction,
         connection: &Connection<'_>,
     ) -> Said {
-        let (subject, peer) = match direction {
-            Direction::Ingress => (connection.destination, connection.from()),
-            Direction::Egress => (connection.source, connection.to()),
+        let subject = match direction {
+            Direction::Ingress => connection.destination,
+            Direction::Egress => connection.source,
         };
-        let policies = self.objects.iter().filter(|object| {
+        let is_about_it = |object: &&AdminObject| {
             tier_of(object) == tier && pods_match(world, &object.spec.subject, subject)
-        });
-        // "The relative precedence of rules within a single object is determined by the order in which they are written."
-        for rule in policies.flat_map(|object| rules(object, direction)) {
-            let peers = match direction {
-                Direction::Ingress => &rule.from,
-                Direction::Egress => &rule.to,
-            };
-            let peers = peers.as_deref().unwrap_or_default();
-            // "If an implementation sees no fields are set, it should fail closed. For Accept rules, treat the rule as
-            // matching no traffic. For Deny and Pass rules, treat the rule as a 'Deny all' rule."
-            if peers.iter().any(is_unknown) {
-                if is_accept(rule) {
-                    continue;
-                }
-                return Said::Deny;
-            }
-            // "If any element matches, then the specified action is applied."
-            let matches = peers.iter().any(|entry| peer_matches(world, entry, &peer));
-            if matches && ports_match(rule, connection) {
-                return match rule.action.as_str() {
-                    _ if is_accept(rule) => Said::Accept,
-                    "Pass" => Said::Nothing,
-                    _ => Said::Deny,
-                };
+        };
+        let policies: Vec<&AdminObject> = self.objects.iter().filter(is_about_it).collect();
+        for tied in policies.chunk_by(|one, other| one.spec.priority == other.spec.priority) {
+            let found = tied.iter();
+            let found: Vec<Action> = found
+                .filter_map(|object| first_match(world, object, direction, connection))
+                .collect();
+            // Which of equal ones comes first is up to implementations.
+            let preferred = found.iter().find(|action| self.ties.prefers(**action));
+            match preferred.or(found.first()) {
+                Some(Action::Accept) => return Said::Accept,
+                Some(Action::Deny) => return Said::Deny,
+                Some(Action::Pass) => return Said::Nothing,
+                None => {}
             }
         }
         Said::Nothing
     }
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Accept,
+    Deny,
+    Pass,
+}
+
+impl Ties {
+    fn prefers(self, action: Action) -> bool {
+        match self {
+            Self::ByName => false,
+            Self::Accepting => action == Action::Accept,
+            Self::Denying => action == Action::Deny,
+            Self::Passing => action == Action::Pass,
+        }
+    }
+}
+
+/// The action of a policy's first rule for a connection: "the relative precedence of rules within a single object is
+/// determined by the order in which they are written."
+fn first_match(
+    world: &World,
+    object: &AdminObject,
+    direction: Direction,
+    connection: &Connection<'_>,
+) -> Option<Action> {
+    let peer = match direction {
+        Direction::Ingress => connection.from(),
+        Direction::Egress => connection.to(),
+    };
+    for rule in rules(object, direction) {
+        let peers = match direction {
+            Direction::Ingress => &rule.from,
+            Direction::Egress => &rule.to,
+        };
+        let peers = peers.as_deref().unwrap_or_default();
+        // "If an implementation sees no fields are set, it should fail closed. For Accept rules, treat the rule as
+        // matching no traffic. For Deny and Pass rules, treat the rule as a 'Deny all' rule."
+        if peers.iter().any(is_unknown) {
+            if is_accept(rule) {
+                continue;
+            }
+            return Some(Action::Deny);
+        }
+        // "If any element matches, then the specified action is applied."
+        let matches = peers.iter().any(|entry| peer_matches(world, entry, &peer));
+        if matches && ports_match(rule, connection) {
+            return Some(match rule.action.as_str() {
+                _ if is_accept(rule) => Action::Accept,
+                "Pass" => Action::Pass,
+                _ => Action::Deny,
+            });
+        }
+    }
+    None
 }
 
 fn tier_of(object: &AdminObject) -> Tier {

@@ -10,7 +10,7 @@ use sluice_policy::{Action, Index, Pod, Scope, Tuple};
 use super::{CaseResult, Failure, Outcome, Runner};
 use crate::State;
 use crate::case::{Case, Event, Object, Step};
-use crate::expect::{self, End};
+use crate::expect::{self, End, Expected};
 use crate::judge::{self, Observed};
 use crate::profile::Profile;
 
@@ -208,7 +208,13 @@ impl<E: Evaluator> Run<'_, E> {
             .iter()
             .map(|cell| observed(self.evaluator, world, cell))
             .collect();
-        let wrong = judge::wrong(&cells, &expected, &observed);
+        let mut wrong = judge::wrong(&cells, &expected, &observed);
+        // Who answers without a Service's choice knows that it depends on it.
+        wrong.extend(
+            judge::everything(&cells, &expected, &observed)
+                .into_iter()
+                .filter(|it| it.expected == Expected::Either && it.observed != Observed::Mixed),
+        );
         let Some(first) = wrong.first() else {
             return Ok(());
         };
@@ -244,15 +250,15 @@ fn observed(evaluator: &impl Evaluator, world: &World, cell: &Cell) -> Observed 
         .filter_map(|end| Some((world.pod(&end.pod)?, end)))
         .map(|(to, end)| evaluator.allows(world, from, to, cell.family, end));
     let (yes, no): (Vec<bool>, Vec<bool>) = allowed.partition(|it| *it);
-    // Where backends differ, either is seen at times; what is expected says so too, and each is judged by pods.
-    if yes.is_empty() || (!no.is_empty() && yes.len() < no.len()) {
-        Observed::Denied
-    } else {
-        Observed::Allowed
+    match (yes.is_empty(), no.is_empty()) {
+        (true, _) => Observed::Denied,
+        (_, true) => Observed::Allowed,
+        (false, false) => Observed::Mixed,
     }
 }
 
-/// Objects that a step says are taken or refused: the rules of the API server, which the offline tools follow too.
+/// Objects that a step says are taken or refused: the rules of the API server, which the offline tools follow too. Of
+/// what an API server refuses, a remark is enough: an object that is there all the same may be enforced as it stands.
 fn validated(state: &State, number: usize, step: &Step) -> Result<(), Failure> {
     for object in &step.accepted {
         let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
@@ -262,7 +268,11 @@ fn validated(state: &State, number: usize, step: &Step) -> Result<(), Failure> {
     }
     for (object, field) in &step.rejected {
         let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
-        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let title = object.name().to_string();
+        let own = problems
+            .iter()
+            .filter(|problem| problem.object.as_ref() == Some(&title));
+        let said: Vec<String> = own.map(ToString::to_string).collect();
         if !said.iter().any(|problem| problem.contains(field.as_str())) {
             let (name, said) = (object.name(), said.join("; "));
             let reason = format!("{name} ought to be refused for {field}, and is said: {said:?}");
@@ -280,9 +290,7 @@ fn problems_with(state: &State, object: &Object) -> Result<Vec<Problem>, String>
 
 /// Every order of so many things, or `most` of them, spread evenly.
 fn orders(count: usize, most: usize) -> Vec<Vec<usize>> {
-    let all: usize = (1..=count)
-        .try_fold(1_usize, usize::checked_mul)
-        .unwrap_or(usize::MAX);
+    let all = factorial(count);
     let number = all.min(most);
     // Orders are numbered in the factorial system; one in so many is taken.
     (0..number)
@@ -290,12 +298,19 @@ fn orders(count: usize, most: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
+/// How many orders so many things have; as many as can be counted, at most.
+fn factorial(count: usize) -> usize {
+    (1..=count)
+        .try_fold(1_usize, usize::checked_mul)
+        .unwrap_or(usize::MAX)
+}
+
 /// The order of a number in the factorial system.
 fn order(count: usize, mut number: usize) -> Vec<usize> {
     let mut left: Vec<usize> = (0..count).collect();
     let mut order = Vec::with_capacity(count);
     for remaining in (1..=count).rev() {
-        let below: usize = (1..remaining).product();
+        let below = factorial(remaining - 1);
         order.push(left.remove((number / below).min(left.len() - 1)));
         number %= below;
     }
@@ -315,5 +330,7 @@ mod tests {
         let some: BTreeSet<_> = orders(8, MOST_ORDERS).into_iter().collect();
         assert_eq!(some.len(), MOST_ORDERS);
         assert_eq!(orders(0, MOST_ORDERS), [Vec::<usize>::new()]);
+        let many: BTreeSet<_> = orders(70, MOST_ORDERS).into_iter().collect();
+        assert!(many.len() > 1 && many.iter().all(|order| order.len() == 70));
     }
 }

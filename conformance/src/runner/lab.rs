@@ -140,7 +140,7 @@ struct Run<'r> {
 impl Run<'_> {
     fn case(&mut self) -> Result<Result<usize, Failure>> {
         let mut state = self.case.start()?;
-        if let Err(failure) = self.control(&state)? {
+        if let Err(failure) = self.control()? {
             return Ok(Err(failure));
         }
         self.room.show(&state)?;
@@ -156,9 +156,10 @@ impl Run<'_> {
         Ok(Ok(self.case.steps.len()))
     }
 
-    /// Before there is any policy, everybody reaches everybody: what is denied later is denied by policy.
-    fn control(&mut self, state: &State) -> Result<Result<(), Failure>> {
-        let bare = state.without_policies();
+    /// Before there is any policy, everybody who is ever there reaches everybody: what is denied later is denied by
+    /// policy.
+    fn control(&mut self) -> Result<Result<(), Failure>> {
+        let bare = room::built(self.case)?.without_policies();
         self.room.show(&bare)?;
         let world = bare.load(&self.case.id).world;
         let steps: Vec<&Step> = self.case.steps.iter().collect();
@@ -187,7 +188,9 @@ impl Run<'_> {
 
     fn step(&mut self, state: &State, number: usize, step: &Step) -> Result<Result<(), Failure>> {
         let world = state.load(&self.case.id).world;
-        for (names, goes_on) in [(&step.alive, true), (&step.cut, self.cut_goes_on())] {
+        for (names, goes_on) in [(&step.alive, Some(true)), (&step.cut, self.cut_goes_on())] {
+            // What a profile leaves open is not judged.
+            let Some(goes_on) = goes_on else { continue };
             for name in names {
                 if let Err(reason) = self.connection(name, goes_on)? {
                     return Ok(Err(failure(number, reason)));
@@ -202,8 +205,9 @@ impl Run<'_> {
     }
 
     /// Whether connections that policy denies go on: an enforcer that only judges new ones lets them.
-    fn cut_goes_on(&self) -> bool {
-        self.profile.established == Some(Established::Kept)
+    fn cut_goes_on(&self) -> Option<bool> {
+        let established = self.profile.established?;
+        Some(established == Established::Kept)
     }
 
     fn connection(&mut self, name: &str, goes_on: bool) -> Result<Result<(), String>> {
@@ -251,6 +255,12 @@ impl Run<'_> {
         number: usize,
     ) -> Result<Result<(), Failure>> {
         cells.retain(|cell| self.room.serves(cell));
+        if cells.is_empty() {
+            return Ok(Err(failure(
+                number,
+                "nobody is there to be asked".to_owned(),
+            )));
+        }
         *self.cells += cells.len();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
         let observed = self.observe(&cells, &expected)?;

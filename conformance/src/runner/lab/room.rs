@@ -52,7 +52,7 @@ pub(super) fn is_shared(case: &Case) -> Result<bool> {
 }
 
 /// Everything that a case ever has, as it is built.
-fn built(case: &Case) -> Result<State> {
+pub(super) fn built(case: &Case) -> Result<State> {
     let mut state = case.start()?;
     for object in own(case).filter(|object| is_built(object)) {
         if !state.has(object.name()) {

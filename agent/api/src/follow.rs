@@ -49,9 +49,6 @@ pub(crate) struct Follower {
     paged: bool,
     /// How many objects a page is asked to have: fewer where so many were too long.
     page: usize,
-    /// Where a list of pages goes on that the server was too busy for: to begin again would be more to do for it. Empty
-    /// where a list begins.
-    next: String,
 }
 
 /// Why a turn of listing and watching is over.
@@ -91,7 +88,6 @@ impl Follower {
             batch: Batch::default(),
             paged: false,
             page: PAGE,
-            next: String::new(),
         }
     }
 
@@ -107,8 +103,9 @@ impl Follower {
                 backoff.reset();
             }
             let mut asked = None;
+            // For a server that was too busy for a page, to begin again would be more to do.
             if !matches!(&end, End::Trouble(trouble) if trouble.is_busy()) {
-                self.next.clear();
+                self.reflector.broke_off();
             }
             match end {
                 End::Over if began.elapsed() >= GOOD => continue,
@@ -174,8 +171,6 @@ impl Follower {
         if served.borrow_and_update().contains(&self.kind) {
             return;
         }
-        // Of a list that did not end, nothing was handed on.
-        self.batch = Batch::default();
         self.reflector.vanished(&mut self.batch);
         if !self.batch.is_empty() {
             self.hub.deliver(self.kind, &mut self.batch).await;
@@ -198,9 +193,8 @@ impl Follower {
 
     async fn list_and_watch(&mut self) -> Result<(), End> {
         if self.reflector.version().is_none() {
-            if self.next.is_empty() {
-                self.reflector.begin();
-                self.batch = Batch::default();
+            if self.reflector.next().is_empty() {
+                self.reflector.begin(&mut self.batch);
             }
             if !self.paged {
                 return self
@@ -217,7 +211,7 @@ impl Follower {
     async fn pages(&mut self) -> Result<(), End> {
         loop {
             // A token has no letters that a URL cannot have.
-            let (kind, page, next) = (self.kind.path(), self.page, &self.next);
+            let (kind, page, next) = (self.kind.path(), self.page, self.reflector.next());
             let path = format!("{kind}?limit={page}&continue={next}");
             let body = self.hub.get(&path, self.kind.resource()).await?;
             let bytes = match collect(body).await {
@@ -233,14 +227,14 @@ impl Follower {
             for item in page.items.iter().flatten() {
                 self.there(item.get())?;
             }
-            self.next = page.metadata.next;
-            if self.next.is_empty() {
+            if page.metadata.next.is_empty() {
                 self.reflector
                     .listed(page.metadata.resource_version, &mut self.batch);
                 self.paged = false;
                 self.hand_on().await;
                 return Ok(());
             }
+            self.reflector.goes_on(page.metadata.next);
             self.hand_on().await;
         }
     }

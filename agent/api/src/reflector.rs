@@ -24,6 +24,8 @@ pub(crate) struct Reflector {
     list: u32,
     /// Where a watch goes on; none while a list is needed.
     version: Option<String>,
+    /// Where the current list goes on, of one in pages that is half read; empty where a list begins.
+    next: String,
     /// Those with problems that have been told of.
     invalid: HashSet<ObjectName>,
 }
@@ -56,6 +58,7 @@ impl Reflector {
             count: 0,
             list: 0,
             version: None,
+            next: String::new(),
             invalid: HashSet::new(),
         }
     }
@@ -70,10 +73,27 @@ impl Reflector {
         self.version.as_deref()
     }
 
-    /// A list begins, or begins again.
-    pub(crate) fn begin(&mut self) {
+    /// Where a list in pages goes on that is half read; empty where one is to begin.
+    pub(crate) fn next(&self) -> &str {
+        &self.next
+    }
+
+    /// A list begins, or begins again: what was read of an earlier one and not handed on is no part of it.
+    pub(crate) fn begin(&mut self, batch: &mut Batch) {
+        *batch = Batch::default();
         self.list = self.list.wrapping_add(1);
         self.version = None;
+        self.next.clear();
+    }
+
+    /// A page of the list was read, and the next one begins there.
+    pub(crate) fn goes_on(&mut self, next: String) {
+        self.next = next;
+    }
+
+    /// The list is not gone on with: the next one begins.
+    pub(crate) fn broke_off(&mut self) {
+        self.next.clear();
     }
 
     /// An object is there: of a list, or added or changed since.
@@ -140,6 +160,7 @@ impl Reflector {
         for name in gone {
             self.forget(name, batch);
         }
+        self.next.clear();
         self.bookmark(version, batch);
     }
 
@@ -149,14 +170,15 @@ impl Reflector {
         self.version = Some(version);
     }
 
-    /// The watch cannot go on where it was.
+    /// Neither the watch nor a list that is half read can go on where it was.
     pub(crate) fn expired(&mut self) {
         self.version = None;
+        self.next.clear();
     }
 
     /// The kind is not served any more: nothing of it is there.
     pub(crate) fn vanished(&mut self, batch: &mut Batch) {
-        self.begin();
+        self.begin(batch);
         self.listed(String::new(), batch);
         (self.version, batch.version) = (None, None);
     }

@@ -165,7 +165,7 @@ impl Bed {
 
     fn begin(&mut self) {
         self.list = Some((self.objects.clone(), self.version));
-        self.reflector.begin();
+        self.reflector.begin(&mut Batch::default());
     }
 
     /// Pages come in any order, and more than once.
@@ -257,6 +257,57 @@ fn a_kind_that_is_not_served_any_more_takes_its_objects_along() {
     );
 }
 
+/// A list of which a page was read when the server was too busy for the next one.
+fn half_read() -> (Reflector, Batch) {
+    let mut reflector = Reflector::new(Kind::NetworkPolicy);
+    let mut batch = Batch::default();
+    reflector.begin(&mut batch);
+    reflector.there(live(1, 5), &mut batch);
+    reflector.goes_on("token".into());
+    (reflector, batch)
+}
+
+#[test]
+fn a_list_that_is_half_read_goes_on_with_what_was_read_of_it() {
+    let (mut reflector, mut batch) = half_read();
+    assert_eq!(reflector.next(), "token");
+    reflector.there(live(2, 5), &mut batch);
+    reflector.listed("9".into(), &mut batch);
+    assert_eq!((batch.events.len(), reflector.count()), (2, 2));
+    assert_eq!((reflector.next(), reflector.version()), ("", Some("9")));
+}
+
+#[test]
+fn a_list_that_is_half_read_begins_again_where_its_kind_vanished_or_its_token_expired() {
+    type Stop = fn(&mut Reflector, &mut Batch);
+    let stops: [Stop; 3] = [
+        |reflector, batch| reflector.vanished(batch),
+        |reflector, _| reflector.expired(),
+        |reflector, _| reflector.broke_off(),
+    ];
+    for stop in stops {
+        let (mut reflector, mut batch) = half_read();
+        stop(&mut reflector, &mut batch);
+        assert_eq!((reflector.next(), reflector.version()), ("", None));
+        reflector.begin(&mut batch);
+        assert!(batch.is_empty(), "{batch:?}");
+        reflector.there(live(2, 7), &mut batch);
+        reflector.listed("9".into(), &mut batch);
+        assert_eq!(reflector.count(), 1, "what is in the new list alone");
+    }
+}
+
+#[test]
+fn of_a_list_that_is_half_read_nothing_is_there_once_its_kind_vanished() {
+    let (mut reflector, mut batch) = half_read();
+    reflector.vanished(&mut batch);
+    assert!(matches!(
+        &*batch.events,
+        [Event::NetworkPolicyGone(_, name)] if **name == *"1"
+    ));
+    assert_eq!((reflector.count(), batch.version), (0, None));
+}
+
 #[test]
 fn problems_are_told_of_until_they_are_solved() {
     let mut reflector = Reflector::new(Kind::NetworkPolicy);
@@ -295,8 +346,8 @@ fn an_object_that_cannot_be_read_keeps_its_place() {
     let mut bed = Bed::new();
     bed.write(1, true);
     bed.complete();
-    bed.reflector.begin();
     let mut batch = Batch::default();
+    bed.reflector.begin(&mut batch);
     bed.reflector.unreadable(&name(1), "8".into(), &mut batch);
     bed.reflector.listed("9".into(), &mut batch);
     bed.hear(batch);

@@ -14,7 +14,7 @@ use super::Shared;
 use super::election::{Election, Record, Seen, Step, Time};
 use super::shape;
 use super::state::What;
-use crate::backoff::{Backoff, between};
+use crate::backoff::{Backoff, at_least, between};
 use crate::hub::Hub;
 use crate::trouble::Trouble;
 
@@ -146,10 +146,11 @@ impl Elector {
             self.shared.state.failed(What::Election, trouble);
             // What is wrong with it is told by those who watch.
             drop(self.hub.renew(trouble).await);
-            match self.election.leads_until() {
+            let due = match self.election.leads_until() {
                 Some(_) => options.terms.retry,
                 None => self.backoff.wait().max(options.terms.retry),
-            }
+            };
+            at_least(trouble.retry_after(), due)
         };
         self.election.failed(self.now(), wait);
     }

@@ -169,14 +169,21 @@ impl Election {
         self.state = State::Blind;
     }
 
-    /// Nobody knows what became of a request. A leader stays one for as long as it has.
+    /// Nobody knows what became of a request. A leader stays one for as long as it has, and before that is over it tries
+    /// once more however long it is to wait: another one would be elected, and ask for as much.
     pub(crate) fn failed(&mut self, now: Time, wait: Duration) {
-        match &self.state {
-            State::Leading { .. } => {}
+        self.next = now + wait;
+        let retry = self.terms.retry;
+        match self.state {
+            State::Leading { until, .. } => {
+                let last = until.saturating_sub(retry);
+                if now < last {
+                    self.next = self.next.min(last.max(now + retry));
+                }
+            }
             // It may have been taken.
             _ => self.state = State::Blind,
         }
-        self.next = now + wait;
     }
 
     /// What a leader that stops leaves behind, so that the next one need not wait.

@@ -15,7 +15,7 @@ use super::book::{Book, Next, Target, Work};
 use super::election::Time;
 use super::shape::{self, CONTROLLER, Current};
 use super::state::What;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, at_least};
 use crate::hub::Hub;
 use crate::trouble::Trouble;
 
@@ -151,7 +151,7 @@ impl Teller {
                 self.shared.state.failed(what, &trouble);
                 // What is wrong with it is told by those who watch.
                 drop(self.hub.renew(&trouble).await);
-                let wait = self.backoff.wait();
+                let wait = at_least(trouble.retry_after(), self.backoff.wait());
                 let now = self.now();
                 book.postpone(work, now, now + wait);
                 if trouble.is_of_server() {

@@ -104,7 +104,12 @@ impl Turns {
     /// Takes out what need not be written any more.
     pub(super) fn leave(&mut self, key: &Key) {
         if let Some(line) = self.lines.get_mut(&key.1.name.namespace) {
-            line.keys.retain(|other| other != key);
+            // What was written was next.
+            if line.keys.front() == Some(key) {
+                line.keys.pop_front();
+            } else {
+                line.keys.retain(|other| other != key);
+            }
         }
     }
 

@@ -103,6 +103,24 @@ fn a_leader_without_answers_is_none_before_others_may_be() {
     assert!(!election.leads(at(10)));
 }
 
+#[test]
+fn a_leader_that_is_to_wait_tries_once_more_before_its_time_is_over() {
+    const LONG: Duration = Duration::from_mins(1);
+    let mut election = candidate();
+    election.wrote(seen("me", 1), at(0));
+    election.failed(at(2), Duration::from_secs(3));
+    assert_eq!(election.step(at(2)), Step::Wait(at(5)));
+    election.failed(at(5), LONG);
+    assert_eq!(election.step(at(5)), Step::Wait(at(8)));
+    assert!(matches!(election.step(at(8)), Step::Update(..)));
+    // Whoever leads no more waits as a candidate does.
+    election.failed(at(8), LONG);
+    assert_eq!(election.step(at(10)), Step::Wait(at(68)));
+    assert!(!election.leads(at(10)));
+    election.failed(at(68), LONG);
+    assert_eq!(election.step(at(68)), Step::Wait(at(128)));
+}
+
 /// What becomes of one request, in tenths of seconds.
 #[derive(Clone, Copy, Debug)]
 struct Fate {

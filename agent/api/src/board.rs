@@ -68,14 +68,15 @@ pub struct Report {
     pub discovery_forbidden: bool,
     /// The kinds that are served, or may be.
     pub kinds: Vec<KindReport>,
-    /// Requests that the API had no answer for: it has too much to do (429), or cannot answer (500 and up).
+    /// Lists, watches and questions what is served that the API had no answer for: it has too much to do (429), or cannot
+    /// answer (500 and up).
     pub refused: Vec<Refused>,
 }
 
 /// Requests that were refused alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What was asked for.
+    /// What was asked for; the group of the admin kinds where it was whether they are served.
     pub resource: &'static str,
     /// Of HTTP.
     pub code: u16,
@@ -227,7 +228,9 @@ impl Board {
 
 impl State {
     fn count(&mut self, who: Who, trouble: &Trouble) {
-        if let Trouble::Refused { code, .. } = trouble {
+        if let Trouble::Refused { code, .. } = trouble
+            && trouble.is_of_server()
+        {
             *self.refused.entry((who, *code)).or_default() += 1;
         }
     }
@@ -382,6 +385,31 @@ mod tests {
             board.well(Who::Kind(Kind::Pod));
             assert_eq!(board.report().disconnected, None);
         }
+    }
+
+    #[test]
+    fn what_the_server_cannot_answer_is_counted_and_what_it_rejects_is_not() {
+        let board = Board::new(&[Kind::Pod, CNP]);
+        for who in [Who::Kind(Kind::Pod), Who::Discovery] {
+            for code in [405, 409, 429, 500, 503, 503] {
+                let message = "m".into();
+                let after = None;
+                board.trouble(
+                    who,
+                    &Trouble::Refused {
+                        code,
+                        message,
+                        after,
+                    },
+                );
+            }
+        }
+        let refused = board.report().refused;
+        let counted = refused.iter().map(|it| (it.resource, it.code, it.count));
+        let of =
+            |resource| [(429, 1), (500, 1), (503, 2)].map(|(code, count)| (resource, code, count));
+        let wanted = [of("policy.networking.k8s.io"), of("pods")];
+        assert_eq!(counted.collect::<Vec<_>>(), wanted.concat());
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl OwnNode {
     }
 
     /// What somebody should look at.
-    pub(crate) fn problem(self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<&str> {
         match self {
             Self::Known => None,
             Self::PodsAlone(what) | Self::Unknown(what) => Some(what),
@@ -111,7 +111,7 @@ mod tests {
             let _changes = index.apply(events);
             let own = OwnNode::of(&index, "me");
             assert_eq!(own.has_subjects(), has_subjects, "{said}");
-            assert_eq!(own.problem().as_deref(), problem, "{said}");
+            assert_eq!(own.problem(), problem, "{said}");
         }
     }
 
@@ -119,7 +119,8 @@ mod tests {
     fn of_many_nodes_a_few_are_named() {
         let mut index = Index::new(Scope::Node("me".into()));
         let _changes = index.apply((0..100).map(|number| node(&format!("n{number:02}"))));
-        let problem = OwnNode::of(&index, "me").problem().unwrap();
+        let own = OwnNode::of(&index, "me");
+        let problem = own.problem().unwrap();
         let named = r#"of 100 that there are: "n00", "n01", "n02", "n03", "n04", …; is"#;
         assert!(problem.contains(named), "{problem}");
     }

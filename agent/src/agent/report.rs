@@ -65,7 +65,8 @@ fn source(shared: &Shared, versions: &BTreeMap<Kind, String>) -> SourceState {
     }
 }
 
-/// The metrics page.
+/// The metrics page. Counts that are kept elsewhere are taken over in two steps, so one page is made after the other: HTTP
+/// has a single thread, and this waits for nothing on the way.
 pub(crate) fn metrics(shared: &Arc<Shared>) -> prometheus::Result<String> {
     let (maps, counters) = maps_and_counters(shared);
     let (pods, policies) = pods_and_policies(shared, objects(&shared.facts().invalid));

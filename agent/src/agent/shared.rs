@@ -199,7 +199,7 @@ impl Shared {
             .clone()
     }
 
-    pub(crate) fn update_facts(&self, update: impl FnOnce(&mut Facts)) {
-        update(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) fn update_facts<T>(&self, update: impl FnOnce(&mut Facts) -> T) -> T {
+        update(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -318,18 +318,20 @@ pub(crate) fn report(shared: &Shared, problems: &[Problem]) {
 pub(crate) fn note_node(shared: &Shared, index: &Index) -> OwnNode {
     let name = &shared.config.node_name;
     let own = OwnNode::of(index, name);
-    let problem = own.clone().problem();
-    let former = shared.facts().node_problem;
-    match (&problem, &former) {
-        (Some(problem), None) if own.has_subjects() => {
+    let was_well = shared.update_facts(|facts| {
+        let was_well = facts.node_problem.is_none();
+        if facts.node_problem.as_deref() != own.problem() {
+            facts.node_problem = own.problem().map(str::to_owned);
+        }
+        was_well
+    });
+    match (own.problem(), was_well) {
+        (Some(problem), true) if own.has_subjects() => {
             warn!("{problem}; policies of pods that are bound to it are enforced");
         }
-        (Some(problem), None) => error!("{problem}; no pod is bound to it: nothing to enforce"),
-        (None, Some(_)) => info!(node = name, "there is a Node that is called that now"),
+        (Some(problem), true) => error!("{problem}; no pod is bound to it: nothing to enforce"),
+        (None, false) => info!(node = name, "there is a Node that is called that now"),
         _ => {}
-    }
-    if problem != former {
-        shared.update_facts(|facts| facts.node_problem = problem);
     }
     own
 }

@@ -93,8 +93,8 @@ fn disconnected() -> prometheus::Result<Gauge> {
 }
 
 fn refused() -> prometheus::Result<IntCounterVec> {
-    let help = "Requests for lists and watches that the Kubernetes API refused with an error of its own (429, 500 and \
-                up), by resource and code";
+    let help = "Lists, watches and questions what is served that the Kubernetes API refused with an error of its own \
+                (429, 500 and up), by resource and code";
     IntCounterVec::new(
         Opts::new("sluice_api_refused_total", help),
         &["resource", "code"],

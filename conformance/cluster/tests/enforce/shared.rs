@@ -43,7 +43,7 @@ pub(crate) fn case(run: impl FnOnce(&mut World) -> Result<()>) -> Result<()> {
     let outcome = world.restore();
     let restored = start.elapsed();
     let outcome = outcome.and_then(|()| run(&mut world));
-    let ran = start.elapsed() - restored;
+    let ran = start.elapsed().saturating_sub(restored);
     println!("restored in {restored:.1?}, ran for {ran:.1?}");
     turn.0.world = Some(world);
     outcome

@@ -113,9 +113,11 @@ fn watches_that_are_cut_are_taken_up_again() -> Result<()> {
         world.enforces(FORMER, &cells)?;
         crash(world)?;
         replace_policies(world)?;
-        world
-            .agrees("one policy for another after the watches were cut", &cells)
-            .map(drop)
+        let start = Instant::now();
+        world.agrees("one policy for another after the watches were cut", &cells)?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("in force on every node {seconds:.1} s after the watches were cut");
+        Ok(())
     })
 }
 

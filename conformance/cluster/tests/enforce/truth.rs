@@ -15,8 +15,8 @@ use crate::{NAMESPACES, PODS, PORTS};
 
 /// How often a question without the answer that it ought to have is asked again: packets get lost on a busy machine.
 const AGAIN: usize = 5;
-/// How long a change may take to show.
-const SHOWS: Duration = Duration::from_secs(20);
+/// How long a change may take to show: an API server that has just started may ask to be left alone for a while.
+const SHOWS: Duration = Duration::from_mins(1);
 
 /// How a table came out.
 #[derive(Debug)]

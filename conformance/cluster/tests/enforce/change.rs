@@ -226,11 +226,22 @@ fn replace(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// By then a sandbox that is taken away has given its address back.
+const GIVEN_BACK: Duration = Duration::from_mins(1);
+
 /// The network plugin hands out addresses one after another: the next one is to be this.
 fn hand_out_next(world: &World, node: usize, address: IpAddr) -> Result<()> {
     let IpAddr::V4(address) = address else {
         bail!("{address} is not of IPv4");
     };
+    // A pod's object may go before its sandbox has given the address back.
+    let kept = format!("/var/lib/cni/networks/sluice/{address}");
+    let kept = world.cluster.node(node).path(&kept);
+    let start = Instant::now();
+    while kept.exists() {
+        ensure!(start.elapsed() < GIVEN_BACK, "{address} is not given back");
+        std::thread::yield_now();
+    }
     let before = std::net::Ipv4Addr::from(u32::from(address) - 1);
     let path = world
         .cluster

@@ -154,6 +154,12 @@ fn read_api(shared: &Shared, receiver: &Receiver<Work>) -> First {
         let _everything_is_new = index.apply(events);
         has_subjects = objects.complete && writer::note_node(shared, &index).has_subjects();
     }
+    let counts = index.snapshot().counts();
+    info!(
+        pods = counts.pods,
+        network_policies = counts.network_policies,
+        "everything that the Kubernetes API has was read"
+    );
     objects.take_problems_changed();
     writer::report(shared, &objects.problems());
     First {

@@ -12,18 +12,36 @@ const TOGETHER: usize = 100;
 const NAMESPACES: usize = 200;
 const PODS_PER_NODE: usize = 100;
 
+/// How large a cluster is.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) pods: usize,
+    /// Pods of a workload: one namespace, one set of labels.
+    pub(crate) replicas: usize,
+    pub(crate) policies: usize,
+}
+
+impl Size {
+    fn workloads(self) -> usize {
+        self.pods.div_ceil(self.replicas)
+    }
+
+    fn nodes(self) -> usize {
+        self.pods.div_ceil(PODS_PER_NODE)
+    }
+}
+
 /// Where an object is kept, and what it is.
 type Kept = (String, String);
 
-pub(crate) fn fill(control: &ControlPlane, pods: usize, policies: usize) {
-    let nodes = pods.div_ceil(PODS_PER_NODE);
+pub(crate) fn fill(control: &ControlPlane, size: Size) {
     let all = (0..NAMESPACES)
         .map(namespace)
-        .chain((0..nodes).map(node))
-        .chain((0..pods).map(pod))
-        .chain((0..policies).map(policy));
+        .chain((0..size.nodes()).map(node))
+        .chain((0..size.pods).map(move |number| pod(number, size)))
+        .chain((0..size.policies).map(move |number| policy(number, size)));
     let mut all = all.peekable();
-    let total = NAMESPACES + nodes + pods + policies;
+    let total = NAMESPACES + size.nodes() + size.pods + size.policies;
     control
         .inside(move || {
             let mut written = 0;
@@ -35,6 +53,9 @@ pub(crate) fn fill(control: &ControlPlane, pods: usize, policies: usize) {
                     eprintln!("{written} of {total} objects");
                 }
             }
+            // What is written together has one version, which an API server takes for known with the first of it: a list
+            // that waits for the last version would lack the others. So that is the version of one object alone.
+            put(&[namespace(0)]);
         })
         .unwrap();
 }
@@ -79,18 +100,18 @@ fn node(number: usize) -> Kept {
     (format!("/registry/minions/{name}"), object)
 }
 
-fn pod(number: usize) -> Kept {
+fn pod(number: usize, size: Size) -> Kept {
+    let app = number / size.replicas;
+    let hash = app * 31;
     let (name, namespace) = (
-        format!("service-{:04}-{number:010x}-abcde", number / 25),
-        format!("team-{:03}", number % NAMESPACES),
+        format!("service-{app:05}-{hash:010x}-{number:05x}"),
+        format!("team-{:03}", app % NAMESPACES),
     );
-    let app = number / 25;
     let more = format!(
-        r#","labels":{{"app":"service-{app:04}","tier":"{}","pod-template-hash":"{:010x}"}},"ownerReferences":[{{
-            "apiVersion":"apps/v1","kind":"ReplicaSet","name":"service-{app:04}-{number:010x}","uid":"{number:08x}-1111-4000-8000-000000000000",
+        r#","labels":{{"app":"service-{app:05}","tier":"{}","pod-template-hash":"{hash:010x}"}},"ownerReferences":[{{
+            "apiVersion":"apps/v1","kind":"ReplicaSet","name":"service-{app:05}-{hash:010x}","uid":"{app:08x}-1111-4000-8000-000000000000",
             "controller":true,"blockOwnerDeletion":true}}]"#,
         ["front", "middle", "back"][app % 3],
-        app * 31,
     );
     let metadata = metadata(
         &name,
@@ -106,7 +127,7 @@ fn pod(number: usize) -> Kept {
         all
     });
     let [_, a, b, c] = u32::try_from(number + 1).unwrap().to_be_bytes();
-    let node = number / PODS_PER_NODE;
+    let node = number % size.nodes();
     let object = format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{metadata},"spec":{{"nodeName":"node-{node}","restartPolicy":"Always",
             "serviceAccountName":"default","dnsPolicy":"ClusterFirst","schedulerName":"default-scheduler","volumes":[{{"name":"token",
@@ -122,16 +143,16 @@ fn pod(number: usize) -> Kept {
     (format!("/registry/pods/{namespace}/{name}"), object)
 }
 
-fn policy(number: usize) -> Kept {
+fn policy(number: usize, size: Size) -> Kept {
+    let app = number % size.workloads();
     let (name, namespace) = (
         format!("policy-{number:05}"),
-        format!("team-{:03}", number % NAMESPACES),
+        format!("team-{:03}", app % NAMESPACES),
     );
     let metadata = metadata(&name, &format!(r#","namespace":"{namespace}""#), number, "");
-    let app = number / 3;
     let object = format!(
         r#"{{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{metadata},"spec":{{"podSelector":{{"matchLabels":
-            {{"app":"service-{app:04}"}}}},"policyTypes":["Ingress"],"ingress":[{{"from":[{{"podSelector":{{"matchLabels":{{"tier":"front"}}}},
+            {{"app":"service-{app:05}"}}}},"policyTypes":["Ingress"],"ingress":[{{"from":[{{"podSelector":{{"matchLabels":{{"tier":"front"}}}},
             "namespaceSelector":{{"matchLabels":{{"team":"{}"}}}}}}],"ports":[{{"protocol":"TCP","port":8080}}]}}]}}}}"#,
         number % 20
     );

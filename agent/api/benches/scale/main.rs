@@ -1,61 +1,95 @@
-//! A cluster of 100,000 pods and 10,000 policies, served by a real API server: what the agent's source and index cost.
+//! A cluster of 100,000 pods and 10,000 policies, served by a real API server: what the agent's source and index cost,
+//! and what a whole agent does.
 //!
 //! `cargo bench -p sluice-api --bench scale` as root. Fills an API server of its own first, which takes minutes;
-//! `-- --pods N --policies N` makes it smaller. What is measured is a process of its own that follows the API and keeps
-//! the index of one node, as the agent does: all of the agent that grows with the cluster. It shares the machine with
-//! the API server and etcd.
+//! `-- --pods N --policies N` makes it smaller, and `--replicas N` (10) says how many pods have the same labels. What is
+//! measured is a process of its own that follows the API and keeps the index of one node, as the agent does: all of the
+//! agent that grows with the cluster. With `--agent PATH`, that binary is started as the agent of one of the nodes, too.
+//! All of it shares the machine with the API server and etcd.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a benchmark prints, and a panic is how it says no"
 )]
 
+mod agent;
 mod fill;
+mod process;
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
+use fill::Size;
+use process::Process;
 use sluice_api::{Options, Source, Update};
 use sluice_cluster::{ControlOptions, ControlPlane, why_no_control_plane};
 use sluice_kubernetes::live::Kind;
 use sluice_policy::{Index, Scope};
 
 const KINDS: [Kind; 4] = [Kind::Namespace, Kind::Node, Kind::Pod, Kind::NetworkPolicy];
-const MEGABYTE: u64 = 1024 * 1024;
-/// How long it is watched doing nothing.
+/// The node that is asked for.
+const NODE: &str = "node-1";
+/// How long something is watched doing nothing.
 const IDLE: Duration = Duration::from_secs(20);
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    let size = Size::asked_for(&arguments);
     if let Some(kubeconfig) = after(&arguments, "--follow") {
-        follow(Path::new(kubeconfig));
+        follow(Path::new(kubeconfig), size);
         return;
     }
     if let Some(reason) = why_no_control_plane() {
         println!("cannot run here: {reason}");
         return;
     }
-    let number =
-        |flag: &str, default| after(&arguments, flag).map_or(default, |it| it.parse().unwrap());
-    let (pods, policies) = (number("--pods", 100_000), number("--policies", 10_000));
+    // Cargo runs benches in their package's directory, and paths are given from the workspace's.
+    let agent = after(&arguments, "--agent").map(|path| root().join(path));
+    if let Some(missing) = agent.as_ref().filter(|it| !it.is_file()) {
+        println!("cannot run here: no {}", missing.display());
+        return;
+    }
     let control = ControlPlane::start(ControlOptions::default()).unwrap();
     let started = Instant::now();
-    fill::fill(&control, pods, policies);
+    fill::fill(&control, size);
     println!(
-        "filled with {pods} pods and {policies} policies in {:.0?}",
+        "filled with {} pods, {} of each workload, and {} policies in {:.0?}",
+        size.pods,
+        size.replicas,
+        size.policies,
         started.elapsed()
     );
     let status = control
         .enter(env::current_exe().unwrap())
         .arg("--follow")
         .arg(control.kubeconfig())
+        .args(&arguments)
         .stdin(Stdio::null())
         .status()
         .unwrap();
     assert!(status.success(), "{status}");
+    if let Some(binary) = agent {
+        agent::run(&control, &binary, size);
+    }
+}
+
+impl Size {
+    fn asked_for(arguments: &[String]) -> Self {
+        let number =
+            |flag, default| after(arguments, flag).map_or(default, |it| it.parse().unwrap());
+        Self {
+            pods: number("--pods", 100_000),
+            replicas: number("--replicas", 10),
+            policies: number("--policies", 10_000),
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The argument behind a flag.
@@ -65,46 +99,42 @@ fn after<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
 }
 
 /// Follows the API as an agent does, and says what that costs.
-fn follow(kubeconfig: &Path) {
+fn follow(kubeconfig: &Path, size: Size) {
     let options = Options {
         kubeconfig: Some(kubeconfig.to_owned()),
         kinds: KINDS.to_vec(),
     };
     let (sender, told) = channel();
-    let empty = resident("VmRSS");
+    let process = Process::this();
+    let empty = process.resident();
     let started = Instant::now();
     let source = Source::start(options, move |update| drop(sender.send(update))).unwrap();
-    let mut index = Index::new(Scope::Node("node-1".into()));
+    let mut index = Index::new(Scope::Node(NODE.into()));
     let (arrived, complete) = take_in(&mut index, &told);
     let now = Instant::now();
-    println!("lists arrived after {:.2?}", arrived - started);
+    println!("source and index");
+    println!("  lists arrived after {:.2?}", arrived - started);
     println!(
-        "ready {:.2?} later, {:.2?} after the start",
+        "  ready {:.2?} later, {:.2?} after the start",
         complete - arrived,
         complete - started
     );
-    println!("processor time until then {:.2?}", processor());
-    let full = resident("VmRSS");
+    let full = process.resident();
+    process.tell_until_ready();
+    process.tell_idle(|| idle(&mut index, &told, now + IDLE));
+    let pods = u64::try_from(size.pods).unwrap();
     println!(
-        "resident {} MB, {} MB at most",
-        full / MEGABYTE,
-        resident("VmHWM") / MEGABYTE
-    );
-    let before = processor();
-    idle(&mut index, &told, now + IDLE);
-    let busy = processor().saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64();
-    println!(
-        "doing nothing: {:.2} % of a core, resident {} MB",
-        busy * 100.0,
-        resident("VmRSS") / MEGABYTE
+        "  {} bytes for each pod, all else counted in",
+        (full - empty) / pods.max(1)
     );
     for it in source.report().kinds {
-        println!("{:>8} {}", it.objects, it.kind.resource());
-        if it.kind == Kind::Pod {
-            let each = (full - empty) / u64::try_from(it.objects.max(1)).unwrap();
-            println!("         {each} bytes for each pod, all else counted in");
-        }
+        println!("  {:>8} {}", it.objects, it.kind.resource());
     }
+    let counts = index.snapshot().counts();
+    assert_eq!(
+        (counts.pods, counts.network_policies),
+        (size.pods, size.policies)
+    );
 }
 
 /// Takes everything in; when the last of it came, and when it was in the index.
@@ -134,28 +164,4 @@ fn idle(index: &mut Index, told: &Receiver<Update>, until: Instant) {
             let _changes = index.apply(delivery.batch.events);
         }
     }
-}
-
-/// Processor time of this process so far.
-fn processor() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
-/// A line of `/proc/self/status`, in bytes.
-fn resident(line: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let found = status.lines().find_map(|it| it.strip_prefix(line)).unwrap();
-    let kilobytes: u64 = found
-        .split_whitespace()
-        .find_map(|it| it.parse().ok())
-        .unwrap();
-    kilobytes * 1024
 }

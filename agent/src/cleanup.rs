@@ -9,8 +9,8 @@ use sluice_ebpf::Marks;
 use sluice_netlink::{Conntrack, Filter, Gate, Masked};
 use tokio_util::sync::CancellationToken;
 
+use crate::agent;
 use crate::agent::lock::Lock;
-use crate::agent::{self, Stopped};
 use crate::cli::CleanupArgs;
 use crate::config::mark_bits;
 use crate::exit::Failure;
@@ -23,12 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &CleanupArgs) -> Result<ExitCode, Failure> {
     privilege::for_cleanup()?;
     let marks = mark_bits(args.mark_bits.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("runtime")
-        .map_err(Failure::Unable)?;
-    runtime.block_on(clean(args, marks))
+    agent::runtime()?.block_on(clean(args, marks))
 }
 
 /// Signals are listened to from the start: a container's first process is not ended by any that it does not listen to,
@@ -39,10 +34,8 @@ async fn clean(args: &CleanupArgs, marks: Marks) -> Result<ExitCode, Failure> {
     remove(args, marks)?;
     let code = if args.stay {
         let stopped = stopped.await;
-        match stopped.map_err(|error| Failure::Unable(error.into()))? {
-            Stopped::Terminated => ExitCode::SUCCESS,
-            Stopped::Interrupted => ExitCode::from(130),
-        }
+        let stopped = stopped.map_err(|error| Failure::Unable(error.into()))?;
+        stopped.code()
     } else {
         ExitCode::SUCCESS
     };

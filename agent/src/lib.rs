@@ -52,10 +52,7 @@ fn run_agent(args: cli::AgentArgs) -> Result<ExitCode, Failure> {
     if let Err(error) = limits::raise_open_files() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    agent::run(config).map(|stopped| match stopped {
-        agent::Stopped::Terminated => ExitCode::SUCCESS,
-        agent::Stopped::Interrupted => ExitCode::from(130),
-    })
+    agent::run(config).map(agent::Stopped::code)
 }
 
 /// A line for whoever asked. A reader that has gone away is no error.

@@ -27,12 +27,14 @@ mod upstream;
 mod watch;
 mod writer;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -54,6 +56,16 @@ pub enum Stopped {
     Interrupted,
 }
 
+impl Stopped {
+    /// The exit code.
+    pub(crate) fn code(self) -> ExitCode {
+        match self {
+            Self::Terminated => ExitCode::SUCCESS,
+            Self::Interrupted => ExitCode::from(130),
+        }
+    }
+}
+
 /// How long answers that are being given may take once the agent is to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// How long it may take to let another agent report.
@@ -69,11 +81,7 @@ pub fn run(config: Config) -> Result<Stopped, Failure> {
         );
     }
     abort_on_panic();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("runtime")
-        .map_err(Failure::Unable)?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(serve(config));
     // A start that is still under way is not waited for.
     runtime.shutdown_background();
@@ -146,6 +154,15 @@ async fn bind_http(config: &Config) -> Result<TcpListener, Failure> {
             format!("--metrics-bind-address {address}: {error}")
         })
     })
+}
+
+/// For all that waits, on the calling thread.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("runtime")
+        .map_err(Failure::Unable)
 }
 
 /// A token that SIGTERM and SIGINT cancel, and which of them it was.

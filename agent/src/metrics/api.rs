@@ -6,6 +6,7 @@ use prometheus::{Gauge, GaugeVec, IntCounterVec, Opts};
 use sluice_api::Report;
 
 use super::catalogue::Catalogue;
+use super::replace;
 
 /// What is asked for to know which admin kinds are served, in place of a resource.
 const DISCOVERY: &str = "apis";
@@ -56,9 +57,7 @@ impl ApiMetrics {
             .set(one_if(report.discovery_forbidden));
         for it in &report.refused {
             let labels = [it.resource, &it.code.to_string()];
-            let counter = self.refused.with_label_values(&labels);
-            counter.reset();
-            counter.inc_by(it.count);
+            replace(&self.refused.with_label_values(&labels), it.count);
         }
         for it in &report.kinds {
             let resource = [it.kind.resource()];

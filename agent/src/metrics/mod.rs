@@ -13,7 +13,7 @@ mod timing;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus::{Encoder as _, Gauge, IntGauge, IntGaugeVec, Opts, TextEncoder};
+use prometheus::{Encoder as _, Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, TextEncoder};
 use sluice_policy::{Action, Protocol};
 
 use crate::cli::Mode;
@@ -129,6 +129,12 @@ impl Metrics {
         TextEncoder::new().encode(&self.catalogue.registry().gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Takes over a count that is kept elsewhere.
+fn replace(counter: &IntCounter, value: u64) {
+    counter.reset();
+    counter.inc_by(value);
 }
 
 #[cfg(test)]

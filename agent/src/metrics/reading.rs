@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Result as Outcome};
 use sluice_netlink::Statistics;
 
-use super::Tally;
 use super::catalogue::Catalogue;
+use super::{Tally, replace};
 use crate::queue::proc::QueueStat;
 use crate::status::{CounterStates, MapState, MapStates, PodCounts, PolicyCounts};
 
@@ -172,12 +172,6 @@ impl Readings {
             replace(&self.conntrack_events.with_label_values(&[event]), value);
         }
     }
-}
-
-/// Takes over a count that is kept elsewhere.
-fn replace(counter: &IntCounter, value: u64) {
-    counter.reset();
-    counter.inc_by(value);
 }
 
 fn gauge(name: &str, help: &str) -> Outcome<IntGauge> {

@@ -4,6 +4,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 use sluice_api::{Counts, ReporterState};
 
 use super::catalogue::Catalogue;
+use super::replace;
 
 /// Handles; of an agent that reports nothing they stay at nothing.
 pub(crate) struct ReporterMetrics {
@@ -49,9 +50,7 @@ impl ReporterMetrics {
                 ("refused", refused),
                 ("failed", failed),
             ] {
-                let counter = self.writes.with_label_values(&[what, outcome]);
-                counter.reset();
-                counter.inc_by(count);
+                replace(&self.writes.with_label_values(&[what, outcome]), count);
             }
         }
     }

@@ -8,6 +8,7 @@
 
 mod cgroup;
 mod cluster;
+mod conditions;
 mod control;
 mod definitions;
 mod home;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::Result;
 
 pub use cluster::{Cluster, Installed, Options, down, names, sweep};
+pub use conditions::conditions;
 pub use control::{Component, ControlOptions, ControlPlane};
 pub use definitions::Channel;
 pub use home::check_name;

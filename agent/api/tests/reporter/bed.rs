@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use sluice_api::{
     Finding, Findings, Known, Options, Reason, Reporter, ReporterOptions, Source, Subject, Terms,
 };
-use sluice_cluster::{Channel, ControlPlane, until};
+use sluice_cluster::{Channel, ControlPlane, conditions, until};
 use sluice_kubernetes::live::{Kind, ObjectName};
 use sluice_policy::AdminKind;
 
@@ -169,23 +169,7 @@ impl<'c> Bed<'c> {
     /// The conditions of a policy, as `TYPE STATUS REASON GENERATION`.
     pub(crate) fn conditions(&self, subject: &Subject) -> Result<Vec<String>> {
         let object = self.get(&[subject.kind.resource(), &subject.name.name])?;
-        let all = object["status"]["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        let said = |it: &Json| {
-            let text = |field: &str| it[field].as_str().unwrap_or("-").to_owned();
-            let generation = &it["observedGeneration"];
-            format!(
-                "{} {} {} {generation}",
-                text("type"),
-                text("status"),
-                text("reason")
-            )
-        };
-        let mut said: Vec<_> = all.map(said).collect();
-        said.sort();
-        Ok(said)
+        Ok(conditions(&object))
     }
 
     pub(crate) fn await_conditions(&self, subject: &Subject, wanted: &[&str]) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use sluice_cluster::conditions;
 
 use crate::agents::NAMESPACE;
 use crate::kinds::{ANP, CNP, Kind, Served};
@@ -194,20 +195,8 @@ impl World {
 
     fn conditions(&self, kind: Kind, name: &str) -> Result<Vec<String>> {
         let text = self.kubectl(&["get", kind.resource, name, "--output=json"])?;
-        let policy: Value = serde_json::from_str(&text).context("a policy")?;
-        let all = policy["status"]["conditions"].as_array();
-        let said = all.into_iter().flatten().map(|it| {
-            let text = |field: &str| it[field].as_str().unwrap_or("-").to_owned();
-            let generation = &it["observedGeneration"];
-            format!(
-                "{} {} {} {generation}",
-                text("type"),
-                text("status"),
-                text("reason")
-            )
-        });
-        let mut said: Vec<_> = said.collect();
-        said.sort();
-        Ok(said)
+        Ok(conditions(
+            &serde_json::from_str(&text).context("a policy")?,
+        ))
     }
 }

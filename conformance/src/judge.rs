@@ -27,9 +27,9 @@ pub enum Observed {
     Error(String),
 }
 
-/// A cell that is not as expected.
+/// A cell, what was expected of it and what came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
+pub struct Seen {
     /// Which.
     pub cell: Cell,
     /// What ought to have come of it.
@@ -104,7 +104,7 @@ impl fmt::Display for Expected {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             cell,
@@ -115,22 +115,10 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Cells that are not as expected.
-pub fn wrong(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Vec<Wrong> {
+/// Cells with what was expected of each and what came.
+pub fn seen(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Vec<Seen> {
     let all = cells.iter().zip(expected).zip(observed);
-    all.filter(|((_, expected), observed)| !observed.meets(expected))
-        .map(|((cell, expected), observed)| Wrong {
-            cell: cell.clone(),
-            expected: expected.clone(),
-            observed: observed.clone(),
-        })
-        .collect()
-}
-
-/// All cells with what was expected and seen, for tables.
-pub fn everything(cells: &[Cell], expected: &[Expected], observed: &[Observed]) -> Vec<Wrong> {
-    let all = cells.iter().zip(expected).zip(observed);
-    all.map(|((cell, expected), observed)| Wrong {
+    all.map(|((cell, expected), observed)| Seen {
         cell: cell.clone(),
         expected: expected.clone(),
         observed: observed.clone(),
@@ -192,8 +180,8 @@ fn destinations(cells: &[Cell]) -> Vec<String> {
     distinct(cells.iter().map(|cell| destination(&cell.to)))
 }
 
-/// In order of their first appearance.
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+/// Names in order of their first appearance, each once.
+pub fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = Vec::new();
     for name in names {
         if !seen.contains(&name) {

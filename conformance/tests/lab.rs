@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sluice_conformance::case::{Case, Origin, read_case};
 use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::profile::Profile;
+use sluice_conformance::report::Report;
 use sluice_conformance::runner::{LabOptions, LabRunner, Outcome, Runner as _};
 use sluice_lab::Mode;
 use sluice_oracle::Family;
@@ -36,24 +37,12 @@ fn check(mode: Mode, is_meant: impl Fn(&Case) -> bool) {
         return;
     };
     let profile: Profile = "sluice".parse().expect("a profile");
-    let (mut failed, mut passed) = (Vec::new(), 0);
     let cases = Catalogue::built_in().cases;
-    for case in cases.iter().filter(|case| is_meant(case)) {
-        if runner.unable(case).is_some() {
-            continue;
-        }
-        match runner.run(case, profile).outcome {
-            Outcome::Failed(failure) => {
-                failed.push(format!(
-                    "{}, step {}: {}",
-                    case.origin, failure.step, failure.reason
-                ));
-            }
-            _ => passed += 1,
-        }
-    }
-    assert_eq!(failed, [""; 0], "{passed} passed");
-    assert!(passed > 0);
+    let meant: Vec<&Case> = cases.iter().filter(|case| is_meant(case)).collect();
+    let report = Report::of(&mut runner, &meant, profile);
+    let failed: Vec<String> = report.failures().collect();
+    assert_eq!(failed, [""; 0], "{} passed", report.passed());
+    assert!(report.passed() > 0);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod agent;
 pub mod builtin;
 mod cell;
+pub mod choice;
 mod client;
 mod complete;
 mod confine;

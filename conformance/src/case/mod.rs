@@ -9,7 +9,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::Value;
 use sluice_oracle::Port;
 
 use crate::world::{WorldError, world};
@@ -198,11 +197,4 @@ impl Case {
         };
         self.steps.iter().all(is_static)
     }
-}
-
-/// A value in which nothing is a number, so that it is equal to itself as YAML and as JSON.
-pub(crate) fn as_text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
 }

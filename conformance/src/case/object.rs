@@ -106,7 +106,11 @@ pub struct Object {
 impl Object {
     /// An object of the API: `apiVersion`, `kind`, `metadata` and the rest.
     pub fn new(value: Value) -> Result<Self, ObjectNameError> {
-        let text = |of: &Value, field: &str| of.get(field).map_or_else(String::new, super::as_text);
+        let text = |of: &Value, field: &str| match of.get(field) {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
         let name = ObjectName {
             kind: text(&value, "kind"),
             namespace: text(&value["metadata"], "namespace"),

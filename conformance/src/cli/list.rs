@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use sluice_conformance::case::Case;
 use sluice_conformance::expect::{self, Expected};
-use sluice_conformance::judge::destination;
+use sluice_conformance::judge::{destination, distinct};
 use sluice_kubernetes::World;
 use sluice_oracle::{Cell, Family, Port, Reading};
 
@@ -133,12 +133,7 @@ fn is_same(one: &[Judged], other: &[Judged]) -> bool {
 }
 
 fn table(cells: &[Judged]) -> anyhow::Result<String> {
-    let mut columns: Vec<String> = Vec::new();
-    for name in cells.iter().map(|(cell, _)| destination(&cell.to)) {
-        if !columns.contains(&name) {
-            columns.push(name);
-        }
-    }
+    let columns = distinct(cells.iter().map(|(cell, _)| destination(&cell.to)));
     let head = cells
         .iter()
         .map(|(cell, _)| cell.from.to_string().len())

@@ -2,17 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use sluice_conformance::case::Case;
 use sluice_conformance::profile::Profile;
 use sluice_conformance::report::{self, Report};
-use sluice_conformance::runner::{
-    CaseResult, EvaluatorRunner, LabOptions, LabRunner, Outcome, Runner, Sluice,
-};
-use sluice_lab::Mode;
-use sluice_oracle::Family;
+use sluice_conformance::runner::{EvaluatorRunner, LabOptions, LabRunner, Outcome, Sluice};
+use sluice_lab::choice::{FamilyName, ModeName, NoAgent, agent_binary};
 
 use super::{CasesArgs, Output, Stopped, print};
 
@@ -50,36 +45,18 @@ enum RunnerName {
     Lab,
 }
 
-/// With or without eBPF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ModeName {
-    Hybrid,
-    Nfqueue,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FamilyName {
-    #[value(name = "4")]
-    Four,
-    #[value(name = "6")]
-    Six,
-    Dual,
-}
-
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let catalogue = args.cases.catalogue()?;
     let chosen = args.cases.chosen(&catalogue)?;
     let report = match args.runner {
-        RunnerName::Evaluator => all(
-            &mut EvaluatorRunner::new(Sluice::default()),
-            &chosen,
-            args.profile,
-        ),
-        RunnerName::Lab => all(
-            &mut LabRunner::new(lab_options(args)?),
-            &chosen,
-            args.profile,
-        ),
+        RunnerName::Evaluator => {
+            let mut runner = EvaluatorRunner::new(Sluice::default());
+            Report::of(&mut runner, &chosen, args.profile)
+        }
+        RunnerName::Lab => {
+            let mut runner = LabRunner::new(lab_options(args)?);
+            Report::of(&mut runner, &chosen, args.profile)
+        }
     };
     if args.output == Output::Json {
         print(&report::json(&report).to_string());
@@ -103,45 +80,13 @@ fn lab_options(args: &RunArgs) -> Result<LabOptions, Stopped> {
         let message = "--runner lab makes network namespaces, which needs root";
         return Err(Stopped(3, message.to_owned()));
     }
-    let beside = || std::env::current_exe().map(|it| it.with_file_name("sluice"));
-    let agent = args.agent.clone().map_or_else(beside, Ok);
-    let agent = agent.map_err(|error| Stopped(3, format!("find this program: {error}")))?;
-    if !agent.is_file() {
-        let agent = agent.display();
-        let message = format!(
-            "no agent at {agent}: build it (cargo build -p sluice), or say where it is (--agent)"
-        );
-        return Err(Stopped(2, message));
-    }
+    let agent = agent_binary(args.agent.clone()).map_err(|error| match error {
+        NoAgent::Here(_) => Stopped(3, error.to_string()),
+        NoAgent::Missing(_) => Stopped(2, error.to_string()),
+    })?;
     Ok(LabOptions {
         agent,
-        mode: match args.mode {
-            ModeName::Hybrid => Mode::Hybrid,
-            ModeName::Nfqueue => Mode::Nfqueue,
-        },
-        families: match args.family {
-            FamilyName::Four => vec![Family::Ipv4],
-            FamilyName::Six => vec![Family::Ipv6],
-            FamilyName::Dual => Family::ALL.to_vec(),
-        },
+        mode: args.mode.into(),
+        families: args.family.families(),
     })
-}
-
-fn all(runner: &mut impl Runner, cases: &[&Case], profile: Profile) -> Report {
-    let started = Instant::now();
-    let results = cases
-        .iter()
-        .map(|case| one(runner, case, profile))
-        .collect();
-    Report {
-        results,
-        took: started.elapsed(),
-    }
-}
-
-fn one(runner: &mut impl Runner, case: &Case, profile: Profile) -> CaseResult {
-    match runner.unable(case) {
-        None => runner.run(case, profile),
-        Some(reason) => CaseResult::skipped(case, reason),
-    }
 }

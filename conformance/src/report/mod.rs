@@ -3,9 +3,11 @@
 mod json;
 mod table;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::runner::{CaseResult, Outcome};
+use crate::case::Case;
+use crate::profile::Profile;
+use crate::runner::{CaseResult, Failure, Outcome, Runner};
 
 pub use json::json;
 pub use table::{comparison, summary};
@@ -20,6 +22,29 @@ pub struct Report {
 }
 
 impl Report {
+    /// Has cases judged, one after another.
+    pub fn of(runner: &mut impl Runner, cases: &[&Case], profile: Profile) -> Self {
+        let started = Instant::now();
+        let cases = cases.iter();
+        let results = cases.map(|case| runner.judge(case, profile)).collect();
+        Self {
+            results,
+            took: started.elapsed(),
+        }
+    }
+
+    /// What failed: the case, the step and why.
+    pub fn failures(&self) -> impl Iterator<Item = String> {
+        self.results
+            .iter()
+            .filter_map(|result| match &result.outcome {
+                Outcome::Failed(Failure { step, reason, .. }) => {
+                    Some(format!("{}: step {step}: {reason}", result.id))
+                }
+                _ => None,
+            })
+    }
+
     /// Cases that passed.
     pub fn passed(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Passed))

@@ -6,20 +6,14 @@ use std::fmt::Write as _;
 use sluice_oracle::{Family, Port};
 
 use super::Report;
-use crate::judge::{Wrong, destination};
-use crate::runner::{Failure, Outcome};
+use crate::judge::{Seen, destination, distinct};
+use crate::runner::Failure;
 
 /// The last lines of a run: what failed, and counts.
 pub fn summary(report: &Report) -> String {
     let mut text = String::new();
-    for result in &report.results {
-        if let Outcome::Failed(failure) = &result.outcome {
-            let _infallible = writeln!(
-                text,
-                "failed: {}: step {}: {}",
-                result.id, failure.step, failure.reason
-            );
-        }
+    for failure in report.failures() {
+        let _infallible = writeln!(text, "failed: {failure}");
     }
     let _infallible = writeln!(
         text,
@@ -44,7 +38,7 @@ pub fn comparison(failure: &Failure) -> String {
         .collect();
     let mut text = String::new();
     for (family, port) in wrong {
-        let of: Vec<&Wrong> = failure
+        let of: Vec<&Seen> = failure
             .seen
             .iter()
             .filter(|it| it.cell.family == family && it.cell.port == port)
@@ -55,9 +49,9 @@ pub fn comparison(failure: &Failure) -> String {
     text
 }
 
-fn side_by_side(cells: &[&Wrong]) -> String {
-    let rows = names(cells.iter().map(|it| it.cell.from.to_string()));
-    let columns = names(cells.iter().map(|it| destination(&it.cell.to)));
+fn side_by_side(cells: &[&Seen]) -> String {
+    let rows = distinct(cells.iter().map(|it| it.cell.from.to_string()));
+    let columns = distinct(cells.iter().map(|it| destination(&it.cell.to)));
     let head = rows.iter().map(String::len).max().unwrap_or(0);
     let width = columns.iter().map(String::len).max().unwrap_or(0);
     let mut text = format!("{:head$}", "");
@@ -76,7 +70,7 @@ fn side_by_side(cells: &[&Wrong]) -> String {
         for mark in [expected, observed, compared] {
             text.push_str("  ");
             for column in &columns {
-                let at = |it: &&&Wrong| {
+                let at = |it: &&&Seen| {
                     it.cell.from.to_string() == *row && destination(&it.cell.to) == *column
                 };
                 let mark = cells.iter().find(at).map_or(' ', |it| mark(it));
@@ -88,28 +82,18 @@ fn side_by_side(cells: &[&Wrong]) -> String {
     text
 }
 
-fn expected(cell: &Wrong) -> char {
+fn expected(cell: &Seen) -> char {
     cell.expected.mark()
 }
 
-fn observed(cell: &Wrong) -> char {
+fn observed(cell: &Seen) -> char {
     cell.observed.mark()
 }
 
-fn compared(cell: &Wrong) -> char {
+fn compared(cell: &Seen) -> char {
     if cell.observed.meets(&cell.expected) {
         '.'
     } else {
         'X'
     }
-}
-
-fn names(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    for name in names {
-        if !seen.contains(&name) {
-            seen.push(name);
-        }
-    }
-    seen
 }

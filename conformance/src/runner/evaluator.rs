@@ -108,6 +108,12 @@ impl<E: Evaluator> Runner for EvaluatorRunner<E> {
     }
 }
 
+/// What is asked of a world, and what ought to come of it.
+struct Scene {
+    cells: Vec<Cell>,
+    expected: Vec<Expected>,
+}
+
 /// One case under way.
 struct Run<'r, E> {
     evaluator: &'r mut E,
@@ -118,31 +124,28 @@ struct Run<'r, E> {
 
 impl<E: Evaluator> Run<'_, E> {
     fn case(&mut self) -> Result<usize, Failure> {
-        let mut state = self
-            .case
-            .start()
-            .map_err(|error| failure(0, error.to_string()))?;
-        let world = self.load(&state, 0)?;
+        let state = self.case.start();
+        let mut state = state.map_err(|error| Failure::new(0, error.to_string()))?;
+        let mut world = self.load(&state, 0)?;
         self.evaluator.begin(&world);
         for (number, step) in self.case.steps.iter().enumerate() {
             let number = number + 1;
             if step.any_order {
-                self.orders(&state, number, step)?;
+                self.orders(&state, &world, number, step)?;
             }
             for event in &step.events {
-                state
-                    .apply(event)
-                    .map_err(|error| failure(number, error.to_string()))?;
+                let applied = state.apply(event);
+                applied.map_err(|error| Failure::new(number, error.to_string()))?;
                 // Each event is seen by itself, as it would be in a cluster.
-                let world = self.load(&state, number)?;
+                world = self.load(&state, number)?;
                 self.evaluator.follow(&world);
             }
             validated(&state, number, step)?;
-            let world = self.load(&state, number)?;
-            self.judge(&world, number, step)?;
+            let scene = self.scene(&world, number, step)?;
+            self.judge(&world, &scene, number)?;
             // Who begins with this world says the same.
             self.evaluator.begin(&world);
-            self.judge(&world, number, step)?;
+            self.judge(&world, &scene, number)?;
         }
         Ok(self.case.steps.len())
     }
@@ -151,7 +154,7 @@ impl<E: Evaluator> Run<'_, E> {
         let loaded = state.load(&self.case.id);
         match loaded.problems.iter().find(|problem| !problem.harmless) {
             Some(problem) if !self.case.is_about_problems() => {
-                Err(failure(step, format!("not what was meant: {problem}")))
+                Err(Failure::new(step, format!("not what was meant: {problem}")))
             }
             _ => Ok(loaded.world),
         }
@@ -159,85 +162,73 @@ impl<E: Evaluator> Run<'_, E> {
 
     /// Whatever the order of a step's events, what comes of them is the same. Orders in which an event has nothing to
     /// happen to are none.
-    fn orders(&mut self, before: &State, number: usize, step: &Step) -> Result<(), Failure> {
-        let earlier = self.load(before, number)?;
+    fn orders(
+        &mut self,
+        before: &State,
+        earlier: &World,
+        number: usize,
+        step: &Step,
+    ) -> Result<(), Failure> {
         for order in orders(step.events.len(), MOST_ORDERS) {
-            let mut state = before.clone();
-            self.evaluator.begin(&earlier);
+            self.evaluator.begin(earlier);
             let events: Vec<&Event> = order.iter().map(|at| &step.events[*at]).collect();
-            if !self.all(&mut state, &events, number)? {
+            let Some(world) = self.all(before, earlier, &events, number)? else {
                 continue;
-            }
-            let world = self.load(&state, number)?;
-            self.judge(&world, number, step)
-                .map_err(|failure| Failure {
-                    reason: format!("in the order {order:?}: {}", failure.reason),
-                    ..failure
-                })?;
+            };
+            let scene = self.scene(&world, number, step);
+            let judged = scene.and_then(|scene| self.judge(&world, &scene, number));
+            judged.map_err(|failure| Failure {
+                reason: format!("in the order {order:?}: {}", failure.reason),
+                ..failure
+            })?;
         }
-        self.evaluator.begin(&earlier);
+        self.evaluator.begin(earlier);
         Ok(())
     }
 
-    /// Whether all events could happen.
+    /// The world that comes of events; none where they cannot all happen.
     fn all(
         &mut self,
-        state: &mut State,
+        before: &State,
+        earlier: &World,
         events: &[&Event],
         number: usize,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<World>, Failure> {
+        let (mut state, mut world) = (before.clone(), earlier.clone());
         for event in events {
             if state.apply(event).is_err() {
-                return Ok(false);
+                return Ok(None);
             }
-            let world = self.load(state, number)?;
+            world = self.load(&state, number)?;
             self.evaluator.follow(&world);
         }
-        Ok(true)
+        Ok(Some(world))
     }
 
-    fn judge(&mut self, world: &World, number: usize, step: &Step) -> Result<(), Failure> {
+    /// What is asked of a world, and what is expected; what a person wrote down must agree.
+    fn scene(&self, world: &World, number: usize, step: &Step) -> Result<Scene, Failure> {
         let ports = expect::ports(world, &self.case.ports);
         let cells = expect::cells(world, &ports, &Family::ALL);
-        self.cells += cells.len();
         if let Some(first) = judge::disagreements(step, world, &cells).first() {
-            return Err(failure(number, first.clone()));
+            return Err(Failure::new(number, first.clone()));
         }
         let expected = expect::expected(world, &self.profile.readings(), &cells);
-        let observed: Vec<Observed> = cells
-            .iter()
-            .map(|cell| observed(self.evaluator, world, cell))
-            .collect();
-        let mut wrong = judge::wrong(&cells, &expected, &observed);
-        // Who answers without a Service's choice knows that it depends on it.
-        wrong.extend(
-            judge::everything(&cells, &expected, &observed)
-                .into_iter()
-                .filter(|it| it.expected == Expected::Either && it.observed != Observed::Mixed),
-        );
-        let Some(first) = wrong.first() else {
-            return Ok(());
-        };
-        Err(Failure {
-            step: number,
-            reason: format!(
-                "{} of {} cells are wrong, the first: {first}",
-                wrong.len(),
-                cells.len()
-            ),
-            seen: judge::everything(&cells, &expected, &observed),
-            wrong,
-        })
+        Ok(Scene { cells, expected })
+    }
+
+    fn judge(&mut self, world: &World, scene: &Scene, number: usize) -> Result<(), Failure> {
+        let Scene { cells, expected } = scene;
+        self.cells += cells.len();
+        let ask = |cell: &Cell| observed(self.evaluator, world, cell);
+        let observed: Vec<Observed> = cells.iter().map(ask).collect();
+        let failure = Failure::of_cells(number, cells, expected, &observed, is_right);
+        failure.map_or(Ok(()), Err)
     }
 }
 
-fn failure(step: usize, reason: String) -> Failure {
-    Failure {
-        step,
-        reason,
-        wrong: Vec::new(),
-        seen: Vec::new(),
-    }
+/// Who answers without a Service's choice knows that it depends on it.
+fn is_right(expected: &Expected, observed: &Observed) -> bool {
+    observed.meets(expected) && (*expected != Expected::Either || *observed == Observed::Mixed)
 }
 
 fn observed(evaluator: &impl Evaluator, world: &World, cell: &Cell) -> Observed {
@@ -261,13 +252,16 @@ fn observed(evaluator: &impl Evaluator, world: &World, cell: &Cell) -> Observed 
 /// what an API server refuses, a remark is enough: an object that is there all the same may be enforced as it stands.
 fn validated(state: &State, number: usize, step: &Step) -> Result<(), Failure> {
     for object in &step.accepted {
-        let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
+        let problems = problems_with(state, object).map_err(|error| Failure::new(number, error))?;
         if let Some(problem) = problems.iter().find(|problem| !problem.harmless) {
-            return Err(failure(number, format!("ought to be taken: {problem}")));
+            return Err(Failure::new(
+                number,
+                format!("ought to be taken: {problem}"),
+            ));
         }
     }
     for (object, field) in &step.rejected {
-        let problems = problems_with(state, object).map_err(|error| failure(number, error))?;
+        let problems = problems_with(state, object).map_err(|error| Failure::new(number, error))?;
         let title = object.name().to_string();
         let own = problems
             .iter()
@@ -276,7 +270,7 @@ fn validated(state: &State, number: usize, step: &Step) -> Result<(), Failure> {
         if !said.iter().any(|problem| problem.contains(field.as_str())) {
             let (name, said) = (object.name(), said.join("; "));
             let reason = format!("{name} ought to be refused for {field}, and is said: {said:?}");
-            return Err(failure(number, reason));
+            return Err(Failure::new(number, reason));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sluice_kubernetes::World;
-use sluice_lab::{Connection, Mode};
+use sluice_lab::{Agent, Connection, Mode};
 use sluice_oracle::{Cell, Family, Port, Target};
 use sluice_policy::PodName;
 
@@ -53,26 +53,10 @@ impl LabRunner {
         }
     }
 
-    /// The laboratory that a case takes place in.
-    fn room(&mut self, case: &Case) -> Result<Room> {
-        let shared = room::is_shared(case)?;
-        match self.rooms.remove(&case.world) {
-            Some(room) if shared => Ok(room),
-            kept => {
-                // A case with pods of its own leaves its world's laboratory to the next.
-                if let Some(kept) = kept {
-                    self.rooms.insert(Arc::clone(&case.world), kept);
-                }
-                Room::open(case, &self.options)
-            }
-        }
-    }
-
-    fn keep(&mut self, case: &Case, room: Room) -> Result<()> {
-        if room::is_shared(case)? {
-            self.rooms.insert(Arc::clone(&case.world), room);
-        }
-        Ok(())
+    /// The laboratory that a case takes place in: its world's, or one of its own.
+    fn room(&mut self, case: &Case, shared: bool) -> Result<Room> {
+        let kept = shared.then(|| self.rooms.remove(&case.world)).flatten();
+        kept.map_or_else(|| Room::open(case, &self.options), Ok)
     }
 }
 
@@ -84,13 +68,13 @@ impl Runner for LabRunner {
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
         let started = Instant::now();
         let mut cells = 0;
-        let outcome = self.judge(case, profile, &mut cells);
+        let outcome = self.take_place(case, profile, &mut cells);
         let (steps, outcome) = match outcome {
             Ok(Ok(steps)) => (steps, Outcome::Passed),
             Ok(Err(failure)) => (failure.step, Outcome::Failed(failure)),
             Err(error) => (
                 0,
-                Outcome::Failed(failure(0, format!("not judged: {error:#}"))),
+                Outcome::Failed(Failure::new(0, format!("not judged: {error:#}"))),
             ),
         };
         CaseResult {
@@ -105,13 +89,14 @@ impl Runner for LabRunner {
 
 impl LabRunner {
     /// What the machine cannot do is an error, and says nothing about policy; the laboratory is not used again then.
-    fn judge(
+    fn take_place(
         &mut self,
         case: &Case,
         profile: Profile,
         cells: &mut usize,
     ) -> Result<Result<usize, Failure>> {
-        let mut room = self.room(case)?;
+        let shared = room::is_shared(case)?;
+        let mut room = self.room(case, shared)?;
         let mut run = Run {
             families: &self.options.families,
             room: &mut room,
@@ -121,7 +106,9 @@ impl LabRunner {
             open: BTreeMap::new(),
         };
         let judged = run.case()?;
-        self.keep(case, room)?;
+        if shared {
+            self.rooms.insert(Arc::clone(&case.world), room);
+        }
         Ok(judged)
     }
 }
@@ -141,7 +128,8 @@ impl Run<'_> {
     fn case(&mut self) -> Result<Result<usize, Failure>> {
         let mut state = self.case.start()?;
         if let Err(failure) = self.control()? {
-            return Ok(Err(failure));
+            let reason = format!("before any policy, {}", failure.reason);
+            return Ok(Err(Failure { reason, ..failure }));
         }
         self.room.show(&state)?;
         for (number, step) in self.case.steps.iter().enumerate() {
@@ -180,8 +168,8 @@ impl Run<'_> {
                 self.open.insert(Arc::clone(&wanted.name), connection);
                 Ok(())
             }
-            Event::Agent(AgentEvent::Restart) => self.room.restart(),
-            Event::Agent(AgentEvent::Kill) => self.room.kill(),
+            Event::Agent(AgentEvent::Restart) => self.room.start_again(Agent::stop),
+            Event::Agent(AgentEvent::Kill) => self.room.start_again(Agent::kill),
             Event::Apply(_) | Event::Delete(_) | Event::Label(..) => self.room.show(state),
         }
     }
@@ -193,13 +181,13 @@ impl Run<'_> {
             let Some(goes_on) = goes_on else { continue };
             for name in names {
                 if let Err(reason) = self.connection(name, goes_on)? {
-                    return Ok(Err(failure(number, reason)));
+                    return Ok(Err(Failure::new(number, reason)));
                 }
             }
         }
         let cells = self.cells(&world, &[step]);
         if let Some(first) = judge::disagreements(step, &world, &cells).first() {
-            return Ok(Err(failure(number, first.clone())));
+            return Ok(Err(Failure::new(number, first.clone())));
         }
         self.compare(&world, cells, number)
     }
@@ -256,7 +244,7 @@ impl Run<'_> {
     ) -> Result<Result<(), Failure>> {
         cells.retain(|cell| self.room.serves(cell));
         if cells.is_empty() {
-            return Ok(Err(failure(
+            return Ok(Err(Failure::new(
                 number,
                 "nobody is there to be asked".to_owned(),
             )));
@@ -264,26 +252,14 @@ impl Run<'_> {
         *self.cells += cells.len();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
         let observed = self.observe(&cells, &expected)?;
-        let wrong = judge::wrong(&cells, &expected, &observed);
-        let Some(first) = wrong.first() else {
-            return Ok(Ok(()));
-        };
-        let when = if number == 0 {
-            "before any policy, "
-        } else {
-            ""
-        };
-        let reason = format!(
-            "{when}{} of {} cells are wrong, the first: {first}",
-            wrong.len(),
-            cells.len()
+        let failure = Failure::of_cells(
+            number,
+            &cells,
+            &expected,
+            &observed,
+            |expected, observed| observed.meets(expected),
         );
-        Ok(Err(Failure {
-            step: number,
-            reason,
-            seen: judge::everything(&cells, &expected, &observed),
-            wrong,
-        }))
+        Ok(failure.map_or(Ok(()), Err))
     }
 
     fn observe(&self, cells: &[Cell], expected: &[Expected]) -> Result<Vec<Observed>> {
@@ -318,15 +294,6 @@ impl From<sluice_lab::Outcome> for Observed {
             sluice_lab::Outcome::Refused => Self::Refused,
             sluice_lab::Outcome::Error(error) => Self::Error(error),
         }
-    }
-}
-
-fn failure(step: usize, reason: String) -> Failure {
-    Failure {
-        step,
-        reason,
-        wrong: Vec::new(),
-        seen: Vec::new(),
     }
 }
 

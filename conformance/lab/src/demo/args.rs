@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::{Family, Manifests, Mode, Options, run_dir};
+use crate::choice::{FamilyName, ModeName};
+use crate::{Manifests, Options, run_dir};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,24 +56,6 @@ pub struct Args {
     pub(crate) holder: Option<i32>,
 }
 
-/// Names of [`Mode`].
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum ModeName {
-    #[default]
-    Hybrid,
-    Nfqueue,
-}
-
-/// Names of sets of families.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum FamilyName {
-    #[value(name = "4")]
-    V4,
-    #[value(name = "6")]
-    V6,
-    Dual,
-}
-
 /// What is printed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Output {
@@ -89,26 +72,11 @@ impl Args {
 
     /// What is built.
     pub(crate) fn options(&self) -> Options {
-        let families = match self.family {
-            None => Vec::new(),
-            Some(FamilyName::V4) => vec![Family::Ipv4],
-            Some(FamilyName::V6) => vec![Family::Ipv6],
-            Some(FamilyName::Dual) => vec![Family::Ipv4, Family::Ipv6],
-        };
         Options {
-            families,
+            families: self.family.map_or_else(Vec::new, FamilyName::families),
             ports: Vec::new(),
             runs: Some(self.runs.clone()),
             confined: self.confined,
-        }
-    }
-}
-
-impl From<ModeName> for Mode {
-    fn from(name: ModeName) -> Self {
-        match name {
-            ModeName::Hybrid => Self::Hybrid,
-            ModeName::Nfqueue => Self::Nfqueue,
         }
     }
 }

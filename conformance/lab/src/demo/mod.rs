@@ -8,7 +8,6 @@ mod report;
 mod table;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -16,6 +15,7 @@ use anyhow::{Context as _, Result, anyhow};
 pub use args::Args;
 
 use crate::agent::{AgentOptions, StartError};
+use crate::choice::{NoAgent, agent_binary};
 use crate::expect::{self, Expectation};
 use crate::judge::{Judged, judge};
 use crate::lab::{Lab, UpError};
@@ -62,6 +62,15 @@ impl From<StartError> for Failure {
         match error {
             StartError::Machine { .. } => Self::machine(error),
             StartError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoAgent> for Failure {
+    fn from(error: NoAgent) -> Self {
+        match error {
+            NoAgent::Here(_) => anyhow::Error::from(error).into(),
+            NoAgent::Missing(_) => Self::input(error),
         }
     }
 }
@@ -132,7 +141,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let starter = args.holder.map(keep::Starter::take).transpose()?;
     keep::remove_and_exit_on_signal(args.runs.clone())?;
     let agent = AgentOptions {
-        binary: agent_binary(args)?,
+        binary: agent_binary(args.agent.clone())?,
         mode: args.mode.into(),
         arguments: Vec::new(),
         environment: Vec::new(),
@@ -252,24 +261,6 @@ fn require_root() -> Result<(), Failure> {
     }
     Err(Failure::machine(anyhow!(
         "network namespaces need root: run this with sudo, or in a privileged container"
-    )))
-}
-
-fn agent_binary(args: &Args) -> Result<PathBuf, Failure> {
-    let beside = || {
-        Ok::<_, anyhow::Error>(
-            std::env::current_exe()
-                .context("find this program")?
-                .with_file_name("sluice"),
-        )
-    };
-    let binary = args.agent.clone().map_or_else(beside, Ok)?;
-    if binary.is_file() {
-        return Ok(binary);
-    }
-    let binary = binary.display();
-    Err(Failure::input(anyhow!(
-        "no agent at {binary}: build it (cargo build -p sluice), or say where it is (--agent)"
     )))
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 use sluice_kubernetes::{Service, World};
-use sluice_lab::{AgentOptions, Lab, Manifests, Options};
+use sluice_lab::{Agent, AgentOptions, Lab, Manifests, Options};
 use sluice_oracle::{Cell, Family, Port, Target};
 use sluice_policy::{Pod, PodName, Protocol};
 
@@ -200,21 +200,11 @@ impl Room {
         Ok(())
     }
 
-    /// Ends every agent, and starts it again.
-    pub(super) fn restart(&mut self) -> Result<()> {
+    /// Ends every agent in some way, and starts it again.
+    pub(super) fn start_again(&mut self, end: impl Fn(&mut Agent) -> Result<()>) -> Result<()> {
         for node in self.nodes() {
             let agent = self.lab.agent(&node)?;
-            agent.stop()?;
-            agent.restart()?;
-        }
-        Ok(())
-    }
-
-    /// Kills every agent, and starts it again.
-    pub(super) fn kill(&mut self) -> Result<()> {
-        for node in self.nodes() {
-            let agent = self.lab.agent(&node)?;
-            agent.kill()?;
+            end(agent)?;
             agent.restart()?;
         }
         Ok(())

@@ -42,12 +42,17 @@ impl Observed {
     /// Whether it is as expected. What is left open may be anything but a failed probe.
     pub fn meets(&self, expected: &Expected) -> bool {
         match expected {
-            _ if matches!(self, Self::Error(_) | Self::WrongServer(_)) => false,
+            _ if self.is_error() || matches!(self, Self::WrongServer(_)) => false,
             Expected::Open(_) => true,
             Expected::Allowed => *self == Self::Allowed,
             Expected::Denied => *self == Self::Denied,
             Expected::Either => matches!(self, Self::Allowed | Self::Denied | Self::Mixed),
         }
+    }
+
+    /// Whether nothing was seen at all.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Error(_))
     }
 
     /// One character of a table.

@@ -68,11 +68,17 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
         }
         print(&report::summary(&report));
     }
-    Ok(if report.failed() == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+    Ok(ExitCode::from(exit_code(&report)))
+}
+
+/// Where nothing could be judged, the machine is to blame.
+fn exit_code(report: &Report) -> u8 {
+    let judged = report.passed() + report.failed();
+    match (report.failed(), report.errors()) {
+        (0, 0) => 0,
+        (_, 1..) if judged == 0 => 3,
+        _ => 1,
+    }
 }
 
 fn lab_options(args: &RunArgs) -> Result<LabOptions, Stopped> {

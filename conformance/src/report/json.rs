@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use super::Report;
 use crate::runner::{CaseResult, Outcome};
 
-/// One document: counts, and a result for each case.
+/// One document: counts, and a result for each case. What could not be judged is `failed` with `error`, and counted as
+/// both: a reader that knows three outcomes takes none for passed.
 pub fn json(report: &Report) -> Value {
     json!({
         "cases": report.results.len(),
         "passed": report.passed(),
-        "failed": report.failed(),
+        "failed": report.failed() + report.errors(),
+        "errors": report.errors(),
         "skipped": report.skipped(),
         "steps": report.steps(),
         "cells": report.cells(),
@@ -26,14 +28,19 @@ fn result(result: &CaseResult) -> Value {
             "failed",
             Some(format!("step {}: {}", failure.step, failure.reason)),
         ),
+        Outcome::Error(reason) => ("failed", Some(format!("not judged: {reason}"))),
         Outcome::Skipped(reason) => ("skipped", Some(reason.clone())),
     };
-    json!({
+    let mut json = json!({
         "id": *result.id,
         "outcome": outcome,
         "reason": reason,
         "steps": result.steps,
         "cells": result.cells,
         "seconds": result.took.as_secs_f64(),
-    })
+    });
+    if matches!(result.outcome, Outcome::Error(_)) {
+        json["error"] = true.into();
+    }
+    json
 }

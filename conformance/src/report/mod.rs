@@ -33,6 +33,16 @@ impl Report {
         }
     }
 
+    /// What could not be judged, and why.
+    pub fn not_judged(&self) -> impl Iterator<Item = String> {
+        self.results
+            .iter()
+            .filter_map(|result| match &result.outcome {
+                Outcome::Error(reason) => Some(format!("{}: not judged: {reason}", result.id)),
+                _ => None,
+            })
+    }
+
     /// What failed: the case, the step and why.
     pub fn failures(&self) -> impl Iterator<Item = String> {
         self.results
@@ -55,7 +65,12 @@ impl Report {
         self.count(|outcome| matches!(outcome, Outcome::Failed(_)))
     }
 
-    /// Cases that were not judged.
+    /// Cases that could not be judged to their end, which says nothing about the enforcer.
+    pub fn errors(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Error(_)))
+    }
+
+    /// Cases that were not meant to be judged, or whose features are not there.
     pub fn skipped(&self) -> usize {
         self.count(|outcome| matches!(outcome, Outcome::Skipped(_)))
     }

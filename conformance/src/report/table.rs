@@ -15,7 +15,10 @@ pub fn summary(report: &Report) -> String {
     for failure in report.failures() {
         let _infallible = writeln!(text, "failed: {failure}");
     }
-    let _infallible = writeln!(
+    for error in report.not_judged() {
+        let _infallible = writeln!(text, "error: {error}");
+    }
+    let _infallible = write!(
         text,
         "{} cases in {:.1} s, {} steps, {} cells: {} passed, {} failed, {} skipped",
         report.results.len(),
@@ -26,6 +29,10 @@ pub fn summary(report: &Report) -> String {
         report.failed(),
         report.skipped(),
     );
+    if report.errors() > 0 {
+        let _infallible = write!(text, ", {} not judged", report.errors());
+    }
+    text.push('\n');
     text
 }
 
@@ -91,7 +98,9 @@ fn observed(cell: &Seen) -> char {
 }
 
 fn compared(cell: &Seen) -> char {
-    if cell.observed.meets(&cell.expected) {
+    if cell.observed.is_error() {
+        '!'
+    } else if cell.observed.meets(&cell.expected) {
         '.'
     } else {
         'X'

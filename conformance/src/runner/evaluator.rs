@@ -96,7 +96,7 @@ impl<E: Evaluator> Runner for EvaluatorRunner<E> {
         };
         let (steps, outcome) = match run.case() {
             Ok(steps) => (steps, Outcome::Passed),
-            Err(failure) => (failure.step, Outcome::Failed(failure)),
+            Err(failure) => (failure.step, Outcome::from(failure)),
         };
         CaseResult {
             id: Arc::clone(&case.id),

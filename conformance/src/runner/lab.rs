@@ -71,11 +71,8 @@ impl Runner for LabRunner {
         let outcome = self.take_place(case, profile, &mut cells);
         let (steps, outcome) = match outcome {
             Ok(Ok(steps)) => (steps, Outcome::Passed),
-            Ok(Err(failure)) => (failure.step, Outcome::Failed(failure)),
-            Err(error) => (
-                0,
-                Outcome::Failed(Failure::new(0, format!("not judged: {error:#}"))),
-            ),
+            Ok(Err(failure)) => (failure.step, Outcome::from(failure)),
+            Err(error) => (0, Outcome::Error(format!("{error:#}"))),
         };
         CaseResult {
             id: Arc::clone(&case.id),

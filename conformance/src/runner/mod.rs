@@ -50,6 +50,9 @@ pub enum Outcome {
     Passed,
     /// Something was not.
     Failed(Failure),
+    /// It could not be judged to its end, for this reason, which says nothing about the enforcer: a machine that cannot
+    /// make a namespace, a cluster that cannot be reached, a probe that could not be sent.
+    Error(String),
     /// It was not judged, for this reason.
     Skipped(String),
 }
@@ -61,7 +64,7 @@ pub struct Failure {
     pub step: usize,
     /// Why, in a sentence.
     pub reason: String,
-    /// Cells that were not as expected.
+    /// Cells that were not as expected. A cell whose probe failed is none of them.
     pub wrong: Vec<Seen>,
     /// What was expected and seen of all cells, for tables.
     pub seen: Vec<Seen>,
@@ -78,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// One about cells that did not come out right; none where all did.
+    /// One about cells that did not come out right, or were not probed; none where all came out right.
     pub(crate) fn of_cells(
         step: usize,
         cells: &[Cell],
@@ -92,14 +95,36 @@ impl Failure {
         }
         let seen = judge::seen(cells, expected, observed);
         let is_wrong = |it: &&Seen| !is_right(&it.expected, &it.observed);
-        let wrong: Vec<Seen> = seen.iter().filter(is_wrong).cloned().collect();
-        let (count, all, first) = (wrong.len(), cells.len(), wrong.first()?);
+        let (unprobed, wrong): (Vec<Seen>, Vec<Seen>) = seen
+            .iter()
+            .filter(is_wrong)
+            .cloned()
+            .partition(|it| it.observed.is_error());
+        let (said, of_these) = if wrong.is_empty() {
+            ("were not probed", &unprobed)
+        } else {
+            ("are wrong", &wrong)
+        };
+        let (count, all, first) = (of_these.len(), cells.len(), of_these.first()?);
+        let reason = format!("{count} of {all} cells {said}, the first: {first}");
         Some(Self {
             step,
-            reason: format!("{count} of {all} cells are wrong, the first: {first}"),
+            reason,
             wrong,
             seen,
         })
+    }
+}
+
+impl From<Failure> for Outcome {
+    /// Where nothing is wrong but that probes failed, nothing was found out.
+    fn from(failure: Failure) -> Self {
+        let is_unprobed = |it: &Seen| it.observed.is_error();
+        if failure.wrong.is_empty() && failure.seen.iter().any(is_unprobed) {
+            Self::Error(format!("step {}: {}", failure.step, failure.reason))
+        } else {
+            Self::Failed(failure)
+        }
     }
 }
 
@@ -118,4 +143,45 @@ pub trait Runner {
 
     /// Judges a case that it can judge.
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult;
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_oracle::{Family, Target};
+    use sluice_policy::PodName;
+
+    use super::*;
+
+    fn outcome(observed: &[Observed]) -> Outcome {
+        let pod = |name: &str| PodName {
+            namespace: "x".into(),
+            name: name.into(),
+        };
+        let cell = Cell {
+            from: pod("a"),
+            to: Target::Pod(pod("b")),
+            port: "80/TCP".parse().unwrap(),
+            family: Family::Ipv4,
+        };
+        let cells = vec![cell; observed.len()];
+        let expected = vec![Expected::Denied; observed.len()];
+        let is_right = |expected: &Expected, observed: &Observed| observed.meets(expected);
+        Failure::of_cells(1, &cells, &expected, observed, is_right)
+            .map_or(Outcome::Passed, Outcome::from)
+    }
+
+    #[test]
+    fn a_probe_that_failed_is_neither_a_denial_nor_a_wrong_cell() {
+        let error = || Observed::Error("no socket".to_owned());
+        assert_eq!(outcome(&[Observed::Denied]), Outcome::Passed);
+        let Outcome::Error(reason) = outcome(&[Observed::Denied, error()]) else {
+            panic!("an error");
+        };
+        assert!(reason.contains("1 of 2 cells were not probed"), "{reason}");
+        let Outcome::Failed(failure) = outcome(&[Observed::Allowed, error()]) else {
+            panic!("a failure");
+        };
+        assert_eq!(failure.wrong.len(), 1);
+        assert!(failure.reason.contains("1 of 2 cells are wrong"));
+    }
 }

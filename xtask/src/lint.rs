@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy for both targets, and the licences and sources of dependencies.
+//! `cargo xtask lint`: formatting, clippy for both targets, lock files, and the licences and sources of dependencies.
 //!
 //! Every check runs, also after one has failed: one visit shows all.
 
@@ -30,6 +30,10 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             check(&mut clippy_of_programs(&root))?,
         ),
         ("build of the eBPF programs", build_of_programs()),
+        (
+            "lock file of the fuzz targets",
+            check(&mut lock_of_fuzz(&root))?,
+        ),
         (
             "licences, sources, bans",
             check(deny(&root).args(["licenses", "sources", "bans"]))?,
@@ -69,6 +73,13 @@ fn clippy(root: &Path) -> Command {
     let mut clippy = cargo::command(root, "clippy");
     clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
     clippy
+}
+
+/// The fuzz targets are a workspace of their own: nothing else says that its lock file is behind what it depends on.
+fn lock_of_fuzz(root: &Path) -> Command {
+    let mut fetch = cargo::command(root, "fetch");
+    fetch.args(["--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    fetch
 }
 
 /// Clippy's compiler has no `core` for eBPF, so it reads the programs as if for the host: the same source, the same

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use sluice_kubernetes::World;
-use sluice_oracle::{Cell, Reading, Target};
+use sluice_oracle::{Cell, Family, Reading, Target};
 
-use crate::case::{Mark, Step};
+use crate::case::{Mark, Matrix, Part, Step};
 use crate::expect::{self, Expected};
 
 /// What was seen of a cell.
@@ -53,6 +53,16 @@ impl Observed {
     /// Whether nothing was seen at all.
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
+    }
+
+    /// Whether it is not as expected because packets were lost, perhaps, so that it is worth asking again. What arrived
+    /// although it must not is no such thing.
+    pub fn may_be_lost(&self, expected: &Expected) -> bool {
+        match self {
+            Self::Denied | Self::Error(_) => !self.meets(expected),
+            Self::ReplyLost => !self.meets(expected) && *expected != Expected::Denied,
+            Self::Allowed | Self::Mixed | Self::Refused | Self::WrongServer(_) => false,
+        }
     }
 
     /// One character of a table.
@@ -140,33 +150,36 @@ pub fn destination(target: &Target) -> String {
 }
 
 /// Where what a person wrote down is not what the oracle says, by the API text alone; the first few words of each
-/// disagreement. Empty where they agree.
-pub fn disagreements(step: &Step, world: &World, cells: &[Cell]) -> Vec<String> {
-    if step.matrix.is_empty() {
-        return Vec::new();
+/// disagreement. Empty where they agree. Of families that were not asked about nothing is said.
+pub fn disagreements(
+    step: &Step,
+    world: &World,
+    families: &[Family],
+    cells: &[Cell],
+) -> Vec<String> {
+    let is_asked = |part: &Part| part.family.is_none_or(|it| families.contains(&it));
+    let asked = step.matrix.iter().filter(|(part, _)| is_asked(part));
+    asked
+        .flat_map(|(part, matrix)| {
+            let own = cells.iter().filter(|cell| part.covers(cell)).cloned();
+            differences(*part, matrix, world, &own.collect::<Vec<Cell>>())
+        })
+        .collect()
+}
+
+fn differences(part: Part, matrix: &Matrix, world: &World, cells: &[Cell]) -> Vec<String> {
+    if cells.is_empty() {
+        return vec![format!("matrix: nobody is asked about {part}")];
     }
-    let mut found = Vec::new();
-    for (port, matrix) in &step.matrix {
-        let is_of_port = |cell: &&Cell| port.is_none_or(|port| cell.port == port);
-        let own: Vec<Cell> = cells.iter().filter(is_of_port).cloned().collect();
-        if own.is_empty() {
-            let port = port.map_or_else(|| "any port".to_owned(), |port| port.to_string());
-            found.push(format!("matrix: nobody is asked about {port}"));
-            continue;
-        }
-        if let Err(error) = matrix.check(&sources(&own), &destinations(&own)) {
-            found.push(format!("matrix: {error}"));
-            continue;
-        }
-        let said = expect::expected(world, &Reading::all(), &own);
-        let differs = own.iter().zip(said).filter_map(|(cell, said)| {
-            let mark = matrix.mark(&cell.from.to_string(), &destination(&cell.to))?;
-            (!agrees(mark, &said))
-                .then(|| format!("{cell}: written {mark}, the API text says {said}"))
-        });
-        found.extend(differs);
+    if let Err(error) = matrix.check(&sources(cells), &destinations(cells)) {
+        return vec![format!("matrix: {error}")];
     }
-    found
+    let said = expect::expected(world, &Reading::all(), cells);
+    let differs = cells.iter().zip(said).filter_map(|(cell, said)| {
+        let mark = matrix.mark(&cell.from.to_string(), &destination(&cell.to))?;
+        (!agrees(mark, &said)).then(|| format!("{cell}: written {mark}, the API text says {said}"))
+    });
+    differs.collect()
 }
 
 fn agrees(mark: Mark, said: &Expected) -> bool {
@@ -194,4 +207,30 @@ pub fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_got_through_is_not_asked_about_again() {
+        use Expected::{Allowed, Denied};
+
+        for (observed, expected, again) in [
+            (Observed::Denied, Allowed, true),
+            (Observed::Denied, Denied, false),
+            (Observed::ReplyLost, Allowed, true),
+            (Observed::ReplyLost, Denied, false),
+            (Observed::Allowed, Denied, false),
+            (Observed::Error("no buffers".to_owned()), Denied, true),
+        ] {
+            assert_eq!(
+                observed.may_be_lost(&expected),
+                again,
+                "{observed} {expected}"
+            );
+        }
+        assert!(!Observed::ReplyLost.meets(&Denied), "it arrived");
+    }
 }

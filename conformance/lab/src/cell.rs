@@ -22,6 +22,8 @@ pub enum Outcome {
     Allowed,
     /// Nothing came back.
     Denied,
+    /// Nothing came back, although the request had arrived; told apart where deliveries are watched.
+    ReplyLost,
     /// Another pod answered: this one.
     WrongServer(String),
     /// Something said no.
@@ -48,6 +50,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Allowed => f.write_str("allow"),
             Self::Denied => f.write_str("deny"),
+            Self::ReplyLost => f.write_str("delivered, and the reply lost"),
             Self::WrongServer(name) => write!(f, "wrong server {name}"),
             Self::Refused => f.write_str("refused"),
             Self::Error(error) => write!(f, "error: {error}"),

@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::io::Errno;
@@ -12,6 +12,7 @@ use sluice_policy::Protocol;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
+use crate::deliveries::Sender;
 use crate::raw::RawSocket;
 use crate::sctp::{Chunk, Packet};
 use crate::{Family, Reply};
@@ -99,6 +100,20 @@ impl Client {
                 format!("protocol {number} is not probed"),
             )),
         }
+    }
+
+    /// Who its packets come from.
+    pub(crate) fn sender(&self) -> io::Result<Sender> {
+        let (protocol, fd, port) = match self {
+            Self::Tcp(socket) => (Protocol::Tcp, socket.as_fd(), None),
+            Self::Udp(socket) => (Protocol::Udp, socket.as_fd(), None),
+            Self::Sctp(socket, port) => (Protocol::Sctp, socket.as_fd(), Some(*port)),
+        };
+        let mut source = SocketAddr::try_from(rustix::net::getsockname(fd)?)?;
+        if let Some(port) = port {
+            source.set_port(port);
+        }
+        Ok((protocol.number(), source))
     }
 
     /// Asks once and waits for as long as it takes. Within a runtime.

@@ -2,6 +2,7 @@
 //! not known here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::client::{Client, Conversation, SourcePorts};
 use crate::complete::complete;
 use crate::confine::Confinement;
+use crate::deliveries::{Deliveries, Sender};
 use crate::guests::Guests;
 use crate::patience::Patience;
 use crate::plan::Plan;
@@ -70,6 +72,9 @@ pub struct Options {
     pub runs: Option<PathBuf>,
     /// Agents get no more rights than the chart gives them, and end where they ask for more.
     pub confined: bool,
+    /// What arrives in pods is watched, so that probes tell [`Outcome::ReplyLost`] from [`Outcome::Denied`]; not in
+    /// pods in the network of their node, where netfilter comes later.
+    pub deliveries: bool,
 }
 
 /// A world that is up. Everything ends with this value, and with this process: no namespace, link or mount has a name,
@@ -91,6 +96,7 @@ pub struct Lab {
     staged: Staged,
     run: RunDir,
     confined: bool,
+    deliveries: Deliveries,
 }
 
 impl Lab {
@@ -114,7 +120,7 @@ impl Lab {
             (0..plan.nodes.len()).map(|node| run.subdirectory(&format!("{node}/bpf")));
         let warden = Arc::new(Warden::start(mount_points.collect::<Result<_>>()?)?);
         let runtime = runtime()?;
-        let lab = Self {
+        let mut lab = Self {
             agents: Vec::new(),
             runtime,
             warden,
@@ -128,8 +134,12 @@ impl Lab {
             staged,
             run,
             confined: options.confined,
+            deliveries: Deliveries::default(),
         };
         lab.serve()?;
+        if options.deliveries {
+            lab.watch()?;
+        }
         Ok(lab)
     }
 
@@ -245,12 +255,22 @@ impl Lab {
 
     /// Sends all probes, many at once, and says what came of each, in the same order.
     pub fn probe(&self, cells: &[Cell]) -> Result<Vec<Outcome>> {
-        let replies = self.ask(cells)?;
-        Ok(cells
-            .iter()
-            .zip(replies)
-            .map(|(cell, reply)| self.outcome(cell, reply))
-            .collect())
+        let mut outcomes = Vec::with_capacity(cells.len());
+        for batch in cells.chunks(room()) {
+            let clients = self.clients(batch)?;
+            let senders: io::Result<Vec<Sender>> = clients.iter().map(Client::sender).collect();
+            let _earlier = self.deliveries.take()?;
+            let replies = self.ask_batch(clients, batch)?;
+            let arrived = self.deliveries.take()?;
+            let answered = batch.iter().zip(replies).zip(senders?);
+            outcomes.extend(answered.map(
+                |((cell, reply), sender)| match self.outcome(cell, reply) {
+                    Outcome::Denied if arrived.contains(&sender) => Outcome::ReplyLost,
+                    outcome => outcome,
+                },
+            ));
+        }
+        Ok(outcomes)
     }
 
     /// Judges a reply: a pod has to answer itself, for a Service any of its backends may.
@@ -270,15 +290,7 @@ impl Lab {
     pub fn ask(&self, cells: &[Cell]) -> Result<Vec<Reply>> {
         let mut replies = Vec::with_capacity(cells.len());
         for batch in cells.chunks(room()) {
-            let clients = self.clients(batch)?;
-            let destinations = batch
-                .iter()
-                .map(|cell| self.destination(cell))
-                .collect::<Result<Vec<_>>>()?;
-            replies.extend(
-                self.runtime
-                    .block_on(self.ask_batch(clients, &destinations)),
-            );
+            replies.extend(self.ask_batch(self.clients(batch)?, batch)?);
         }
         Ok(replies)
     }
@@ -359,27 +371,39 @@ impl Lab {
         Ok(clients.into_values().collect())
     }
 
-    async fn ask_batch(&self, clients: Vec<Client>, destinations: &[SocketAddr]) -> Vec<Reply> {
-        let mut tasks = JoinSet::new();
-        for (number, (client, to)) in clients
-            .into_iter()
-            .zip(destinations.iter().copied())
-            .enumerate()
-        {
-            let patience = Arc::clone(&self.patience);
-            tasks.spawn(async move {
-                (
-                    number,
-                    patience
-                        .wait(client.ask(to))
-                        .await
-                        .unwrap_or(Reply::Silence),
-                )
-            });
+    fn ask_batch(&self, clients: Vec<Client>, cells: &[Cell]) -> Result<Vec<Reply>> {
+        let destinations = cells.iter().map(|cell| self.destination(cell));
+        let destinations: Vec<SocketAddr> = destinations.collect::<Result<_>>()?;
+        let asked = clients.into_iter().zip(destinations).enumerate();
+        Ok(self.runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for (number, (client, to)) in asked {
+                let patience = Arc::clone(&self.patience);
+                tasks.spawn(async move {
+                    let reply = patience.wait(client.ask(to)).await;
+                    (number, reply.unwrap_or(Reply::Silence))
+                });
+            }
+            let mut replies = tasks.join_all().await;
+            replies.sort_unstable_by_key(|(number, _)| *number);
+            replies.into_iter().map(|(_, reply)| reply).collect()
+        }))
+    }
+
+    /// Hears what arrives in every pod with a network of its own.
+    fn watch(&mut self) -> Result<()> {
+        for (index, pod) in self.plan.pods.iter().enumerate() {
+            if pod.host_network {
+                continue;
+            }
+            let own = self
+                .topology
+                .pod(&self.plan, index)
+                .enter(Deliveries::open)?;
+            self.deliveries
+                .add(own.with_context(|| format!("watch pod {}", pod.name))?);
         }
-        let mut replies = tasks.join_all().await;
-        replies.sort_unstable_by_key(|(number, _)| *number);
-        replies.into_iter().map(|(_, reply)| reply).collect()
+        Ok(())
     }
 
     /// Opens every listener in its pod's namespace and lets the runtime serve it.

@@ -13,6 +13,7 @@ mod client;
 mod complete;
 mod confine;
 mod counters;
+mod deliveries;
 pub mod demo;
 mod dnat;
 pub mod expect;

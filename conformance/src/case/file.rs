@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 use sluice_oracle::Port;
 
-use super::matrix::{Matrix, texts};
+use super::matrix::{Matrix, Part, texts};
 use super::{AgentEvent, Case, Connection, Event, Object, ObjectName, Origin, Step};
 
 /// What is wrong with a file, and where.
@@ -255,21 +255,18 @@ impl Reader {
         rejected.iter().map(one).collect()
     }
 
-    fn matrix(
-        &self,
-        matrix: Option<&Spanned<Value>>,
-    ) -> Result<Vec<(Option<Port>, Matrix)>, CaseError> {
+    fn matrix(&self, matrix: Option<&Spanned<Value>>) -> Result<Vec<(Part, Matrix)>, CaseError> {
         let Some(matrix) = matrix else {
             return Ok(Vec::new());
         };
         let wrong = |message: String| self.at(matrix, "matrix", message);
         let texts = texts(&matrix.value)
-            .ok_or_else(|| wrong("a text, or a text for each port".to_owned()))?;
-        let one = |(port, text): (Option<&str>, &str)| {
-            let port = port.map(Port::from_str).transpose();
-            let port = port.map_err(|error| wrong(error.to_string()))?;
+            .ok_or_else(|| wrong("a text, or a text for each port or family".to_owned()))?;
+        let one = |(part, text): (Option<&str>, &str)| {
+            let part = part.map_or_else(|| Ok(Part::default()), Part::from_str);
+            let part = part.map_err(|error| wrong(error.to_string()))?;
             let matrix = Matrix::parse(text).map_err(|error| wrong(error.to_string()))?;
-            Ok((port, matrix))
+            Ok((part, matrix))
         };
         texts.into_iter().map(one).collect()
     }

@@ -18,8 +18,10 @@
 //! open by the API. A pod always reaches itself.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde_json::Value;
+use sluice_oracle::{Cell, Family, Port};
 
 /// One cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,62 @@ impl fmt::Display for Mark {
             Self::Denied => "X",
             Self::Open => "*",
         })
+    }
+}
+
+/// Which connections a matrix is about: `80/TCP`, `IPv6`, `80/TCP IPv6`, or all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Those to this port; none: to all.
+    pub port: Option<Port>,
+    /// Those of this family; none: of both.
+    pub family: Option<Family>,
+}
+
+/// What is no part of a matrix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no port, family or both, such as 80/TCP, IPv6 or 80/TCP IPv6: {0}")]
+pub struct PartError(String);
+
+impl Part {
+    /// Whether a cell is one of those.
+    pub fn covers(&self, cell: &Cell) -> bool {
+        self.port.is_none_or(|port| port == cell.port)
+            && self.family.is_none_or(|family| family == cell.family)
+    }
+}
+
+impl FromStr for Part {
+    type Err = PartError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let family = |word: &str| Family::ALL.into_iter().find(|it| it.to_string() == word);
+        let mut part = Self::default();
+        for word in text.split_whitespace() {
+            let taken = match (family(word), word.parse()) {
+                (Some(family), _) => part.family.replace(family).is_some(),
+                (None, Ok(number)) => part.port.replace(number).is_some(),
+                (None, Err(_)) => true,
+            };
+            if taken {
+                return Err(PartError(text.to_owned()));
+            }
+        }
+        let is_any = part == Self::default();
+        (!is_any)
+            .then_some(part)
+            .ok_or_else(|| PartError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.port, self.family) {
+            (None, None) => f.write_str("any port"),
+            (Some(port), None) => port.fmt(f),
+            (None, Some(family)) => family.fmt(f),
+            (Some(port), Some(family)) => write!(f, "{port} {family}"),
+        }
     }
 }
 
@@ -246,13 +304,13 @@ fn covers(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A matrix as a field of a file: one for all ports, or one for each.
+/// A matrix as a field of a file: one for all connections, or one for each part of them.
 pub(super) fn texts(value: &Value) -> Option<Vec<(Option<&str>, &str)>> {
     match value {
         Value::String(text) => Some(vec![(None, text)]),
         Value::Object(map) => map
             .iter()
-            .map(|(port, text)| Some((Some(port.as_str()), text.as_str()?)))
+            .map(|(part, text)| Some((Some(part.as_str()), text.as_str()?)))
             .collect(),
         _ => None,
     }
@@ -281,6 +339,18 @@ mod tests {
         let names = ["x/a".to_owned(), "x/b".to_owned()];
         assert_eq!(matrix.check(&names, &names), Ok(()));
         assert!(matrix.check(&names[..1], &names).is_err());
+    }
+
+    #[test]
+    fn a_part_is_a_port_a_family_or_both() {
+        for text in ["80/TCP", "IPv6", "81/UDP IPv4"] {
+            assert_eq!(text.parse::<Part>().unwrap().to_string(), text);
+        }
+        let both: Part = "IPv4 80/TCP".parse().unwrap();
+        assert_eq!(both.to_string(), "80/TCP IPv4");
+        for wrong in ["", "80", "IPv5", "IPv4 IPv6", "80/TCP 81/TCP"] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

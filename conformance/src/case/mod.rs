@@ -15,7 +15,7 @@ use crate::world::{WorldError, world};
 use crate::{State, StateError};
 
 pub use file::{CaseError, read_case};
-pub use matrix::{Mark, Matrix, MatrixError};
+pub use matrix::{Mark, Matrix, MatrixError, Part, PartError};
 pub use object::{Object, ObjectName, ObjectNameError};
 
 /// One test of the suite.
@@ -91,8 +91,8 @@ pub struct Step {
     pub events: Vec<Event>,
     /// Whether the events may happen in any order.
     pub any_order: bool,
-    /// What a person wrote down: per port, and for all ports that are not named. The oracle must agree.
-    pub matrix: Vec<(Option<Port>, Matrix)>,
+    /// What a person wrote down, for all connections or parts of them. The oracle must agree.
+    pub matrix: Vec<(Part, Matrix)>,
     /// Connections that were opened before and still go on.
     pub alive: Vec<Arc<str>>,
     /// Connections that were opened before and no longer go on.

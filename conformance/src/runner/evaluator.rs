@@ -209,7 +209,7 @@ impl<E: Evaluator> Run<'_, E> {
     fn scene(&self, world: &World, number: usize, step: &Step) -> Result<Scene, Failure> {
         let ports = expect::ports(world, &self.case.ports);
         let cells = expect::cells(world, &ports, &Family::ALL);
-        if let Some(first) = judge::disagreements(step, world, &cells).first() {
+        if let Some(first) = judge::disagreements(step, world, &Family::ALL, &cells).first() {
             return Err(Failure::new(number, first.clone()));
         }
         let expected = expect::expected(world, &self.profile.readings(), &cells);

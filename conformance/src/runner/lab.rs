@@ -183,7 +183,7 @@ impl Run<'_> {
             }
         }
         let cells = self.cells(&world, &[step]);
-        if let Some(first) = judge::disagreements(step, &world, &cells).first() {
+        if let Some(first) = judge::disagreements(step, &world, self.families, &cells).first() {
             return Ok(Err(Failure::new(number, first.clone())));
         }
         self.compare(&world, cells, number)
@@ -222,7 +222,7 @@ impl Run<'_> {
             let ports: Vec<Port> = step
                 .matrix
                 .iter()
-                .map(|(port, _)| *port)
+                .map(|(part, _)| part.port)
                 .collect::<Option<_>>()?;
             (!ports.is_empty()).then_some(ports)
         };
@@ -265,10 +265,7 @@ impl Run<'_> {
             lab.probe(cells)?.into_iter().map(Observed::from).collect();
         for _ in 0..AGAIN {
             let unanswered: Vec<usize> = (0..cells.len())
-                .filter(|at| {
-                    matches!(observed[*at], Observed::Denied | Observed::Error(_))
-                        && !observed[*at].meets(&expected[*at])
-                })
+                .filter(|at| observed[*at].may_be_lost(&expected[*at]))
                 .collect();
             if unanswered.is_empty() {
                 break;
@@ -287,6 +284,7 @@ impl From<sluice_lab::Outcome> for Observed {
         match outcome {
             sluice_lab::Outcome::Allowed => Self::Allowed,
             sluice_lab::Outcome::Denied => Self::Denied,
+            sluice_lab::Outcome::ReplyLost => Self::ReplyLost,
             sluice_lab::Outcome::WrongServer(name) => Self::WrongServer(name),
             sluice_lab::Outcome::Refused => Self::Refused,
             sluice_lab::Outcome::Error(error) => Self::Error(error),

@@ -77,6 +77,7 @@ impl Args {
             ports: Vec::new(),
             runs: Some(self.runs.clone()),
             confined: self.confined,
+            deliveries: false,
         }
     }
 }

@@ -114,6 +114,7 @@ fn observed(lab: &Lab, cell: &Cell, reply: &Reply) -> char {
     match lab.outcome(cell, reply.clone()) {
         Outcome::Allowed => '.',
         Outcome::Denied => 'X',
+        Outcome::ReplyLost => 'r',
         Outcome::WrongServer(_) => 'W',
         Outcome::Refused => 'R',
         Outcome::Error(_) => 'E',

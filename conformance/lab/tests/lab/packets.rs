@@ -197,6 +197,43 @@ fn an_open_connection_is_alive_until_it_is_cut() {
 }
 
 #[test]
+fn a_lost_reply_is_told_from_a_lost_request() {
+    if skipped() {
+        return;
+    }
+    let options = Options {
+        families: Family::ALL.to_vec(),
+        ports: vec!["80/SCTP".parse().unwrap()],
+        deliveries: true,
+        ..Options::default()
+    };
+    let lab = Lab::up(&builtin::default_world(), &options).unwrap();
+    let rules = |hook: &str| {
+        format!(
+            "table inet t {{ chain c {{ type filter hook {hook} priority 0; meta l4proto {{ tcp, udp, sctp }} drop; }}; }}"
+        )
+    };
+    common::nft(lab.pod_netns(&pod("x/b")).unwrap(), &rules("output"));
+    let node = &lab.plan().nodes[0].name;
+    for family in Family::ALL {
+        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+            let asks = [
+                cell("x/a", "x/b", 80, protocol, family),
+                cell("x/a", "y/a", 80, protocol, family),
+            ];
+            assert_eq!(
+                lab.probe(&asks).unwrap(),
+                [Outcome::ReplyLost, Outcome::Allowed],
+                "{protocol} {family}"
+            );
+        }
+    }
+    common::nft(lab.node_netns(node).unwrap(), &rules("forward"));
+    let ask = cell("x/a", "x/b", 80, Protocol::Tcp, Family::Ipv4);
+    assert_eq!(lab.probe(&[ask]).unwrap(), [Outcome::Denied]);
+}
+
+#[test]
 fn labs_are_apart_from_each_other() {
     if skipped() {
         return;

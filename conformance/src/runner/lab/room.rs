@@ -155,6 +155,7 @@ impl Room {
         let lab_options = Options {
             families: options.families.clone(),
             ports: case.ports.clone(),
+            deliveries: true,
             ..Options::default()
         };
         let manifests = Manifests::Texts(vec![(FILE.to_owned(), bare.clone())]);

@@ -1,11 +1,11 @@
 //! Which cells a world has, and what ought to come of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sluice_kubernetes::{Service, World};
 use sluice_oracle::{
-    Cell, Family, Judgement, Oracle, Port, Reading, ServiceName, Target, Topic, judge, oracles,
+    Cell, Family, Judgement, Port, Reading, ServiceName, Target, Topic, judge, oracles,
 };
 use sluice_policy::{Pod, PodName};
 
@@ -22,13 +22,15 @@ pub enum Expected {
     Either,
 }
 
-/// One pod that a cell leads to, and its port.
+/// A cell with what it names looked up: pods are places in [`World::pods`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    /// The pod.
-    pub pod: PodName,
-    /// Its own port.
-    pub port: Port,
+pub struct Probe {
+    /// Who opens the connection.
+    pub from: usize,
+    /// The pods that it leads to, each with its own port: one, or the backends of a Service.
+    pub ends: Vec<(usize, Port)>,
+    /// With addresses of this family.
+    pub family: Family,
 }
 
 /// The ports of all containers of a world, and more.
@@ -99,24 +101,43 @@ fn service_cells(world: &World, from: &Pod, family: Family) -> Vec<Cell> {
     cells
 }
 
-/// The pods that a cell leads to: one, or the backends of a Service that have an address of the family.
-pub fn ends(world: &World, cell: &Cell) -> Vec<End> {
-    let name = match &cell.to {
-        Target::Pod(pod) => {
-            let pod = pod.clone();
-            return vec![End {
-                pod,
-                port: cell.port,
-            }];
+/// Looks up what cells name. What names a pod that is not there leads nowhere.
+pub fn probes(world: &World, cells: &[Cell]) -> Vec<Probe> {
+    let pods = world.pods.iter().enumerate();
+    let places: HashMap<&PodName, usize> = pods.map(|(at, it)| (&it.pod.name, at)).collect();
+    let one = |cell: &Cell| {
+        let from = places.get(&cell.from).copied();
+        Probe {
+            from: from.unwrap_or_default(),
+            ends: from.map_or_else(Vec::new, |_| ends(world, &places, cell)),
+            family: cell.family,
         }
-        Target::Service(name) => name,
     };
+    cells.iter().map(one).collect()
+}
+
+fn ends(world: &World, places: &HashMap<&PodName, usize>, cell: &Cell) -> Vec<(usize, Port)> {
+    match &cell.to {
+        Target::Pod(name) => {
+            let place = places.get(name).copied();
+            place.map(|place| (place, cell.port)).into_iter().collect()
+        }
+        Target::Service(name) => backends(world, name, cell)
+            .into_iter()
+            .filter_map(|(pod, port)| Some((*places.get(&pod.name)?, port)))
+            .collect(),
+    }
+}
+
+/// The pods behind a Service that have an address of the family, and their ports behind the cell's.
+fn backends<'w>(world: &'w World, name: &ServiceName, cell: &Cell) -> Vec<(&'w Pod, Port)> {
     let is_it = |it: &&Service| it.namespace == name.namespace && it.name == name.name;
     let Some(service) = world.services.iter().find(is_it) else {
         return Vec::new();
     };
+    let protocol = cell.port.protocol;
     let is_port = |it: &&sluice_kubernetes::ServicePort| {
-        it.port == cell.port.number && it.protocol == cell.port.protocol
+        it.port == cell.port.number && it.protocol == protocol
     };
     let Some(port) = service.ports.iter().find(is_port) else {
         return Vec::new();
@@ -126,38 +147,32 @@ pub fn ends(world: &World, cell: &Cell) -> Vec<End> {
         .filter(|pod| cell.family.address(pod).is_some())
         .filter_map(|pod| {
             let number = port.target_on(pod)?;
-            let protocol = cell.port.protocol;
-            let port = Port { number, protocol };
-            Some(End {
-                pod: pod.name.clone(),
-                port,
-            })
+            Some((pod, Port { number, protocol }))
         })
         .collect()
 }
 
 /// What ought to come of cells of a world, in the same order, by what all of some readings have in common.
 pub fn expected(world: &World, readings: &[Reading], cells: &[Cell]) -> Vec<Expected> {
-    let oracles = oracles(world, readings);
-    let one = |cell: &Cell| {
-        let said = ends(world, cell)
-            .iter()
-            .map(|end| judgement(world, &oracles, cell, end))
-            .collect();
-        together(said)
-    };
-    cells.iter().map(one).collect()
+    expected_of(world, readings, &probes(world, cells))
 }
 
-fn judgement(world: &World, oracles: &[Oracle<'_>], cell: &Cell, end: &End) -> Judgement {
-    let ends = world.pod(&cell.from).zip(world.pod(&end.pod));
-    ends.map_or(Judgement::Denied, |(from, to)| {
-        judge(oracles, from, to, cell.family, end.port)
-    })
+/// The same of cells that are looked up.
+pub fn expected_of(world: &World, readings: &[Reading], probes: &[Probe]) -> Vec<Expected> {
+    let oracles = oracles(world, readings);
+    let one = |probe: &Probe| {
+        let from = &world.pods[probe.from].pod;
+        let said = probe.ends.iter().map(|(to, port)| {
+            let to = &world.pods[*to].pod;
+            judge(&oracles, from, to, probe.family, *port)
+        });
+        together(said)
+    };
+    probes.iter().map(one).collect()
 }
 
 /// A Service without backends answers nobody.
-fn together(said: Vec<Judgement>) -> Expected {
+fn together(said: impl Iterator<Item = Judgement>) -> Expected {
     let mut open = BTreeSet::new();
     let (mut allowed, mut denied) = (0, 0);
     for one in said {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
-use sluice_kubernetes::{Loaded, load_text};
+use sluice_kubernetes::{Loaded, load_objects};
 
 use crate::case::{Event, Object, ObjectName};
 
@@ -95,9 +95,17 @@ impl State {
         text
     }
 
+    /// Equal for states with the same objects, whatever their order.
+    pub fn fingerprint(&self) -> Vec<String> {
+        let objects = self.objects.iter();
+        let mut texts: Vec<String> = objects.map(|it| it.value().to_string()).collect();
+        texts.sort_unstable();
+        texts
+    }
+
     /// The same as it is read, with what is wrong with it.
     pub fn load(&self, name: &str) -> Loaded {
-        load_text(name, &self.manifests())
+        load_objects(name, self.objects.iter().map(Object::value))
     }
 
     fn position(&self, name: &ObjectName) -> Result<usize, StateError> {

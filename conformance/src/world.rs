@@ -1,5 +1,8 @@
 //! The worlds that cases take place in.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use crate::State;
 use crate::case::Object;
 
@@ -40,10 +43,20 @@ fn names() -> String {
     names.join(", ")
 }
 
-/// The objects of a built-in world.
+/// The objects of a built-in world. Each is read once.
 pub fn world(name: &str) -> Result<State, WorldError> {
-    let found = WORLDS.iter().find(|(known, _)| *known == name);
-    let (_, text) = found.ok_or_else(|| WorldError::Unknown(name.to_owned()))?;
+    type Read = Result<State, WorldError>;
+    static READ: LazyLock<BTreeMap<&str, Read>> = LazyLock::new(|| {
+        WORLDS
+            .iter()
+            .map(|(name, text)| (*name, read(name, text)))
+            .collect()
+    });
+    let unknown = || Err(WorldError::Unknown(name.to_owned()));
+    READ.get(name).cloned().unwrap_or_else(unknown)
+}
+
+fn read(name: &str, text: &str) -> Result<State, WorldError> {
     let unreadable = |message: String| WorldError::Unreadable {
         name: name.to_owned(),
         message,

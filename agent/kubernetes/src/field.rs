@@ -59,7 +59,7 @@ impl Report {
     fn push(&self, line: u32, field: &str, message: String, harmless: bool) {
         let place = |file: &Arc<Path>| Place {
             file: Arc::clone(file),
-            line: Some(line),
+            line: (line > 0).then_some(line),
             column: None,
         };
         self.problems.borrow_mut().push(Problem {

@@ -26,7 +26,7 @@ mod world;
 mod yaml;
 
 pub use admin::{Tie, ties};
-pub use manifests::{LoadError, Loaded, Manifests, load, load_text};
+pub use manifests::{LoadError, Loaded, Manifests, load, load_objects, load_text};
 pub use problem::{Origin, Place, Problem};
 pub use read::{Policy, PolicyKind, PolicyRead, read_policy};
 pub use world::{NAMESPACE_NAME, PodFacts, Service, ServicePort, TargetPort, World};

@@ -1,5 +1,6 @@
 //! Files of Kubernetes YAML or JSON: found, read, and read again.
 
+use std::borrow::Borrow;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +9,11 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
 use crate::World;
 use crate::assemble::assemble;
+use crate::node::Node;
 use crate::object::{Decoded, Object, decode};
 use crate::problem::{Origin, Place, Problem};
 use crate::yaml;
@@ -43,6 +47,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, LoadError> {
 /// Reads text as if it were the one file, of that name.
 pub fn load_text(name: &str, text: &str) -> Loaded {
     Loaded::of(&[&read(&Path::new(name).into(), text.as_bytes(), None)])
+}
+
+/// Takes objects as if they stood in the one file of that name, on no line.
+pub fn load_objects(name: &str, objects: impl IntoIterator<Item = impl Borrow<Json>>) -> Loaded {
+    let objects = objects.into_iter();
+    let documents: Vec<Node> = objects.map(|it| Node::from_json(it.borrow())).collect();
+    Loaded::of(&[&File::of(&documents, &Path::new(name).into(), Vec::new())])
 }
 
 /// Manifests that are read again and again, and what is remembered in between.
@@ -204,7 +215,7 @@ fn read(path: &Arc<Path>, content: &[u8], earlier: Option<File>) -> File {
         Ok(text) => yaml::parse(text),
         Err(error) => (Vec::new(), vec![not_text(content, error.valid_up_to())]),
     };
-    let mut problems: Vec<Problem> = errors
+    let problems: Vec<Problem> = errors
         .into_iter()
         .map(|error| broken(path, &error, earlier.is_some()))
         .collect();
@@ -214,19 +225,26 @@ fn read(path: &Arc<Path>, content: &[u8], earlier: Option<File>) -> File {
             ..earlier
         };
     }
-    let mut file = File::default();
-    for document in &documents {
-        let Decoded {
-            objects,
-            problems: wrong,
-            ignored,
-        } = decode(document, path);
-        file.objects.extend(objects);
-        problems.extend(wrong);
-        file.ignored.extend(ignored);
+    File::of(&documents, path, problems)
+}
+
+impl File {
+    /// What documents say, and what is wrong with them besides.
+    fn of(documents: &[Node], path: &Arc<Path>, mut problems: Vec<Problem>) -> Self {
+        let mut file = Self::default();
+        for document in documents {
+            let Decoded {
+                objects,
+                problems: wrong,
+                ignored,
+            } = decode(document, path);
+            file.objects.extend(objects);
+            problems.extend(wrong);
+            file.ignored.extend(ignored);
+        }
+        problems.sort_by(|left, right| left.origin.cmp(&right.origin));
+        Self { problems, ..file }
     }
-    problems.sort_by(|left, right| left.origin.cmp(&right.origin));
-    File { problems, ..file }
 }
 
 fn not_text(content: &[u8], offset: usize) -> yaml::SyntaxError {
@@ -341,4 +359,28 @@ fn is_manifest(path: &Path) -> bool {
             .iter()
             .any(|known| extension.eq_ignore_ascii_case(known))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_read_as_from_a_file_but_on_no_line() {
+        let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "p", "namespace": "x"},
+            "spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 0}]}]}});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "x"}});
+        let written = load_text("w", &format!("---\n{policy}\n---\n{pod}\n"));
+        let objects = load_objects("w", [&policy, &pod]);
+        assert_eq!(objects.world.policies, written.world.policies);
+        assert_eq!(objects.world.pods, written.world.pods);
+        let said = |loaded: &Loaded| loaded.problems.iter().map(ToString::to_string).collect();
+        let (objects, written): (Vec<String>, Vec<String>) = (said(&objects), said(&written));
+        assert!(written[0].starts_with("w:2: "), "{written:?}");
+        assert_eq!(objects[0], written[0].replace("w:2: ", "w: "));
+    }
 }

@@ -192,7 +192,7 @@ fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decode
         decoded.objects.push(Object {
             origin: Origin::File(Place {
                 file: Arc::clone(file),
-                line: Some(node.line),
+                line: (node.line > 0).then_some(node.line),
                 column: None,
             }),
             kind: kind.name,

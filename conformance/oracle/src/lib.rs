@@ -354,7 +354,7 @@ fn port_matches(
     connection: &Connection<'_>,
 ) -> bool {
     let protocol = entry.protocol.as_deref().unwrap_or("TCP");
-    if connection.protocol.to_string() != protocol {
+    if name_of(connection.protocol) != protocol {
         return false;
     }
     let port = i32::from(connection.port);
@@ -367,6 +367,16 @@ fn port_matches(
                 && oracle.reading.host_network == HostNetwork::Node;
             !is_node && has_port(connection, name)
         }
+    }
+}
+
+/// A protocol as the API writes it; others have no name in it.
+fn name_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
+        Protocol::Other(_) => "other",
     }
 }
 

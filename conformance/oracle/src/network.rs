@@ -20,10 +20,11 @@ pub(super) fn contains(cidr: &str, address: IpAddr) -> bool {
         },
         IpAddr::V4(_) => (network, length),
     };
-    let (network, address) = (bits(network), bits(address));
-    network.len() == address.len()
-        && length <= network.len()
-        && network[..length] == address[..length]
+    network.is_ipv4() == address.is_ipv4()
+        && (0..length).all(|place| {
+            let own = bit(network, place);
+            own.is_some() && own == bit(address, place)
+        })
 }
 
 /// Old objects may have leading zeros in IPv4 addresses, which Kubernetes always took for decimal.
@@ -40,16 +41,13 @@ fn plain(network: &str) -> String {
     plain.collect::<Vec<_>>().join(".")
 }
 
-/// The bits of an address, first to last.
-fn bits(address: IpAddr) -> Vec<bool> {
-    let octets = match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
+/// One bit of an address, counted from the first; none past the last.
+fn bit(address: IpAddr, place: usize) -> Option<bool> {
+    let octet = match address {
+        IpAddr::V4(address) => address.octets().get(place / 8).copied(),
+        IpAddr::V6(address) => address.octets().get(place / 8).copied(),
     };
-    octets
-        .iter()
-        .flat_map(|octet| (0..8).rev().map(move |place| octet >> place & 1 == 1))
-        .collect()
+    octet.map(|octet| octet >> (7 - place % 8) & 1 == 1)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sluice_policy::{Labels, Pod};
 use super::api::{
     AdminObject, DestinationPort, Peer, Pods, Port, Protocol, ProtocolPort, Range, Rule,
 };
-use super::{Connection, End, Ties, has_port, network, select};
+use super::{Connection, End, Ties, has_port, name_of, network, select};
 
 /// A tier of policies that is not that of `NetworkPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ fn ports_match(rule: &Rule, connection: &Connection<'_>) -> bool {
 fn port_matches(entry: &Port, connection: &Connection<'_>) -> bool {
     // "If protocol is not specified, this field defaults to TCP."
     let is_protocol = |protocol: &Option<String>| {
-        connection.protocol.to_string() == protocol.as_deref().unwrap_or("TCP")
+        name_of(connection.protocol) == protocol.as_deref().unwrap_or("TCP")
     };
     let port = connection.port;
     if let Some(number) = &entry.number {
@@ -260,7 +260,7 @@ fn protocol_matches(entry: &Protocol, connection: &Connection<'_>) -> bool {
             let in_range = |range: &Range| (range.start..=range.end).contains(&connection.port);
             *number == Some(connection.port) || range.as_ref().is_some_and(in_range)
         };
-        connection.protocol.to_string() == name && wanted.as_ref().is_some_and(matches)
+        name_of(connection.protocol) == name && wanted.as_ref().is_some_and(matches)
     };
     // "DestinationNamedPort selects a destination port on a pod based on the ContainerPort name", number and protocol.
     let name = entry.destination_named_port.as_deref();

@@ -2,6 +2,7 @@
 
 mod evaluator;
 mod lab;
+mod script;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::expect::Expected;
 use crate::judge::{self, Observed, Seen};
 use crate::profile::Profile;
 
-pub use evaluator::{Evaluator, EvaluatorRunner, Sluice};
+pub use evaluator::{Evaluator, EvaluatorRunner, Scene, Sluice};
 pub use lab::{LabOptions, LabRunner};
 
 /// What became of a case.

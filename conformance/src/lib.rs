@@ -12,6 +12,7 @@ pub mod expect;
 pub mod features;
 pub mod generate;
 pub mod judge;
+pub mod mutants;
 pub mod profile;
 pub mod report;
 pub mod runner;

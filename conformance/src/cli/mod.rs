@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "a command prints")]
 
 mod list;
+mod mutants;
 mod run;
 
 use std::io::Write as _;
@@ -32,6 +33,8 @@ enum Verb {
     Explain(list::ExplainArgs),
     /// Run cases
     Run(run::RunArgs),
+    /// Test the suite itself: evaluators with one fault each, of which a case must tell every one
+    Mutants(mutants::MutantsArgs),
 }
 
 /// Which cases.
@@ -68,6 +71,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::List(args) => list::list(&args),
         Verb::Explain(args) => list::explain(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Mutants(args) => mutants::mutants(&args),
     };
     ended.unwrap_or_else(|Stopped(code, message)| {
         eprintln!("error: {message}");

@@ -115,6 +115,7 @@ faults! {
     NameOfSource "names-of-source" "names are looked up on the source"
     NameMissingAny "names-missing-any" "a name that the destination lacks is every port"
     NameNothing "names-nothing" "names match nothing"
+    NameNotInBlocks "names-not-in-blocks" "names match nothing in rules whose peers are blocks"
 
     // Nodes.
     NodeDenied "node-denied" "what comes from a pod's own node is subject to its policies"

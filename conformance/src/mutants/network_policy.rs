@@ -198,7 +198,16 @@ impl Mutant {
     }
 
     fn has_port(&self, rule: &Rule, asked: &Asked<'_>) -> bool {
-        let is_port = |port: &Port| self.is_port(port, asked);
+        let has_blocks_alone = || {
+            let mut peers = rule.peers.iter().flatten();
+            rule.peers.is_some() && peers.all(|peer| matches!(peer, Peer::Block(..)))
+        };
+        let is_port = |port: &Port| {
+            let is_missed = self.faulty.has(Fault::NameNotInBlocks)
+                && matches!(port.number, Number::Name(_))
+                && has_blocks_alone();
+            !is_missed && self.is_port(port, asked)
+        };
         match &rule.ports {
             None if self.faulty.has(Fault::PortsMissingTcp) => asked.port.protocol == Protocol::Tcp,
             None => true,

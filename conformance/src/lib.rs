@@ -10,6 +10,7 @@ pub mod case;
 pub mod catalogue;
 pub mod expect;
 pub mod features;
+pub mod fuzz;
 pub mod generate;
 pub mod judge;
 pub mod mutants;

@@ -145,7 +145,7 @@ impl State {
 }
 
 /// The first address of the network of so many bits that an address is in.
-fn network(address: IpAddr, bits: u32) -> IpAddr {
+pub(crate) fn network(address: IpAddr, bits: u32) -> IpAddr {
     match address {
         IpAddr::V4(it) => {
             let mask = u32::MAX.checked_shl(32 - bits.min(32)).unwrap_or(0);

@@ -14,7 +14,7 @@ macro_rules! worlds {
 
 /// Every built-in world: its name, and its manifests, of which the first comment says what it is.
 pub const WORLDS: &[(&str, &str)] = worlds![
-    "families", "grid", "labels", "names", "services", "teams", "topology"
+    "bare", "families", "grid", "labels", "names", "services", "teams", "topology"
 ];
 
 /// What is wrong with a world.

@@ -1,6 +1,8 @@
 //! The command line as typed.
 #![expect(clippy::print_stderr, reason = "a command prints")]
 
+mod fuzz;
+mod lab;
 mod list;
 mod mutants;
 mod run;
@@ -35,6 +37,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Test the suite itself: evaluators with one fault each, of which a case must tell every one
     Mutants(mutants::MutantsArgs),
+    /// Draw cases by chance, judge them, and make those that fail small
+    Fuzz(fuzz::FuzzArgs),
 }
 
 /// Which cases.
@@ -72,6 +76,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Explain(args) => list::explain(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Mutants(args) => mutants::mutants(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
     };
     ended.unwrap_or_else(|Stopped(code, message)| {
         eprintln!("error: {message}");

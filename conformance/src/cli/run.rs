@@ -1,14 +1,13 @@
 //! `run`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use sluice_conformance::profile::Profile;
 use sluice_conformance::report::{self, Report};
-use sluice_conformance::runner::{EvaluatorRunner, LabOptions, LabRunner, Outcome, Sluice};
-use sluice_lab::choice::{FamilyName, ModeName, NoAgent, agent_binary};
+use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Outcome, Sluice};
 
+use super::lab::LabArgs;
 use super::{CasesArgs, Output, Stopped, print};
 
 /// `run`.
@@ -23,15 +22,8 @@ pub(super) struct RunArgs {
     /// packet, connection, host-node, host-pod, sluice
     #[arg(long, default_value = "sluice")]
     profile: Profile,
-    /// Of the runner `lab`: how the agents work
-    #[arg(long, value_enum, default_value = "hybrid")]
-    mode: ModeName,
-    /// Of the runner `lab`: the address families of pods
-    #[arg(long, value_enum, default_value = "4")]
-    family: FamilyName,
-    /// Of the runner `lab`: the agent's binary [default: `sluice` beside this program]
-    #[arg(long, value_name = "PATH")]
-    agent: Option<PathBuf>,
+    #[command(flatten)]
+    lab: LabArgs,
     /// How to print what came of it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -54,7 +46,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
             Report::of(&mut runner, &chosen, args.profile)
         }
         RunnerName::Lab => {
-            let mut runner = LabRunner::new(lab_options(args)?);
+            let mut runner = LabRunner::new(args.lab.options()?);
             Report::of(&mut runner, &chosen, args.profile)
         }
     };
@@ -79,20 +71,4 @@ fn exit_code(report: &Report) -> u8 {
         (_, 1..) if judged == 0 => 3,
         _ => 1,
     }
-}
-
-fn lab_options(args: &RunArgs) -> Result<LabOptions, Stopped> {
-    if !rustix::process::geteuid().is_root() {
-        let message = "--runner lab makes network namespaces, which needs root";
-        return Err(Stopped(3, message.to_owned()));
-    }
-    let agent = agent_binary(args.agent.clone()).map_err(|error| match error {
-        NoAgent::Here(_) => Stopped(3, error.to_string()),
-        NoAgent::Missing(_) => Stopped(2, error.to_string()),
-    })?;
-    Ok(LabOptions {
-        agent,
-        mode: args.mode.into(),
-        families: args.family.families(),
-    })
 }

@@ -168,10 +168,7 @@ impl Draft {
     /// The case; what an enforcer must offer for it is read off its objects.
     pub(super) fn case(self) -> Case {
         let tags = ["generated"].into_iter().chain(self.tags);
-        let mut features = BTreeSet::new();
-        for object in &self.objects {
-            find_features(object.value(), &mut features);
-        }
+        let features = features(&self.objects.iter().collect::<Vec<_>>());
         let steps = if self.steps.is_empty() {
             vec![Step::default()]
         } else {
@@ -181,7 +178,7 @@ impl Draft {
             id: format!("{}/{}", self.theme, self.name).into(),
             sentence: self.sentence,
             tags: tags.map(Arc::from).collect(),
-            features: features.into_iter().map(Arc::from).collect(),
+            features,
             world: self.world.into(),
             objects: self.objects,
             ports: Vec::new(),
@@ -190,6 +187,15 @@ impl Draft {
             origin: Origin::Generated(self.theme),
         }
     }
+}
+
+/// What an enforcer must offer for objects to mean anything.
+pub(crate) fn features(objects: &[&Object]) -> BTreeSet<Arc<str>> {
+    let mut found = BTreeSet::new();
+    for object in objects {
+        find_features(object.value(), &mut found);
+    }
+    found.into_iter().map(Arc::from).collect()
 }
 
 fn find_features(value: &Value, found: &mut BTreeSet<&'static str>) {

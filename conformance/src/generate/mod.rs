@@ -18,6 +18,8 @@ mod sweep;
 
 use crate::case::Case;
 
+pub(crate) use draft::features;
+
 /// Every generated case.
 pub fn all() -> Vec<Case> {
     [

@@ -95,10 +95,7 @@ impl<E: Evaluator> Runner for EvaluatorRunner<E> {
 
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
         let started = Instant::now();
-        let mut run = Run {
-            evaluator: &mut self.evaluator,
-            cells: 0,
-        };
+        let mut run = Run::new(&mut self.evaluator);
         let (steps, outcome) = match play(case, profile, &mut run) {
             Ok(steps) => (steps, Outcome::Passed),
             Err(failure) => (failure.step, Outcome::from(failure)),
@@ -114,9 +111,22 @@ impl<E: Evaluator> Runner for EvaluatorRunner<E> {
 }
 
 /// One evaluator in one case.
-struct Run<'r, E> {
+pub(crate) struct Run<'r, E> {
     evaluator: &'r mut E,
-    cells: usize,
+    /// Cells that it was asked about.
+    pub(crate) cells: usize,
+    /// Those of them that it denied.
+    pub(crate) denied: usize,
+}
+
+impl<'r, E> Run<'r, E> {
+    pub(crate) fn new(evaluator: &'r mut E) -> Self {
+        Self {
+            evaluator,
+            cells: 0,
+            denied: 0,
+        }
+    }
 }
 
 impl<E: Evaluator> Player for Run<'_, E> {
@@ -140,6 +150,8 @@ impl<E: Evaluator> Player for Run<'_, E> {
             .iter()
             .map(|probe| observed(self.evaluator, &scene.world, probe));
         let observed: Vec<Observed> = observed.collect();
+        let denied = observed.iter().filter(|it| **it == Observed::Denied);
+        self.denied += denied.count();
         let failure = Failure::of_cells(step, cells, expected, &observed, is_right);
         failure.map_or(Ok(()), Err)
     }

@@ -14,7 +14,7 @@ use crate::judge::{self, Observed, Seen};
 use crate::profile::Profile;
 
 pub use evaluator::{Evaluator, EvaluatorRunner, Scene, Sluice};
-pub(crate) use evaluator::{is_right, observed};
+pub(crate) use evaluator::{Run, is_right, observed};
 pub use lab::{LabOptions, LabRunner};
 pub(crate) use script::{Player, Questions, play};
 

@@ -1,0 +1,171 @@
+//! `fuzz`.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use sluice_conformance::fuzz::{Disagreement, Tally, fuzz, fuzz_with, yaml};
+use sluice_conformance::runner::{LabRunner, Sluice};
+
+use super::lab::LabArgs;
+use super::{Output, Stopped, print};
+
+/// Seeds that are drawn where none is given are below this, so that they are easily typed.
+const SEEDS: u64 = 1 << 32;
+
+/// `fuzz`.
+#[derive(Debug, Args)]
+pub(super) struct FuzzArgs {
+    /// Of the first case; each further case has the next one [default: drawn, and printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    cases: u32,
+    /// Who is judged
+    #[arg(long, value_enum, default_value = "evaluator")]
+    runner: RunnerName,
+    #[command(flatten)]
+    lab: LabArgs,
+    /// Where to write a case file for whatever is found [default: printed]
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+    /// How to print what came of it
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RunnerName {
+    /// The evaluator of Sluice, without packets
+    Evaluator,
+    /// The agent of Sluice, with real packets between network namespaces of this machine (needs root)
+    Lab,
+}
+
+pub(super) fn run(args: &FuzzArgs) -> Result<ExitCode, Stopped> {
+    if let Some(directory) = &args.write {
+        let made = fs::create_dir_all(directory);
+        made.map_err(|error| Stopped(2, format!("--write {}: {error}", directory.display())))?;
+    }
+    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..SEEDS));
+    let cases = usize::try_from(args.cases).unwrap_or(usize::MAX);
+    let started = Instant::now();
+    let progress = |done: usize| show(done, cases);
+    let tally = match args.runner {
+        RunnerName::Evaluator => fuzz(Sluice::default, seed, cases, progress),
+        RunnerName::Lab => {
+            let mut runner = LabRunner::new(args.lab.options()?);
+            fuzz_with(&mut runner, seed, cases, progress)
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let mut files = Vec::new();
+    for found in &tally.found {
+        let directory = args.write.as_deref();
+        files.push(directory.map(|it| write(it, found)).transpose()?);
+    }
+    let text = match args.output {
+        Output::Json => report(seed, &tally, &files, seconds).to_string(),
+        Output::Table => table(seed, &tally, &files, seconds),
+    };
+    print(&text);
+    let code = match (tally.found.is_empty(), tally.errors.is_empty()) {
+        (false, _) => 1,
+        (true, false) => 3,
+        (true, true) => 0,
+    };
+    Ok(ExitCode::from(code))
+}
+
+/// One line that says how far it is, where somebody sees it.
+fn show(done: usize, of: usize) {
+    let mut shown = std::io::stderr().lock();
+    if !shown.is_terminal() || !(done.is_multiple_of(100) || done == of) {
+        return;
+    }
+    let line = if done == of {
+        String::new()
+    } else {
+        format!("{done} of {of} cases")
+    };
+    let _closed = write!(shown, "\r{line}\x1b[K");
+}
+
+fn write(directory: &Path, found: &Disagreement) -> Result<PathBuf, Stopped> {
+    let path = directory.join(format!("seed-{}.yaml", found.seed));
+    let written = fs::write(&path, yaml(&found.case));
+    written.map_err(|error| Stopped(2, format!("{}: {error}", path.display())))?;
+    Ok(path)
+}
+
+/// How much of what was asked was denied, in percent; none where that was not counted.
+fn denied(tally: &Tally) -> Option<usize> {
+    (tally.denied * 100)
+        .checked_div(tally.cells)
+        .filter(|it| *it > 0)
+}
+
+fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> Value {
+    let one = |(found, file): (&Disagreement, &Option<PathBuf>)| {
+        json!({
+            "seed": found.seed,
+            "relation": found.relation,
+            "reason": found.reason,
+            "case": yaml(&found.case),
+            "file": file.as_ref().map(|it| it.display().to_string()),
+        })
+    };
+    json!({
+        "seed": seed,
+        "cases": tally.cases,
+        "skipped": tally.skipped.values().sum::<usize>(),
+        "errors": tally.errors,
+        "steps": tally.steps,
+        "cells": tally.cells,
+        "denied": tally.denied,
+        "relations": tally.relations,
+        "seconds": seconds,
+        "disagreements": tally.found.iter().zip(files).map(one).collect::<Vec<_>>(),
+    })
+}
+
+fn table(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> String {
+    let mut lines = Vec::new();
+    for (found, file) in tally.found.iter().zip(files) {
+        let Disagreement { seed, reason, .. } = found;
+        lines.push(format!("fuzz --seed {seed} --cases 1: {reason}"));
+        lines.push(file.as_ref().map_or_else(
+            || yaml(&found.case),
+            |file| format!("written to {}", file.display()),
+        ));
+    }
+    for (seed, reason) in &tally.errors {
+        lines.push(format!(
+            "fuzz --seed {seed} --cases 1: not judged: {reason}"
+        ));
+    }
+    for (reason, count) in &tally.skipped {
+        lines.push(format!("skipped {count}: {reason}"));
+    }
+    for (name, count) in &tally.relations {
+        lines.push(format!("relation {name}: tried {count} times"));
+    }
+    let Tally {
+        cases,
+        steps,
+        cells,
+        found,
+        ..
+    } = tally;
+    let denied = denied(tally).map_or_else(String::new, |it| format!(" ({it} % denied)"));
+    let found = found.len();
+    lines.push(format!(
+        "seed {seed}: {cases} cases in {seconds:.1} s, {steps} steps, {cells} cells{denied}: {found} disagreements"
+    ));
+    lines.join("\n")
+}

@@ -1,0 +1,170 @@
+//! Many cases, and what became of them.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::case::case;
+use super::judge::{self, Trouble, judge};
+use super::shrink::{is_as_meant, shrink};
+use crate::case::Case;
+use crate::profile::Profile;
+use crate::runner::{Evaluator, Failure, Outcome, Runner};
+
+/// As many of those that fail are made smaller, which takes a while.
+const SHRUNK: usize = 5;
+
+/// What became of random cases.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Cases that were drawn.
+    pub cases: usize,
+    /// Cases that could not be judged, by the reason.
+    pub skipped: BTreeMap<String, usize>,
+    /// Cases that could not be judged to their end, which says nothing about who is judged: the seed and why.
+    pub errors: Vec<(u64, String)>,
+    /// Steps that passed.
+    pub steps: usize,
+    /// Cells that were compared with the oracle.
+    pub cells: usize,
+    /// Those of them that were denied, where that was counted.
+    pub denied: usize,
+    /// How often each relation was tried.
+    pub relations: BTreeMap<&'static str, usize>,
+    /// What did not come out right, in order of seeds.
+    pub found: Vec<Disagreement>,
+}
+
+/// A case that did not come out right.
+#[derive(Clone, Debug)]
+pub struct Disagreement {
+    /// The case's own seed: it alone is drawn by it.
+    pub seed: u64,
+    /// The relation that does not hold, by name; none where the oracle disagrees.
+    pub relation: Option<&'static str>,
+    /// What is wrong with the case as it was drawn.
+    pub reason: String,
+    /// The case; of the first few, what is left of it when everything is gone that does not matter.
+    pub case: Case,
+}
+
+/// Judges the cases of so many seeds by evaluators, several at a time. `progress` hears how many are done.
+pub fn fuzz<E: Evaluator>(
+    make: impl Fn() -> E + Sync,
+    seed: u64,
+    cases: usize,
+    progress: impl Fn(usize) + Sync,
+) -> Tally {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut evaluator, mut tally) = (make(), Tally::default());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= cases {
+                return tally;
+            }
+            one(&mut evaluator, seed.wrapping_add(number as u64), &mut tally);
+            progress(number + 1);
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let tallies: Vec<Tally> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|it| it.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    let mut all = tallies.into_iter().fold(Tally::default(), Tally::and);
+    all.found.sort_by_key(|it| it.seed.wrapping_sub(seed));
+    let mut evaluator = make();
+    for found in all.found.iter_mut().take(SHRUNK) {
+        found.case = smaller(&mut evaluator, found);
+    }
+    all
+}
+
+/// The same by a runner of cases, one after another: relations are left out, and nothing is made smaller.
+pub fn fuzz_with(
+    runner: &mut impl Runner,
+    seed: u64,
+    cases: usize,
+    progress: impl Fn(usize),
+) -> Tally {
+    let mut tally = Tally::default();
+    for number in 0..cases {
+        let seed = seed.wrapping_add(number as u64);
+        let case = case(seed);
+        let result = runner.judge(&case, profile());
+        tally.cases += 1;
+        tally.steps += result.steps;
+        tally.cells += result.cells;
+        match result.outcome {
+            Outcome::Passed => {}
+            Outcome::Error(reason) => tally.errors.push((seed, reason)),
+            Outcome::Skipped(reason) => *tally.skipped.entry(reason).or_default() += 1,
+            Outcome::Failed(Failure { step, reason, .. }) => tally.found.push(Disagreement {
+                seed,
+                relation: None,
+                reason: format!("step {step}: {reason}"),
+                case,
+            }),
+        }
+        progress(number + 1);
+    }
+    tally
+}
+
+/// Of what the API leaves open, what Sluice says of itself.
+pub(super) fn profile() -> Profile {
+    "sluice".parse().unwrap_or_default()
+}
+
+fn one(evaluator: &mut impl Evaluator, seed: u64, tally: &mut Tally) {
+    let case = case(seed);
+    tally.cases += 1;
+    if let Some(Trouble { relation, reason }) = judge(evaluator, &case, seed, tally) {
+        tally.found.push(Disagreement {
+            seed,
+            relation: relation.map(|it| it.name),
+            reason,
+            case,
+        });
+    }
+}
+
+fn smaller(evaluator: &mut impl Evaluator, found: &Disagreement) -> Case {
+    let Disagreement { seed, case, .. } = found;
+    let relation = super::relation::named(found.relation);
+    let Some(relation) = relation else {
+        return shrink(case, |case| {
+            is_as_meant(case) && judge::is_disputed(evaluator, case)
+        });
+    };
+    let small = shrink(case, |case| {
+        is_as_meant(case)
+            && matches!(
+                judge::broken(evaluator, case, *seed, relation),
+                judge::Tried::Broken(_)
+            )
+    });
+    judge::with_change(&small, *seed, relation)
+}
+
+impl Tally {
+    fn and(mut self, other: Self) -> Self {
+        self.cases += other.cases;
+        self.steps += other.steps;
+        self.cells += other.cells;
+        self.denied += other.denied;
+        for (reason, count) in other.skipped {
+            *self.skipped.entry(reason).or_default() += count;
+        }
+        for (name, count) in other.relations {
+            *self.relations.entry(name).or_default() += count;
+        }
+        self.found.extend(other.found);
+        self
+    }
+}

@@ -81,6 +81,11 @@ impl State {
         }
     }
 
+    /// Leaves what is not wanted.
+    pub(crate) fn retain(&mut self, is_wanted: impl Fn(&Object) -> bool) {
+        self.objects.retain(is_wanted);
+    }
+
     /// Everything there is.
     pub fn objects(&self) -> &[Object] {
         &self.objects

@@ -50,6 +50,8 @@ enum Verb {
     Status(Rest),
     /// Build the agent's image, give it to every node, and install the chart
     Install(Rest),
+    /// Give every node the images of an archive
+    Load(Rest),
     /// Run kubectl as the administrator
     Kubectl(Rest),
     /// Run helm as the administrator
@@ -77,6 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Down(rest) => ("down", rest),
         Verb::Status(rest) => ("status", rest),
         Verb::Install(rest) => ("install", rest),
+        Verb::Load(rest) => ("load", rest),
         Verb::Kubectl(rest) => ("kubectl", rest),
         Verb::Helm(rest) => ("helm", rest),
         Verb::Enter(rest) => ("enter", rest),
@@ -142,7 +145,7 @@ fn for_install() -> anyhow::Result<Vec<OsString>> {
     if !chart.join("Chart.yaml").is_file() {
         return Err(Stop::Machine(format!("{}: there is no chart", chart.display())).into());
     }
-    let image = image::build(image::Arch::this())?;
+    let image = image::build(image::Program::Agent, image::Arch::this())?;
     Ok(vec![
         "--image".into(),
         image.into(),

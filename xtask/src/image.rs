@@ -1,4 +1,4 @@
-//! `cargo xtask image`: the agent, static, on an empty base.
+//! `cargo xtask image`: the agent, or the conformance suite's prober, static, on an empty base.
 //!
 //! How an archive is written is `sluice-cluster`'s; this builds what goes into it.
 
@@ -15,6 +15,7 @@ use crate::{cargo, cluster, process, repo, setup};
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask image                                   target/image/sluice-amd64.tar
+  cargo xtask image --prober                          target/image/sluice-prober-amd64.tar, for the conformance suite
   docker load --input target/image/sluice-amd64.tar   it is a docker archive
   skopeo copy oci-archive:target/image/sluice-amd64.tar docker://…   and an OCI layout";
 
@@ -25,6 +26,18 @@ pub(crate) struct Args {
     /// For which processor [default: this machine's]
     #[arg(long, value_enum)]
     arch: Option<Arch>,
+    /// The image of the pods that the conformance suite makes, in place of the agent's
+    #[arg(long)]
+    prober: bool,
+}
+
+/// What an image is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The agent.
+    Agent,
+    /// What serves and asks in the pods of the conformance suite.
+    Prober,
 }
 
 /// A processor, as Go and images name it.
@@ -36,7 +49,12 @@ pub(crate) enum Arch {
 
 /// Builds the image, and says where it is, how large, and its id.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    build(args.arch.unwrap_or_else(Arch::this))?;
+    let program = if args.prober {
+        Program::Prober
+    } else {
+        Program::Agent
+    };
+    build(program, args.arch.unwrap_or_else(Arch::this))?;
     Ok(exit::holds(true))
 }
 
@@ -44,15 +62,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 ///
 /// # Errors
 /// [`exit::Stop::Machine`] naming what the machine lacks.
-pub(crate) fn build(arch: Arch) -> anyhow::Result<PathBuf> {
-    setup::ensure(&[Need::Ebpf, arch.need()])?;
+pub(crate) fn build(program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
+    match program {
+        Program::Agent => setup::ensure(&[Need::Ebpf, arch.need()])?,
+        Program::Prober => setup::ensure(&[arch.need()])?,
+    }
+    let name = program.name();
     let root = repo::root();
     let target = cargo::target_directory(&root)?;
-    let archive = target.join(format!("image/sluice-{}.tar", arch.name()));
-    eprintln!("building sluice for {}", arch.triple());
-    let binary = compile(&root, arch)?;
+    let archive = target.join(format!("image/{name}-{}.tar", arch.name()));
+    eprintln!("building {name} for {}", arch.triple());
+    let binary = compile(&root, program, arch)?;
     let mut pack = Command::new(cluster::tool()?);
-    pack.args(["pack", "--arch", arch.name()])
+    pack.args(["pack", "--program", name, "--arch", arch.name()])
         .args(["--version", env!("CARGO_PKG_VERSION")])
         .arg("--binary")
         .arg(binary)
@@ -64,11 +86,12 @@ pub(crate) fn build(arch: Arch) -> anyhow::Result<PathBuf> {
     Ok(archive)
 }
 
-/// The agent without anything that it would need beside the kernel, and without a trace of where it was built.
-fn compile(root: &Path, arch: Arch) -> anyhow::Result<PathBuf> {
+/// The program without anything that it would need beside the kernel, and without a trace of where it was built.
+fn compile(root: &Path, program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
     let mut build = cargo::command(root, "build");
     build
-        .args(["--quiet", "--release", "-p", "sluice", "--bin", "sluice"])
+        .args(["--quiet", "--release", "-p", program.name()])
+        .args(["--bin", program.name()])
         .args(["--target", arch.triple()])
         .args(["--config", "profile.release.strip=true"])
         .args(["--config", "profile.release.debug=false"])
@@ -77,7 +100,7 @@ fn compile(root: &Path, arch: Arch) -> anyhow::Result<PathBuf> {
             format!("CC_{}", arch.triple().replace('-', "_")),
             arch.compiler(),
         );
-    cargo::binary(&cargo::executables(&mut build)?, "sluice")
+    cargo::binary(&cargo::executables(&mut build)?, program.name())
 }
 
 /// Paths of this machine are named as they are nowhere, so that every machine makes the same bytes.
@@ -93,6 +116,16 @@ fn flags(root: &Path, arch: Arch) -> String {
         root.display(),
         arch.linker()
     )
+}
+
+impl Program {
+    /// Of its package, its binary and its image.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "sluice",
+            Self::Prober => "sluice-prober",
+        }
+    }
 }
 
 impl Arch {

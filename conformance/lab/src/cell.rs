@@ -2,18 +2,7 @@
 
 use std::fmt;
 
-/// What came back to a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// A server answered, with the name of its pod.
-    Name(String),
-    /// Nothing at all, within the time that is allowed for an answer.
-    Silence,
-    /// A reset, an abort, or an ICMP error.
-    Refused,
-    /// The probe itself failed, or what came back was no answer.
-    Error(String),
-}
+use sluice_prober::Reply;
 
 /// A reply in the light of the cell it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,19 +13,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_kubernetes::{Problem, World};
 use sluice_netlink::Netns;
 use sluice_policy::PodName;
+use sluice_prober::{Client, Conversation, Listener, Patience, Sctp, SourcePorts};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
-use crate::client::{Client, Conversation, SourcePorts};
 use crate::complete::complete;
 use crate::confine::Confinement;
 use crate::deliveries::{Deliveries, Sender};
 use crate::guests::Guests;
-use crate::patience::Patience;
 use crate::plan::Plan;
 use crate::run_dir::{self, RunDir};
-use crate::server::Listener;
 use crate::stage::{Manifests, StageError, Staged};
 use crate::topology::{Topology, node_end};
 use crate::warden::Warden;
@@ -362,7 +360,8 @@ impl Lab {
                 let cell = &cells[number];
                 let source = self.plan.pods[pod].address(cell.family);
                 let source = source.with_context(|| format!("{cell}: no such source"))?;
-                let client = Client::open(source, cell.port.protocol, &self.source_ports);
+                let client =
+                    Client::open(source, cell.port.protocol, Sctp::Raw, &self.source_ports);
                 Ok((number, client.with_context(|| cell.to_string())?))
             };
             let open_all = || numbers.into_iter().map(open).collect::<Result<Vec<_>>>();
@@ -413,7 +412,8 @@ impl Lab {
             let open = || -> Result<Vec<Listener>> {
                 let mut listeners = Vec::new();
                 for address in &pod.addresses {
-                    let opened = Listener::open(*address, &pod.listens);
+                    let ports = pod.listens.iter().map(|it| (it.protocol, it.number));
+                    let opened = Listener::open(*address, ports, Sctp::Raw);
                     listeners.extend(
                         opened
                             .with_context(|| format!("listen on {address} in pod {}", pod.name))?,

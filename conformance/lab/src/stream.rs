@@ -21,8 +21,8 @@ use std::{fmt, io};
 use anyhow::{Context as _, Result, bail};
 use sluice_netlink::Netns;
 use sluice_policy::Protocol;
+use sluice_prober::{Client, Sctp, SourcePorts};
 
-use crate::client::{Client, SourcePorts};
 use crate::{Cell, Lab, Target};
 use door::Door;
 pub use hammer::Hammer;
@@ -190,7 +190,7 @@ impl Stream {
         door: impl FnOnce(SocketAddr) -> Result<Door>,
     ) -> Result<Self> {
         let (netns, source) = way.from;
-        let client = netns.enter(|| Client::open(source, way.protocol, ports))??;
+        let client = netns.enter(|| Client::open(source, way.protocol, Sctp::Raw, ports))??;
         let (client, servers) = match client {
             Client::Udp(socket) => open_udp(way, socket.into())?,
             Client::Tcp(socket) => open_tcp(way, socket, door)?,

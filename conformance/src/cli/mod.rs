@@ -1,6 +1,7 @@
 //! The command line as typed.
 #![expect(clippy::print_stderr, reason = "a command prints")]
 
+mod cluster;
 mod fuzz;
 mod lab;
 mod list;

@@ -7,6 +7,7 @@ use sluice_conformance::profile::Profile;
 use sluice_conformance::report::{self, Report};
 use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Outcome, Sluice};
 
+use super::cluster::{self, ClusterArgs};
 use super::lab::LabArgs;
 use super::{CasesArgs, Output, Stopped, print};
 
@@ -24,6 +25,8 @@ pub(super) struct RunArgs {
     profile: Profile,
     #[command(flatten)]
     lab: LabArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// How to print what came of it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -35,6 +38,8 @@ enum RunnerName {
     Evaluator,
     /// The agent of Sluice, with real packets between network namespaces of this machine (needs root)
     Lab,
+    /// Whatever enforces policies in the cluster of a kubeconfig, with real packets between its pods
+    Cluster,
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
@@ -49,18 +54,27 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
             let mut runner = LabRunner::new(args.lab.options()?);
             Report::of(&mut runner, &chosen, args.profile)
         }
+        RunnerName::Cluster => {
+            let report = cluster::judge(&args.cluster, &chosen, args.profile)?;
+            return Ok(cluster::end(&report, || told(args, &report)));
+        }
     };
+    Ok(told(args, &report))
+}
+
+/// Prints what came of it: the exit code.
+fn told(args: &RunArgs, report: &Report) -> ExitCode {
     if args.output == Output::Json {
-        print(&report::json(&report).to_string());
+        print(&report::json(report).to_string());
     } else {
         for result in &report.results {
             if let Outcome::Failed(failure) = &result.outcome {
                 print(&format!("{}\n{}", result.id, report::comparison(failure)));
             }
         }
-        print(&report::summary(&report));
+        print(&report::summary(report));
     }
-    Ok(ExitCode::from(exit_code(&report)))
+    ExitCode::from(exit_code(report))
 }
 
 /// Where nothing could be judged, the machine is to blame.

@@ -38,6 +38,7 @@ fn result(result: &CaseResult) -> Value {
         "steps": result.steps,
         "cells": result.cells,
         "seconds": result.took.as_secs_f64(),
+        "convergence_seconds": result.convergence.map(|it| it.as_secs_f64()),
     });
     if matches!(result.outcome, Outcome::Error(_)) {
         json["error"] = true.into();

@@ -106,6 +106,7 @@ impl<E: Evaluator> Runner for EvaluatorRunner<E> {
             steps,
             cells: run.cells,
             took: started.elapsed(),
+            convergence: None,
         }
     }
 }

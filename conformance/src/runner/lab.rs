@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use sluice_kubernetes::World;
 use sluice_lab::{Agent, Connection, Mode};
-use sluice_oracle::{Cell, Family, Port, Target};
-use sluice_policy::PodName;
+use sluice_oracle::{Cell, Family};
 
-use super::{CaseResult, Failure, Outcome, Runner};
+use super::{CaseResult, Failure, Outcome, Runner, asked};
 use crate::State;
-use crate::case::{AgentEvent, Case, Connection as Wanted, Event, Step};
+use crate::case::{AgentEvent, Case, Event, Step};
 use crate::expect::{self, Expected};
 use crate::judge::{self, Observed};
 use crate::profile::{Established, Profile};
@@ -80,6 +79,7 @@ impl Runner for LabRunner {
             steps,
             cells,
             took: started.elapsed(),
+            convergence: None,
         }
     }
 }
@@ -148,14 +148,14 @@ impl Run<'_> {
         self.room.show(&bare)?;
         let world = bare.load(&self.case.id).world;
         let steps: Vec<&Step> = self.case.steps.iter().collect();
-        let cells = self.cells(&world, &steps);
+        let cells = asked::cells(self.case, &world, &steps, self.families);
         self.compare(&world, cells, 0)
     }
 
     fn happens(&mut self, event: &Event, state: &State) -> Result<()> {
         match event {
             Event::Open(wanted) => {
-                let cell = cell(wanted, self.families[0])?;
+                let cell = asked::connection(wanted, self.families[0])?;
                 let connection = self.room.lab().connect(&cell).with_context(|| {
                     format!(
                         "connection {} from {} to {}",
@@ -182,7 +182,7 @@ impl Run<'_> {
                 }
             }
         }
-        let cells = self.cells(&world, &[step]);
+        let cells = asked::cells(self.case, &world, &[step], self.families);
         if let Some(first) = judge::disagreements(step, &world, self.families, &cells).first() {
             return Ok(Err(Failure::new(number, first.clone())));
         }
@@ -212,25 +212,6 @@ impl Run<'_> {
                 return Ok(Err(format!("connection {name} {said}")));
             }
         }
-    }
-
-    /// The cells of the ports that steps speak of; all where one speaks of none.
-    fn cells(&self, world: &World, steps: &[&Step]) -> Vec<Cell> {
-        let ports = expect::ports(world, &self.case.ports);
-        let mut cells = expect::cells(world, &ports, self.families);
-        let spoken_of = |step: &&Step| -> Option<Vec<Port>> {
-            let ports: Vec<Port> = step
-                .matrix
-                .iter()
-                .map(|(part, _)| part.port)
-                .collect::<Option<_>>()?;
-            (!ports.is_empty()).then_some(ports)
-        };
-        let spoken_of: Option<Vec<Vec<Port>>> = steps.iter().map(spoken_of).collect();
-        if let Some(ports) = spoken_of {
-            cells.retain(|cell| ports.iter().flatten().any(|port| *port == cell.port));
-        }
-        cells
     }
 
     fn compare(
@@ -290,30 +271,4 @@ impl From<sluice_lab::Outcome> for Observed {
             sluice_lab::Outcome::Error(error) => Self::Error(error),
         }
     }
-}
-
-/// The cell of a connection that is kept.
-fn cell(wanted: &Wanted, family: Family) -> Result<Cell> {
-    let pod = |text: &str| {
-        let (namespace, name) = text
-            .split_once('/')
-            .with_context(|| format!("no pod {text}"))?;
-        anyhow::Ok(PodName {
-            namespace: namespace.into(),
-            name: name.into(),
-        })
-    };
-    let to = match wanted.to.strip_prefix("service:") {
-        None => Target::Pod(pod(&wanted.to)?),
-        Some(name) => {
-            let PodName { namespace, name } = pod(name)?;
-            Target::Service(sluice_oracle::ServiceName { namespace, name })
-        }
-    };
-    Ok(Cell {
-        from: pod(&wanted.from)?,
-        to,
-        port: wanted.port,
-        family,
-    })
 }

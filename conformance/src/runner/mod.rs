@@ -1,5 +1,7 @@
 //! Who judges cases: an evaluator without packets, a laboratory, a cluster.
 
+mod asked;
+mod cluster;
 mod evaluator;
 mod lab;
 mod script;
@@ -13,6 +15,7 @@ use crate::expect::Expected;
 use crate::judge::{self, Observed, Seen};
 use crate::profile::Profile;
 
+pub use cluster::{ClusterError, ClusterOptions, ClusterRunner};
 pub use evaluator::{Evaluator, EvaluatorRunner, Scene, Sluice};
 pub(crate) use evaluator::{Run, is_right, observed};
 pub use lab::{LabOptions, LabRunner};
@@ -31,6 +34,8 @@ pub struct CaseResult {
     pub cells: usize,
     /// How long it took.
     pub took: Duration,
+    /// How long the slowest of its changes took to come into force, where somebody waited for that.
+    pub convergence: Option<Duration>,
 }
 
 impl CaseResult {
@@ -42,6 +47,7 @@ impl CaseResult {
             steps: 0,
             cells: 0,
             took: Duration::ZERO,
+            convergence: None,
         }
     }
 }
@@ -116,6 +122,17 @@ impl Failure {
             wrong,
             seen,
         })
+    }
+}
+
+impl Failure {
+    /// Whether all that is wrong is that what must be denied is not.
+    pub fn is_want_of_denial(&self) -> bool {
+        let is_leak = |it: &Seen| {
+            it.expected == Expected::Denied
+                && matches!(it.observed, Observed::Allowed | Observed::ReplyLost)
+        };
+        !self.wrong.is_empty() && self.wrong.iter().all(is_leak)
     }
 }
 

@@ -73,6 +73,11 @@ const CLUSTER: &[(&str, Option<&str>, &str)] = &[
         "runs the agent beside a real API server",
     ),
     (
+        "sluice-conformance",
+        Some("cluster"),
+        "runs cases in a real Kubernetes",
+    ),
+    (
         "sluice-api",
         Some("reporter"),
         "writes to a real API server",

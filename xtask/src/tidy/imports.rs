@@ -54,9 +54,18 @@ const RULES: &[Rule] = &[
         reason: "past agent/kubernetes there are values only; the oracle reads the API objects themselves",
     },
     Rule {
-        names: &["kube", "hyper_util", "tower"],
-        scope: Only(&["agent/api", "agent/kubernetes/tests"]),
-        reason: "the API is one source of objects among others; selectors are compared with kube's in a test",
+        names: &["kube"],
+        scope: Only(&[
+            "agent/api",
+            "agent/kubernetes/tests",
+            "conformance/src/runner/cluster",
+        ]),
+        reason: "the API is one source of objects among others; selectors are compared with kube's in a test; a cluster is one of several that judge cases",
+    },
+    Rule {
+        names: &["hyper_util", "tower"],
+        scope: Only(&["agent/api"]),
+        reason: "how the API is reached is known where it is watched",
     },
     Rule {
         names: &["tokio", "tokio_util", "futures"],
@@ -65,6 +74,8 @@ const RULES: &[Rule] = &[
             "agent/api",
             "agent/tests",
             "conformance/lab",
+            "conformance/prober",
+            "conformance/src/runner/cluster",
             "bench",
         ]),
         reason: "libraries block or are pure, but for the API, whose client waits for many answers at once; the binaries decide about threads",

@@ -3,6 +3,7 @@
 mod enter;
 mod install;
 mod kind;
+mod load;
 mod pack;
 mod report;
 mod up;
@@ -47,6 +48,8 @@ enum Verb {
     Status(report::Args),
     /// Install the chart with an image that every node is given
     Install(install::Args),
+    /// Give every node the images of an archive
+    Load(load::Args),
     /// Run kubectl as the administrator
     Kubectl(enter::ToolArgs),
     /// Run helm as the administrator
@@ -120,6 +123,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Down(args) => up::down(&args),
         Verb::Status(args) => report::run(&args),
         Verb::Install(args) => install::run(&args),
+        Verb::Load(args) => load::run(&args),
         Verb::Kubectl(args) => enter::kubectl(&args),
         Verb::Helm(args) => enter::helm(&args),
         Verb::Enter(args) => enter::enter(&args),

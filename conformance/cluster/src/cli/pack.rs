@@ -1,24 +1,35 @@
-//! `pack`: the agent's image, of a binary that needs nothing else.
+//! `pack`: the image of the agent or of a prober, of a binary that needs nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 use sluice_cluster::image::{Entry, Image, is_static};
 
 /// More than this is not small any more.
 const MOST: u64 = 25 << 20;
 
+/// Whose image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Program {
+    Sluice,
+    SluiceProber,
+}
+
 /// What `pack` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The agent
+    /// Whose image
+    #[arg(long, value_enum, default_value = "sluice")]
+    program: Program,
+    /// The program
     #[arg(long)]
     binary: PathBuf,
     /// `amd64` or `arm64`
     #[arg(long)]
     arch: String,
-    /// The tag of the image `sluice`
+    /// The tag of the image
     #[arg(long)]
     version: String,
     /// The archive to write
@@ -30,25 +41,21 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let binary = args.binary.display();
     ensure!(is_static(&args.binary)?, "{binary}: not static");
+    let name = args.program.name();
     let image = Image {
-        tags: vec![format!("sluice:{}", args.version)],
+        tags: vec![format!("{name}:{}", args.version)],
         architecture: args.arch.clone(),
-        entrypoint: vec!["/sluice".to_owned()],
-        arguments: vec!["agent".to_owned()],
+        entrypoint: vec![format!("/{name}")],
+        arguments: vec![args.program.argument().to_owned()],
         labels: [
-            ("title", "sluice"),
-            ("description", "Kubernetes NetworkPolicy on the node"),
+            ("title", name),
+            ("description", args.program.description()),
             ("version", &args.version),
             ("licenses", "Apache-2.0 OR MIT"),
         ]
         .map(|(key, value)| (format!("org.opencontainers.image.{key}"), value.to_owned()))
         .to_vec(),
-        entries: vec![
-            Entry::Program("sluice".to_owned(), args.binary.clone()),
-            // What kube-network-policies' DaemonSets run.
-            Entry::Directory("bin".to_owned()),
-            Entry::Link("bin/netpol".to_owned(), "/sluice".to_owned()),
-        ],
+        entries: args.program.entries(&args.binary),
     };
     let id = image.write(&args.to)?;
     let size = std::fs::metadata(&args.to)
@@ -60,10 +67,45 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         args.to.display()
     );
     println!(
-        "{} ({:.1} MB, sluice:{}, {id})",
+        "{} ({:.1} MB, {name}:{}, {id})",
         args.to.display(),
         f64::from(u32::try_from(size)?) / 1e6,
         args.version
     );
     Ok(ExitCode::SUCCESS)
+}
+
+impl Program {
+    /// As images and files are called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sluice => "sluice",
+            Self::SluiceProber => "sluice-prober",
+        }
+    }
+
+    /// What it does where nobody says.
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Sluice => "agent",
+            Self::SluiceProber => "serve",
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::Sluice => "Kubernetes NetworkPolicy on the node",
+            Self::SluiceProber => "Pods that serve and ask, for tests of network policies",
+        }
+    }
+
+    fn entries(self, binary: &Path) -> Vec<Entry> {
+        let mut entries = vec![Entry::Program(self.name().to_owned(), binary.to_owned())];
+        if self == Self::Sluice {
+            // What kube-network-policies' DaemonSets run.
+            entries.push(Entry::Directory("bin".to_owned()));
+            entries.push(Entry::Link("bin/netpol".to_owned(), "/sluice".to_owned()));
+        }
+        entries
+    }
 }

@@ -14,11 +14,11 @@ use rustix::io::Errno;
 use rustix::net::{SocketType, ipproto, sockopt};
 use sluice_netlink::Netns;
 use sluice_policy::Protocol;
+use sluice_prober::header_length;
 
 use super::tally::Tally;
 use super::{Delivery, Way, deliveries, join, lock, spawn, wire};
 use crate::Family;
-use crate::raw::header_length;
 
 /// Below the ports of probes and streams. It takes a minute or more until one comes back.
 const FIRST_PORT: u16 = 10_000;
@@ -172,7 +172,7 @@ fn listen(protocol: Protocol, at: IpAddr, from: IpAddr) -> Result<OwnedFd> {
 
 /// The source port of a packet to `at`.
 fn port(packet: &[u8], at: SocketAddr) -> Option<u16> {
-    let segment = &packet[header_length(Family::of(at.ip()), packet)..];
+    let segment = &packet[header_length(at.is_ipv4(), packet)..];
     let [a, b, c, d, ..] = *segment else {
         return None;
     };

@@ -3,7 +3,8 @@
 //!
 //! A TCP server writes `NAME\n` and then returns whatever it is sent, so that a connection can be held and tried again
 //! later; a UDP server answers every datagram with `NAME`; an SCTP server puts the name into the state cookie of its
-//! INIT ACK. Numbered traffic is counted by others: its connections are handed over, its datagrams ignored.
+//! INIT ACK. Where the kernel has SCTP itself, its associations are served as connections are. Whoever counts or wants to
+//! answer for itself what comes is a [`Visitors`].
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,23 +12,39 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{Protocol as SocketProtocol, SocketFlags, SocketType, ipproto};
 use sluice_policy::Protocol;
 use tokio::io::{AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::guests::Guests;
-use crate::raw::RawSocket;
+use crate::Sctp;
+use crate::raw::{RawSocket, family};
 use crate::sctp::{Chunk, Packet};
-use crate::stream::is_numbered;
-use crate::{Family, Port};
 
 /// More connections than this at once wait in the kernel.
 const BACKLOG: i32 = 1024;
 
+/// Who is told what comes to servers.
+pub trait Visitors: Send + Sync + 'static {
+    /// A connection to a port of ours was accepted. It is answered if it is returned.
+    fn connected(
+        &self,
+        stream: TcpStream,
+        protocol: Protocol,
+        from: SocketAddr,
+        port: u16,
+    ) -> Option<TcpStream>;
+
+    /// A datagram, or a packet that asks for an association, came to a port of ours. Whether it is to be answered.
+    fn received(&self, protocol: Protocol, from: SocketAddr, port: u16, bytes: &[u8]) -> bool;
+}
+
 /// A socket that is bound, and stays in the network namespace it was opened in.
-pub(crate) enum Listener {
-    Tcp(std::net::TcpListener),
+#[derive(Debug)]
+pub enum Listener {
+    /// One that accepts: of TCP, or of SCTP where the kernel has it.
+    Accepting(Protocol, std::net::TcpListener),
+    /// One for datagrams.
     Udp(std::net::UdpSocket),
     /// All SCTP ports of an address: a raw socket has no ports.
     Sctp(OwnedFd, BTreeSet<u16>),
@@ -35,94 +52,114 @@ pub(crate) enum Listener {
 
 impl Listener {
     /// Opens listeners for `ports` at `address`, in the network namespace of the calling thread.
-    pub(crate) fn open(address: IpAddr, ports: &BTreeSet<Port>) -> io::Result<Vec<Self>> {
+    pub fn open(
+        address: IpAddr,
+        ports: impl IntoIterator<Item = (Protocol, u16)>,
+        sctp: Sctp,
+    ) -> io::Result<Vec<Self>> {
         let mut listeners = Vec::new();
-        let mut sctp = BTreeSet::new();
-        for port in ports {
-            let at = SocketAddr::new(address, port.number);
-            match port.protocol {
-                Protocol::Tcp => listeners.push(Self::Tcp(listen(at)?)),
+        let mut raw = BTreeSet::new();
+        for (protocol, number) in ports {
+            let at = SocketAddr::new(address, number);
+            match protocol {
+                Protocol::Tcp => listeners.push(Self::Accepting(protocol, listen(at, None)?)),
                 Protocol::Udp => {
-                    listeners.push(Self::Udp(open(at, SocketType::DGRAM)?.into()));
+                    listeners.push(Self::Udp(open(at, SocketType::DGRAM, None)?.into()));
+                }
+                Protocol::Sctp if sctp == Sctp::Kernel => {
+                    let listener = listen(at, Some(ipproto::SCTP))?;
+                    listeners.push(Self::Accepting(protocol, listener));
                 }
                 Protocol::Sctp => {
-                    sctp.insert(port.number);
+                    raw.insert(number);
                 }
                 Protocol::Other(_) => {}
             }
         }
-        if !sctp.is_empty() {
-            listeners.push(Self::Sctp(RawSocket::open(address)?, sctp));
+        if !raw.is_empty() {
+            listeners.push(Self::Sctp(RawSocket::open(address)?, raw));
         }
         Ok(listeners)
     }
 
     /// Answers with `name` until the task is dropped. Within a runtime.
-    pub(crate) async fn serve(self, name: Arc<str>, guests: Arc<Guests>) -> io::Result<()> {
+    pub async fn serve(self, name: Arc<str>, visitors: Arc<impl Visitors>) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => serve_tcp(TcpListener::from_std(listener)?, name, guests).await,
-            Self::Udp(socket) => serve_udp(UdpSocket::from_std(socket)?, &name).await,
-            Self::Sctp(socket, ports) => serve_sctp(RawSocket::new(socket)?, &ports, &name).await,
+            Self::Accepting(protocol, listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                accept(listener, protocol, name, visitors).await
+            }
+            Self::Udp(socket) => serve_udp(UdpSocket::from_std(socket)?, &name, &*visitors).await,
+            Self::Sctp(socket, ports) => {
+                serve_sctp(RawSocket::new(socket)?, &ports, &name, &*visitors).await
+            }
         }
     }
 }
 
 /// `std`'s listener has a backlog of 128, and a matrix opens more connections at once.
-fn listen(at: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = open(at, SocketType::STREAM)?;
+fn listen(at: SocketAddr, protocol: Option<SocketProtocol>) -> io::Result<std::net::TcpListener> {
+    let socket = open(at, SocketType::STREAM, protocol)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
 }
 
 /// A bound socket that lets a more special one be bound beside it.
-fn open(at: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
-    let family = match Family::of(at.ip()) {
-        Family::Ipv4 => AddressFamily::INET,
-        Family::Ipv6 => AddressFamily::INET6,
-    };
+fn open(at: SocketAddr, kind: SocketType, protocol: Option<SocketProtocol>) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, kind, flags, None)?;
+    let socket = rustix::net::socket_with(family(at.ip()), kind, flags, protocol)?;
     rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
     rustix::net::bind(&socket, &at)?;
     Ok(socket)
 }
 
-async fn serve_tcp(listener: TcpListener, name: Arc<str>, guests: Arc<Guests>) -> io::Result<()> {
+async fn accept(
+    listener: TcpListener,
+    protocol: Protocol,
+    name: Arc<str>,
+    visitors: Arc<impl Visitors>,
+) -> io::Result<()> {
+    let port = listener.local_addr()?.port();
     loop {
         // A connection that ended before it was accepted is no reason to stop.
         let Ok((stream, client)) = listener.accept().await else {
             continue;
         };
-        match guests.host_of(client) {
-            // A host that has gone in the meantime closes the connection.
-            Some(host) => drop(host.send(stream.into_std()?)),
-            None => drop(tokio::spawn(converse(stream, Arc::clone(&name)))),
+        if let Some(stream) = visitors.connected(stream, protocol, client, port) {
+            drop(tokio::spawn(converse(stream, Arc::clone(&name))));
         }
     }
 }
 
 /// Returns once the client has closed; then the server closes too.
 async fn converse(mut stream: TcpStream, name: Arc<str>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+    // An association has an option of its own for that, and no need of it here.
+    drop(stream.set_nodelay(true));
     stream.write_all(format!("{name}\n").as_bytes()).await?;
     let (mut reader, mut writer) = stream.split();
     copy(&mut reader, &mut writer).await?;
     writer.shutdown().await
 }
 
-async fn serve_udp(socket: UdpSocket, name: &str) -> io::Result<()> {
+async fn serve_udp(socket: UdpSocket, name: &str, visitors: &impl Visitors) -> io::Result<()> {
+    let port = socket.local_addr()?.port();
     let mut buffer = [0; 512];
     loop {
         // An error is the ICMP answer to an earlier reply: the next client is another one.
         if let Ok((length, from)) = socket.recv_from(&mut buffer).await
-            && !is_numbered(&buffer[..length])
+            && visitors.received(Protocol::Udp, from, port, &buffer[..length])
         {
             drop(socket.send_to(name.as_bytes(), from).await);
         }
     }
 }
 
-async fn serve_sctp(socket: RawSocket, ports: &BTreeSet<u16>, name: &str) -> io::Result<()> {
+async fn serve_sctp(
+    socket: RawSocket,
+    ports: &BTreeSet<u16>,
+    name: &str,
+    visitors: &impl Visitors,
+) -> io::Result<()> {
     loop {
         let Ok((bytes, from)) = socket.receive().await else {
             continue;
@@ -131,6 +168,10 @@ async fn serve_sctp(socket: RawSocket, ports: &BTreeSet<u16>, name: &str) -> io:
         else {
             continue;
         };
+        let client = SocketAddr::new(from, reply.destination_port);
+        if !visitors.received(Protocol::Sctp, client, reply.source_port, &bytes) {
+            continue;
+        }
         drop(socket.send_to(&reply.encode(), from).await);
     }
 }

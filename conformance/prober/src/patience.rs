@@ -22,7 +22,7 @@ const SLICE: Duration = Duration::from_millis(25);
 
 /// The round trips seen so far, and what follows from them.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
+pub struct Patience {
     round_trips: Mutex<RoundTrips>,
 }
 
@@ -57,7 +57,7 @@ impl RoundTrips {
 impl Patience {
     /// What `work` comes to, or nothing where it takes longer than answers do. The limit is looked at when it is
     /// reached: answers to others that came meanwhile count.
-    pub(crate) async fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub async fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let start = Instant::now();
         let mut work = pin!(work);
         let mut waited = Duration::ZERO;
@@ -76,7 +76,7 @@ impl Patience {
     }
 
     /// The time that an answer has at present.
-    pub(crate) fn limit(&self) -> Duration {
+    pub fn limit(&self) -> Duration {
         self.lock().limit
     }
 

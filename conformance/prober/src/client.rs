@@ -7,15 +7,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{SocketFlags, SocketType, ipproto};
 use sluice_policy::Protocol;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
-use crate::deliveries::Sender;
-use crate::raw::RawSocket;
+use crate::raw::{RawSocket, family};
 use crate::sctp::{Chunk, Packet};
-use crate::{Family, Reply};
+use crate::{Reply, Sctp};
 
 /// The longest name, `NAMESPACE/NAME`, has 63 + 1 + 253 bytes.
 const NAME: usize = 512;
@@ -27,7 +26,7 @@ const LAST_PORT: u16 = 60_999;
 /// The source port of the next probe. One after another, so that no 5-tuple comes back before all of them were used:
 /// what the kernel remembers of an earlier probe must not answer for a later one.
 #[derive(Debug)]
-pub(crate) struct SourcePorts(AtomicU16);
+pub struct SourcePorts(AtomicU16);
 
 impl Default for SourcePorts {
     fn default() -> Self {
@@ -36,8 +35,17 @@ impl Default for SourcePorts {
 }
 
 impl SourcePorts {
-    pub(crate) const fn new() -> Self {
+    /// From the first on.
+    pub const fn new() -> Self {
         Self(AtomicU16::new(FIRST_PORT))
+    }
+
+    /// From one on that follows from a number, for those who share addresses and do not know of one another.
+    pub fn from_seed(seed: u32) -> Self {
+        let span = u32::from(LAST_PORT - FIRST_PORT) + 1;
+        // The remainder fits, as the range of ports does.
+        let offset = u16::try_from(seed % span).unwrap_or_default();
+        Self(AtomicU16::new(FIRST_PORT + offset))
     }
 
     fn next(&self) -> u16 {
@@ -55,21 +63,26 @@ impl SourcePorts {
 }
 
 /// A bound socket that has not sent anything yet.
-pub(crate) enum Client {
+#[derive(Debug)]
+pub enum Client {
+    /// One that connects: of TCP, or of SCTP where the kernel has it.
     Tcp(OwnedFd),
+    /// One that sends a datagram.
     Udp(std::net::UdpSocket),
+    /// A raw socket, and the source port of its handshake.
     Sctp(OwnedFd, u16),
 }
 
 impl Client {
     /// Opens a socket at `source`, in the network namespace of the calling thread.
-    pub(crate) fn open(
+    pub fn open(
         source: IpAddr,
         protocol: Protocol,
+        sctp: Sctp,
         ports: &SourcePorts,
     ) -> io::Result<Self> {
         loop {
-            match Self::open_at(SocketAddr::new(source, ports.next()), protocol) {
+            match Self::open_at(SocketAddr::new(source, ports.next()), protocol, sctp) {
                 // A server of the same pod has it.
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
                 other => return other,
@@ -77,18 +90,17 @@ impl Client {
         }
     }
 
-    fn open_at(source: SocketAddr, protocol: Protocol) -> io::Result<Self> {
+    fn open_at(source: SocketAddr, protocol: Protocol, sctp: Sctp) -> io::Result<Self> {
+        let connecting = |protocol| -> io::Result<Self> {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let family = family(source.ip());
+            let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, protocol)?;
+            rustix::net::bind(&socket, &source)?;
+            Ok(Self::Tcp(socket))
+        };
         match protocol {
-            Protocol::Tcp => {
-                let family = match Family::of(source.ip()) {
-                    Family::Ipv4 => AddressFamily::INET,
-                    Family::Ipv6 => AddressFamily::INET6,
-                };
-                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-                let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-                rustix::net::bind(&socket, &source)?;
-                Ok(Self::Tcp(socket))
-            }
+            Protocol::Tcp => connecting(None),
+            Protocol::Sctp if sctp == Sctp::Kernel => connecting(Some(ipproto::SCTP)),
             Protocol::Udp => {
                 let socket = std::net::UdpSocket::bind(source)?;
                 socket.set_nonblocking(true)?;
@@ -102,8 +114,9 @@ impl Client {
         }
     }
 
-    /// Who its packets come from.
-    pub(crate) fn sender(&self) -> io::Result<Sender> {
+    /// Who its packets come from: the number of the protocol, and the address; of a raw socket, with the port that it
+    /// writes itself.
+    pub fn sender(&self) -> io::Result<(u8, SocketAddr)> {
         let (protocol, fd, port) = match self {
             Self::Tcp(socket) => (Protocol::Tcp, socket.as_fd(), None),
             Self::Udp(socket) => (Protocol::Udp, socket.as_fd(), None),
@@ -117,7 +130,7 @@ impl Client {
     }
 
     /// Asks once and waits for as long as it takes. Within a runtime.
-    pub(crate) async fn ask(self, to: SocketAddr) -> Reply {
+    pub async fn ask(self, to: SocketAddr) -> Reply {
         let answer = match self {
             Self::Sctp(socket, source) => ask_sctp(socket, source, to).await,
             other => other.connect(to).await.map(|(name, _)| name),
@@ -126,7 +139,7 @@ impl Client {
     }
 
     /// Asks once, and keeps what a connection is for these protocols.
-    pub(crate) async fn connect(self, to: SocketAddr) -> io::Result<(String, Conversation)> {
+    pub async fn connect(self, to: SocketAddr) -> io::Result<(String, Conversation)> {
         match self {
             Self::Tcp(socket) => connect_tcp(socket, to).await,
             Self::Udp(socket) => connect_udp(socket, to).await,
@@ -139,14 +152,17 @@ impl Client {
 }
 
 /// An open connection to a server.
-pub(crate) enum Conversation {
+#[derive(Debug)]
+pub enum Conversation {
+    /// A stream.
     Tcp(TcpStream),
+    /// Datagrams to one peer.
     Udp(UdpSocket),
 }
 
 impl Conversation {
     /// Says something more, and waits for the answer for as long as it takes.
-    pub(crate) async fn go_on(&mut self) -> io::Result<()> {
+    pub async fn go_on(&mut self) -> io::Result<()> {
         const WORD: &[u8; 4] = b"more";
         let mut buffer = [0; NAME];
         match self {
@@ -167,7 +183,8 @@ async fn connect_tcp(socket: OwnedFd, to: SocketAddr) -> io::Result<(String, Con
     let stream = TcpSocket::from_std_stream(socket.into())
         .connect(to)
         .await?;
-    stream.set_nodelay(true)?;
+    // An association has an option of its own for that, and no need of it here.
+    drop(stream.set_nodelay(true));
     let mut line = Vec::new();
     let mut reader = BufReader::new(stream).take(NAME as u64);
     reader.read_until(b'\n', &mut line).await?;

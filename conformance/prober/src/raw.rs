@@ -8,26 +8,21 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::Family;
-
 /// A handshake packet with a long pod name is some 300 bytes.
 const BUFFER: usize = 2048;
 
 /// A raw SCTP socket that is bound to one address.
 pub(crate) struct RawSocket {
     fd: AsyncFd<OwnedFd>,
-    family: Family,
+    is_ipv4: bool,
 }
 
 impl RawSocket {
     /// A bound socket in the network namespace of the calling thread.
     pub(crate) fn open(address: IpAddr) -> io::Result<OwnedFd> {
-        let family = match Family::of(address) {
-            Family::Ipv4 => AddressFamily::INET,
-            Family::Ipv6 => AddressFamily::INET6,
-        };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(family, SocketType::RAW, flags, Some(ipproto::SCTP))?;
+        let socket =
+            rustix::net::socket_with(family(address), SocketType::RAW, flags, Some(ipproto::SCTP))?;
         rustix::net::bind(&socket, &SocketAddr::new(address, 0))?;
         Ok(socket)
     }
@@ -40,7 +35,7 @@ impl RawSocket {
             .map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Self {
             fd,
-            family: Family::of(local.ip()),
+            is_ipv4: local.is_ipv4(),
         })
     }
 
@@ -73,15 +68,23 @@ impl RawSocket {
             Ok((buffer, SocketAddr::try_from(from)?.ip()))
         };
         let (mut packet, from) = self.fd.async_io(Interest::READABLE, receive).await?;
-        packet.drain(..header_length(self.family, &packet));
+        packet.drain(..header_length(self.is_ipv4, &packet));
         Ok((packet, from))
     }
 }
 
-/// Raw IPv4 sockets deliver the IP header too, IPv6 ones do not (raw(7), RFC 3542 §3).
-pub(crate) fn header_length(family: Family, packet: &[u8]) -> usize {
-    match (family, packet.first()) {
-        (Family::Ipv4, Some(first)) => (usize::from(first & 0xf) * 4).min(packet.len()),
+/// The socket family of an address.
+pub(crate) fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    }
+}
+
+/// The length of the IP header that a raw socket delivers: raw IPv4 sockets do, IPv6 ones do not (raw(7), RFC 3542 §3).
+pub fn header_length(is_ipv4: bool, packet: &[u8]) -> usize {
+    match (is_ipv4, packet.first()) {
+        (true, Some(first)) => (usize::from(first & 0xf) * 4).min(packet.len()),
         _ => 0,
     }
 }

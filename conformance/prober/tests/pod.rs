@@ -1,0 +1,79 @@
+//! A pod on loopback, which asks itself.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use sluice_prober::Reply;
+use sluice_prober::pod::Pod;
+use sluice_prober::protocol::{Answer, Probed, Question, Request, Transport};
+
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A port that nobody has; it may be anybody's a moment later.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((HOME, 0)).expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
+async fn listening(name: &str, transport: Transport) -> (Arc<Pod>, SocketAddr) {
+    let pod = Arc::new(Pod::new(name, vec![HOME]));
+    let port = free_port();
+    let ports = BTreeSet::from([(transport, port)]);
+    match pod.answer(Request::Listen(ports.clone())).await {
+        Answer::Listening(listening) => assert_eq!(listening.ports, ports),
+        other => panic!("{other:?}"),
+    }
+    (pod, SocketAddr::new(HOME, port))
+}
+
+async fn probe(pod: &Pod, to: SocketAddr, transport: Transport) -> Probed {
+    let question = Question { to, transport };
+    match pod.answer(Request::Probe(vec![question])).await {
+        Answer::Probed(mut probed) => probed.pop().expect("an answer"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_pod_tells_its_name_and_counts_who_asked() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let (pod, to) = listening("ns/a", transport).await;
+        let probed = probe(&pod, to, transport).await;
+        assert_eq!(probed.reply, Reply::Name("ns/a".to_owned()));
+        let Answer::Received(came) = pod.answer(Request::Received).await else {
+            panic!("no count");
+        };
+        let [one] = came[..] else { panic!("{came:?}") };
+        assert_eq!(
+            (Some(one.from), one.port, one.count),
+            (probed.from, to.port(), 1)
+        );
+        let again = pod.answer(Request::Received).await;
+        assert_eq!(again, Answer::Received(Vec::new()), "it is said once");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_refusal_and_no_silence() {
+    let (pod, _) = listening("ns/a", Transport::Tcp).await;
+    let to = SocketAddr::new(HOME, free_port());
+    assert_eq!(probe(&pod, to, Transport::Tcp).await.reply, Reply::Refused);
+    assert_eq!(probe(&pod, to, Transport::Udp).await.reply, Reply::Refused);
+    let other: SocketAddr = "[::1]:80".parse().unwrap();
+    let probed = probe(&pod, other, Transport::Tcp).await;
+    assert!(matches!(probed.reply, Reply::Error(_)), "{probed:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_goes_on() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let (pod, to) = listening("ns/a", transport).await;
+        let question = Question { to, transport };
+        let opened = pod.answer(Request::Open("c".to_owned(), question)).await;
+        assert_eq!(opened, Answer::Opened(Reply::Name("ns/a".to_owned())));
+        let goes_on = |name: &str| pod.answer(Request::GoOn(name.to_owned()));
+        assert_eq!(goes_on("c").await, Answer::GoesOn(true));
+        assert_eq!(goes_on("other").await, Answer::GoesOn(false));
+    }
+}

@@ -1,0 +1,131 @@
+//! `run --runner cluster`.
+#![expect(clippy::print_stderr, reason = "a command says how far it is")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sluice_conformance::case::Case;
+use sluice_conformance::profile::Profile;
+use sluice_conformance::report::Report;
+use sluice_conformance::runner::{
+    CaseResult, ClusterError, ClusterOptions, ClusterRunner, Outcome, Runner as _,
+};
+
+use super::Stopped;
+
+/// What only clusters have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Of the runner `cluster`")]
+pub(super) struct ClusterArgs {
+    /// The kubeconfig that leads to it [default: `KUBECONFIG`, or ~/.kube/config]
+    #[arg(long, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+    /// The context in it [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The image of pods, made by `cargo xtask image --prober`
+    #[arg(long, value_name = "REF", default_value_t = ClusterOptions::default().image)]
+    image: String,
+    /// What the names of all namespaces begin with
+    #[arg(long, value_name = "NAME", default_value = "conformance", value_parser = prefix)]
+    namespace_prefix: String,
+    /// How many seconds a change may take to come into force
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    convergence: u64,
+    /// Leave all namespaces, and what is in them
+    #[arg(long)]
+    keep: bool,
+}
+
+/// It becomes part of names that may have 63 characters.
+fn prefix(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = (1..=20).contains(&text.len())
+        && text.chars().all(plain)
+        && text.starts_with(|c: char| c.is_ascii_lowercase());
+    if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err("up to 20 of a-z, 0-9 and -, a letter first".to_owned())
+    }
+}
+
+/// Judges cases, says how far it is, and takes away what was made.
+pub(super) fn judge(
+    args: &ClusterArgs,
+    cases: &[&Case],
+    profile: Profile,
+) -> Result<Report, Stopped> {
+    let options = ClusterOptions {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        image: args.image.clone(),
+        prefix: args.namespace_prefix.clone(),
+        convergence: Duration::from_secs(args.convergence),
+        keep: args.keep,
+        interruptible: true,
+        progress: |text| eprintln!("{text}"),
+    };
+    let mut runner = ClusterRunner::connect(options).map_err(|error| stopped(&error))?;
+    let started = Instant::now();
+    let mut results = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        let result = runner.judge(case, profile);
+        eprintln!("{}/{} {}", number + 1, cases.len(), line(&result));
+        results.push(result);
+        if runner.fatal().is_some() || runner.is_interrupted() {
+            break;
+        }
+    }
+    let took = started.elapsed();
+    let fatal = runner.fatal().map(str::to_owned);
+    let was_interrupted = runner.is_interrupted();
+    if args.keep {
+        let label = runner.label();
+        eprintln!("left: kubectl get namespaces --selector {label}");
+    }
+    runner.close().map_err(|error| stopped(&error))?;
+    match fatal {
+        Some(why) => Err(Stopped(2, why)),
+        None if was_interrupted => Err(Stopped(130, "interrupted".to_owned())),
+        None => Ok(Report { results, took }),
+    }
+}
+
+fn stopped(error: &ClusterError) -> Stopped {
+    let code = match error {
+        ClusterError::Access(_) => 2,
+        ClusterError::Lacks(_) => 3,
+    };
+    Stopped(code, error.to_string())
+}
+
+fn line(result: &CaseResult) -> String {
+    let said = match &result.outcome {
+        Outcome::Passed => "passed".to_owned(),
+        Outcome::Failed(failure) => format!("FAILED: step {}: {}", failure.step, failure.reason),
+        Outcome::Error(reason) => format!("NOT JUDGED: {reason}"),
+        Outcome::Skipped(reason) => format!("skipped: {reason}"),
+    };
+    format!("{} {said} ({:.1} s)", result.id, result.took.as_secs_f64())
+}
+
+/// After the report: what all failures have in common, if it is that nothing is denied.
+pub(super) fn end(report: &Report, tell: impl FnOnce() -> ExitCode) -> ExitCode {
+    let code = tell();
+    let failures = report.results.iter().filter_map(|it| match &it.outcome {
+        Outcome::Failed(failure) => Some(failure),
+        _ => None,
+    });
+    let (count, all) = failures.fold((0, true), |(count, all), it| {
+        (count + 1, all && it.is_want_of_denial())
+    });
+    if count > 0 && all {
+        eprintln!(
+            "{count} cases failed, all of them for want of a denial: is a NetworkPolicy enforcer running?"
+        );
+    }
+    code
+}

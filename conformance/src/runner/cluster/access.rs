@@ -1,0 +1,192 @@
+//! The way to a cluster: its kubeconfig, whether it answers, what one may do there, and what it has.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::api::{Api, ApiError, chain};
+use super::{ClusterError, ClusterOptions};
+
+/// What the suite does in a cluster: verbs, and the resource with its group.
+const NEEDED: &[(&[&str], &str, &str)] = &[
+    (&["list"], "", "nodes"),
+    (&["create", "delete", "patch", "list"], "", "namespaces"),
+    (&["create", "delete", "patch", "list"], "", "pods"),
+    (&["get", "create"], "", "pods/exec"),
+    (&["delete", "patch"], "", "services"),
+    (
+        &["create", "delete", "patch"],
+        "networking.k8s.io",
+        "networkpolicies",
+    ),
+];
+/// The group of the cluster-scoped kinds.
+const ADMIN: &str = "policy.networking.k8s.io";
+
+/// A node that pods can be on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RealNode {
+    pub(super) name: String,
+    pub(super) labels: Value,
+    /// `status.addresses`, as they are.
+    pub(super) addresses: Value,
+}
+
+/// What there is to find out about a cluster before anything is done there.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Those that take pods first.
+    pub(super) nodes: Vec<RealNode>,
+    /// The resources of [`ADMIN`] that are served, `VERSION/RESOURCE`.
+    pub(super) admin: BTreeSet<String>,
+}
+
+pub(super) async fn connect(options: &ClusterOptions) -> Result<Api, ClusterError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        let what = options.kubeconfig.as_ref().map_or_else(
+            || "the user's kubeconfig".to_owned(),
+            |path| format!("--kubeconfig {}", path.display()),
+        );
+        ClusterError::Access(format!("{what}: {error}"))
+    };
+    let read = match &options.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let read = read.map_err(|error| wrong(&chain(&error)))?;
+    let wanted = KubeConfigOptions {
+        context: options.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(read, &wanted).await;
+    let config = config.map_err(|error| wrong(&chain(&error)))?;
+    let url = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(|error| wrong(&chain(&error)))?;
+    let api = Api::new(client);
+    match api.get("/version").await {
+        Ok(_) => Ok(api),
+        Err(error) => Err(ClusterError::Access(format!("{url}: {error}"))),
+    }
+}
+
+/// Whether one may do all that is needed; the first verb and resource that one may not.
+pub(super) async fn review(api: &Api) -> Result<(), ClusterError> {
+    let mut asked = JoinSet::new();
+    for (verbs, group, resource) in NEEDED {
+        for verb in *verbs {
+            let api = api.clone();
+            asked.spawn(async move { may(&api, verb, group, resource).await });
+        }
+    }
+    let mut missing: Vec<String> = Vec::new();
+    for answer in asked.join_all().await {
+        missing.extend(answer.map_err(|error| ClusterError::Access(error.to_string()))?);
+    }
+    missing.sort();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ClusterError::Access(format!(
+        "no permission to {}, in all namespaces",
+        missing.join(", ")
+    )))
+}
+
+/// What one may not.
+async fn may(
+    api: &Api,
+    verb: &str,
+    group: &str,
+    resource: &str,
+) -> Result<Option<String>, ApiError> {
+    let (name, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {
+            "verb": verb, "group": group, "resource": name, "subresource": subresource,
+        }},
+    });
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let answer = api.create(path, &review).await?;
+    let is_allowed = answer["status"]["allowed"] == true;
+    Ok((!is_allowed).then(|| format!("{verb} {resource}")))
+}
+
+pub(super) async fn look(api: &Api) -> Result<Found, ClusterError> {
+    let failed = |error: ApiError| ClusterError::Access(error.to_string());
+    let nodes = api.list("/api/v1/nodes").await.map_err(failed)?;
+    let nodes = usable(&nodes);
+    if nodes.is_empty() {
+        return Err(ClusterError::Lacks("no node that is ready".to_owned()));
+    }
+    let mut admin = BTreeSet::new();
+    for version in ["v1alpha1", "v1alpha2"] {
+        let listed = api.get(&format!("/apis/{ADMIN}/{version}")).await;
+        let resources = listed.map_or(Value::Null, |mut it| it["resources"].take());
+        for resource in resources.as_array().into_iter().flatten() {
+            let name = resource["name"].as_str().unwrap_or_default();
+            admin.insert(format!("{version}/{name}"));
+        }
+    }
+    Ok(Found { nodes, admin })
+}
+
+/// Nodes that are ready; those without taints and cordons first, then by name.
+fn usable(nodes: &[Value]) -> Vec<RealNode> {
+    let is_ready = |node: &&Value| {
+        let conditions = node["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
+    };
+    let is_shut = |node: &Value| {
+        node["spec"]["unschedulable"] == true
+            || node["spec"]["taints"].as_array().is_some_and(|taints| {
+                taints
+                    .iter()
+                    .any(|it| it["effect"] == "NoSchedule" || it["effect"] == "NoExecute")
+            })
+    };
+    let one = |node: &Value| {
+        let metadata = &node["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+        let real = RealNode {
+            name,
+            labels: metadata["labels"].clone(),
+            addresses: node["status"]["addresses"].clone(),
+        };
+        (is_shut(node), real)
+    };
+    let mut found: Vec<_> = nodes.iter().filter(is_ready).map(one).collect();
+    found.sort_by(|(shut, one), (other_shut, other)| {
+        (shut, &one.name).cmp(&(other_shut, &other.name))
+    });
+    found.into_iter().map(|(_, node)| node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_take_pods_come_first() {
+        let node = |name: &str, ready: &str, taints: Value| {
+            json!({
+                "metadata": {"name": name}, "spec": {"taints": taints},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]},
+            })
+        };
+        let control = json!([{"key": "control", "effect": "NoSchedule"}]);
+        let nodes = [
+            node("a", "True", control),
+            node("c", "True", Value::Null),
+            node("b", "True", json!([{"effect": "PreferNoSchedule"}])),
+            node("d", "False", Value::Null),
+        ];
+        let names: Vec<String> = usable(&nodes).into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["b", "c", "a"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! The API server: requests as JSON, and what it says where it refuses one. What objects mean is not known here.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{Method, Request};
+use kube::Client;
+use serde_json::Value;
+
+/// Who changes objects, as the API server records it.
+const MANAGER: &str = "sluice-conformance";
+/// How often a request is made that the server has no time for, or that got lost.
+const TRIES: u32 = 5;
+/// Between them.
+const PAUSE: Duration = Duration::from_millis(500);
+/// By then an API server has answered, or does not.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a server says of a request that it does not carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The code of HTTP.
+    pub(super) code: u16,
+    /// In a sentence.
+    pub(super) message: String,
+    /// The fields that are wrong, as it names them.
+    pub(super) fields: Vec<String>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ApiError {
+    /// The server does not want to.
+    Refused(Refusal),
+    /// Nobody knows.
+    Lost(String),
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => f.write_str(&refusal.message),
+            Self::Lost(why) => write!(f, "the API server: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ApiError {
+    /// What the server says, where it refuses.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Lost(_) => None,
+        }
+    }
+
+    fn is_passing(&self) -> bool {
+        self.refusal()
+            .is_none_or(|it| it.code == 429 || it.code >= 500)
+    }
+}
+
+/// A server.
+#[derive(Clone)]
+pub(super) struct Api {
+    client: Client,
+}
+
+impl Api {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// What is there.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.send(Method::GET, path, None, "").await
+    }
+
+    /// The objects of a list.
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, ApiError> {
+        let mut list = self.get(path).await?;
+        match list["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(ApiError::Lost(format!("{path}: no list"))),
+        }
+    }
+
+    /// Makes an object.
+    pub(super) async fn create(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        self.send(Method::POST, path, Some(object), "application/json")
+            .await
+    }
+
+    /// Makes an object, or gives one of its name these fields and none of those that it was given before.
+    pub(super) async fn apply(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        let path = format!("{path}?fieldManager={MANAGER}&force=true");
+        // Every JSON document is one of YAML.
+        let kind = "application/apply-patch+yaml";
+        self.send(Method::PATCH, &path, Some(object), kind).await
+    }
+
+    /// Gives an object other fields, and takes those away that are null.
+    pub(super) async fn merge(&self, path: &str, fields: &Value) -> Result<Value, ApiError> {
+        let kind = "application/merge-patch+json";
+        self.send(Method::PATCH, path, Some(fields), kind).await
+    }
+
+    /// Takes an object away; that there is none is no error.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), ApiError> {
+        match self.send(Method::DELETE, path, None, "").await {
+            Err(ApiError::Refused(Refusal { code: 404, .. })) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        kind: &str,
+    ) -> Result<Value, ApiError> {
+        for _ in 1..TRIES {
+            match self.send_once(&method, path, body, kind).await {
+                Err(error) if error.is_passing() => tokio::time::sleep(PAUSE).await,
+                other => return other,
+            }
+        }
+        self.send_once(&method, path, body, kind).await
+    }
+
+    async fn send_once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        kind: &str,
+    ) -> Result<Value, ApiError> {
+        let bytes = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+        let mut request = Request::builder().method(method).uri(path);
+        if body.is_some() {
+            request = request.header("Content-Type", kind);
+        }
+        let request = request.body(bytes);
+        let request = request.map_err(|error| ApiError::Lost(format!("{path}: {error}")))?;
+        let answered = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        let answered = answered
+            .map_err(|_elapsed| ApiError::Lost(format!("{path}: no answer in {PATIENCE:?}")))?;
+        answered.map_err(|error| said(&error))
+    }
+}
+
+/// What an error of the library comes to.
+pub(super) fn said(error: &kube::Error) -> ApiError {
+    let kube::Error::Api(status) = error else {
+        return ApiError::Lost(chain(error));
+    };
+    let causes = status.details.iter().flat_map(|it| &it.causes);
+    ApiError::Refused(Refusal {
+        code: status.code,
+        message: status.message.clone(),
+        fields: causes.map(|cause| cause.field.clone()).collect(),
+    })
+}
+
+/// An error and its causes, on one line and each once.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        if !said.iter().any(|it| it.contains(&line)) {
+            said.push(line);
+        }
+        next = cause.source();
+    }
+    said.join(": ")
+}

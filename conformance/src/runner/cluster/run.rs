@@ -1,0 +1,422 @@
+//! One case under way in a room: the positive control, its steps, and how long each takes to come into force.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use sluice_kubernetes::World;
+use sluice_oracle::{Cell, Family, Port, Target};
+use sluice_prober::Reply;
+use sluice_prober::protocol::{Answer, Probed, Question, Received, Request, Transport};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::room::Room;
+use crate::State;
+use crate::case::{Case, Event, Object, Step};
+use crate::expect::{self, Expected};
+use crate::judge::{self, Observed};
+use crate::profile::{Established, Profile};
+use crate::runner::{Failure, asked};
+use crate::world::world;
+
+/// So many pods are asked at once.
+const PODS_AT_ONCE: usize = 32;
+/// Between two looks at what is not as expected yet.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long everybody may take to reach everybody where there is no policy: a new Service takes a second or more.
+const CONTROL: Duration = Duration::from_secs(30);
+
+/// How a case ended that could be judged.
+pub(super) enum Ended {
+    /// Every step was as expected.
+    Passed,
+    /// One was not.
+    Failed(Failure),
+    /// It cannot take place here, for this reason.
+    Skipped(String),
+}
+
+/// A case under way.
+pub(super) struct Run<'r> {
+    pub(super) room: &'r mut Room,
+    pub(super) case: &'r Case,
+    pub(super) profile: Profile,
+    /// By then a change is in force.
+    pub(super) convergence: Duration,
+    pub(super) cells: &'r mut usize,
+    /// The longest that a change took, of those that came into force.
+    pub(super) converged: &'r mut Option<Duration>,
+    /// Cells of connections that are kept.
+    pub(super) open: BTreeMap<Arc<str>, Cell>,
+}
+
+impl Run<'_> {
+    pub(super) async fn case(&mut self) -> Result<Ended> {
+        let bare = self.begin().await?;
+        if let Some(reason) = self.lacks() {
+            return Ok(Ended::Skipped(reason));
+        }
+        if let Err(failure) = self.control(&bare).await? {
+            let reason = format!("before any policy, {}", failure.reason);
+            return Ok(Ended::Failed(Failure { reason, ..failure }));
+        }
+        let mut state = self.start()?;
+        self.room.show(&state).await?;
+        // A person's matrix is about the addresses that are declared.
+        let mut declared = self.case.start()?;
+        for (number, step) in self.case.steps.iter().enumerate() {
+            for event in &step.events {
+                declared.apply(event)?;
+                self.happens(event, &mut state).await?;
+            }
+            let changed = Instant::now();
+            if let Some(failure) = self.disagreement(&declared, number + 1, step) {
+                return Ok(Ended::Failed(failure));
+            }
+            if let Err(failure) = self.step(&state, number + 1, step, changed).await? {
+                return Ok(Ended::Failed(failure));
+            }
+        }
+        Ok(Ended::Passed)
+    }
+
+    /// Makes everything but policies, and nothing else: that state.
+    async fn begin(&mut self) -> Result<State> {
+        let is_built = |it: &&Object| !it.name().kind.ends_with("NetworkPolicy");
+        let mut state = self.room.places.settled(&world(&self.case.world)?);
+        for object in self.case.objects.iter().filter(is_built) {
+            let settled = self.room.places.settle(object);
+            settled.iter().try_for_each(|it| state.put(it))?;
+        }
+        self.room.show(&state).await?;
+        let ports = expect::ports(&state.load(&self.case.id).world, &self.case.ports);
+        self.room.listen(&ports).await?;
+        // Now it is known where everything is.
+        Ok(self.room.places.settled(&state))
+    }
+
+    /// What there is before the first step, policies and all.
+    fn start(&self) -> Result<State> {
+        let mut state = self.room.places.settled(&world(&self.case.world)?);
+        for object in &self.case.objects {
+            let settled = self.room.places.settle(object);
+            settled.iter().try_for_each(|it| state.put(it))?;
+        }
+        Ok(state)
+    }
+
+    /// What of the case's features this cluster does not have.
+    fn lacks(&self) -> Option<String> {
+        let asks = |feature: &str| self.case.features.contains(feature);
+        let families = self.room.families();
+        let has = |family: Family| families.contains(&family);
+        if asks("np.ipv6") && !has(Family::Ipv6) || asks("np.dual") && families.len() < 2 {
+            return Some("pods of this cluster have no IPv6 address beside an IPv4 one".to_owned());
+        }
+        let sctp = asks("np.sctp").then(|| self.room.no_sctp()).flatten();
+        sctp.map(|why| format!("no SCTP: {why}"))
+    }
+
+    /// Before there is any policy, everybody reaches everybody: what is denied later is denied by policy.
+    async fn control(&mut self, bare: &State) -> Result<Result<(), Failure>> {
+        let world = bare.load(&self.case.id).world;
+        let steps: Vec<&Step> = self.case.steps.iter().collect();
+        let cells = self.asked(&world, &steps);
+        let converged = *self.converged;
+        let judged = self
+            .settle_down(&world, cells, 0, Instant::now(), CONTROL)
+            .await;
+        *self.converged = converged;
+        judged
+    }
+
+    async fn happens(&mut self, event: &Event, state: &mut State) -> Result<()> {
+        match event {
+            Event::Open(wanted) => {
+                let family = *self.room.families().first().context("no family")?;
+                let cell = asked::connection(wanted, family)?;
+                self.open_connection(&wanted.name, &cell).await?;
+                self.open.insert(Arc::clone(&wanted.name), cell);
+                return Ok(());
+            }
+            Event::Apply(object) if !object.name().kind.ends_with("NetworkPolicy") => {
+                let mut next = state.clone();
+                let settled = self.room.places.settle(object);
+                settled.iter().try_for_each(|it| next.put(it))?;
+                self.room.build(&next).await?;
+                let settled = self.room.places.settle(object);
+                settled.iter().try_for_each(|it| state.put(it))?;
+            }
+            _ => state.apply(event)?,
+        }
+        self.room.show(state).await
+    }
+
+    /// Where what a person wrote down is not what the oracle says of the same addresses.
+    fn disagreement(&self, declared: &State, number: usize, step: &Step) -> Option<Failure> {
+        let world = declared.load(&self.case.id).world;
+        let ports = expect::ports(&world, &self.case.ports);
+        let cells = expect::cells(&world, &ports, &Family::ALL);
+        let found = judge::disagreements(step, &world, &Family::ALL, &cells);
+        let first = found.into_iter().next()?;
+        Some(Failure::new(number, first))
+    }
+
+    async fn step(
+        &mut self,
+        state: &State,
+        number: usize,
+        step: &Step,
+        changed: Instant,
+    ) -> Result<Result<(), Failure>> {
+        let world = state.load(&self.case.id).world;
+        let cells = self.asked(&world, &[step]);
+        let limit = self.convergence;
+        if let Err(failure) = self
+            .settle_down(&world, cells, number, changed, limit)
+            .await?
+        {
+            return Ok(Err(failure));
+        }
+        for (names, goes_on) in [(&step.alive, Some(true)), (&step.cut, self.cut_goes_on())] {
+            // What a profile leaves open is not judged.
+            let Some(goes_on) = goes_on else { continue };
+            for name in names {
+                if let Some(reason) = self.connection(name, goes_on).await? {
+                    return Ok(Err(Failure::new(number, reason)));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether connections that policy denies go on: an enforcer that only judges new ones lets them.
+    fn cut_goes_on(&self) -> Option<bool> {
+        let established = self.profile.established?;
+        Some(established == Established::Kept)
+    }
+
+    async fn open_connection(&self, name: &str, cell: &Cell) -> Result<()> {
+        let question = self.question(cell).with_context(|| cell.to_string())?;
+        let deadline = Instant::now() + self.convergence;
+        loop {
+            let request = Request::Open(name.to_owned(), question);
+            match self.prober(cell)?.session.ask(&request).await? {
+                Answer::Opened(Reply::Name(_)) => return Ok(()),
+                Answer::Opened(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+                Answer::Opened(reply) => bail!("connection {name}, {cell}: {reply:?}"),
+                other => bail!("asked to connect, a pod answers {other:?}"),
+            }
+        }
+    }
+
+    /// What is wrong with a connection that is kept.
+    async fn connection(&self, name: &Arc<str>, goes_on: bool) -> Result<Option<String>> {
+        let cell = self
+            .open
+            .get(name)
+            .with_context(|| format!("no connection {name}"))?;
+        let deadline = Instant::now() + self.convergence;
+        loop {
+            let request = Request::GoOn(name.to_string());
+            let Answer::GoesOn(is_alive) = self.prober(cell)?.session.ask(&request).await? else {
+                bail!("asked for connection {name}, a pod answers something else");
+            };
+            if is_alive == goes_on {
+                return Ok(None);
+            }
+            if Instant::now() > deadline {
+                let said = if goes_on { "was cut" } else { "goes on" };
+                return Ok(Some(format!("connection {name} {said}")));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn prober(&self, cell: &Cell) -> Result<&super::room::Prober> {
+        let found = self.room.probers.get(&cell.from.to_string());
+        found
+            .map(|it| &**it)
+            .with_context(|| format!("no pod {}", cell.from))
+    }
+
+    /// The cells of steps that somebody is there to answer.
+    fn asked(&self, world: &World, steps: &[&Step]) -> Vec<Asked> {
+        let cells = asked::cells(self.case, world, steps, &self.room.families());
+        let probes = expect::probes(world, &cells);
+        let pod = |place: usize| &world.pods[place].pod.name;
+        let all = cells.into_iter().zip(probes).filter(|(_, probe)| {
+            let listens =
+                |(to, port): &(usize, Port)| self.room.listens(&pod(*to).to_string(), *port);
+            !probe.ends.is_empty() && probe.ends.iter().all(listens)
+        });
+        all.map(|(cell, probe)| {
+            let ends = probe.ends.iter();
+            let answers = ends.map(|(to, _)| self.room.names.pod(pod(*to))).collect();
+            Asked { cell, answers }
+        })
+        .collect()
+    }
+
+    /// Asks until everything is as expected, and then once more; what is not by the limit is wrong.
+    async fn settle_down(
+        &mut self,
+        world: &World,
+        asked: Vec<Asked>,
+        number: usize,
+        changed: Instant,
+        limit: Duration,
+    ) -> Result<Result<(), Failure>> {
+        if asked.is_empty() {
+            let reason = "nobody is there to be asked".to_owned();
+            return Ok(Err(Failure::new(number, reason)));
+        }
+        *self.cells += asked.len();
+        let cells: Vec<Cell> = asked.iter().map(|it| it.cell.clone()).collect();
+        let expected = expect::expected(world, &self.profile.readings(), &cells);
+        let all: Vec<usize> = (0..cells.len()).collect();
+        let mut observed = vec![Observed::Denied; cells.len()];
+        let mut next = all.clone();
+        let mut seen_right: Option<Duration> = None;
+        loop {
+            let began = changed.elapsed();
+            let some: Vec<&Asked> = next.iter().map(|at| &asked[*at]).collect();
+            for (at, seen) in next.iter().zip(self.observe(&some).await?) {
+                observed[*at] = seen;
+            }
+            let is_wrong = |at: &usize| !is_right(&expected[*at], &observed[*at]);
+            let wrong: Vec<usize> = all.iter().copied().filter(is_wrong).collect();
+            if wrong.is_empty() {
+                if let Some(first) = seen_right.filter(|_| next.len() == all.len()) {
+                    *self.converged = Some(first.max(self.converged.unwrap_or_default()));
+                    return Ok(Ok(()));
+                }
+                // Once more, to see that it stays.
+                seen_right = Some(began);
+                next.clone_from(&all);
+                continue;
+            }
+            if changed.elapsed() > limit {
+                let failure = Failure::of_cells(number, &cells, &expected, &observed, is_right);
+                return Ok(failure.map_or(Ok(()), Err));
+            }
+            seen_right = None;
+            next = wrong;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Asks all of these at once, one request a pod.
+    async fn observe(&self, asked: &[&Asked]) -> Result<Vec<Observed>> {
+        let mut rows: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, one) in asked.iter().enumerate() {
+            rows.entry(one.cell.from.to_string()).or_default().push(at);
+        }
+        let mut requests = BTreeMap::new();
+        for (pod, row) in &rows {
+            let questions = row.iter().map(|at| {
+                let cell = &asked[*at].cell;
+                self.question(cell)
+                    .with_context(|| format!("{cell}: no such destination"))
+            });
+            let questions = questions.collect::<Result<Vec<_>>>()?;
+            requests.insert(pod.clone(), Request::Probe(questions));
+        }
+        let mut probed: Vec<Option<Probed>> = vec![None; asked.len()];
+        for (pod, answer) in self.ask_all(requests).await? {
+            let Answer::Probed(row) = answer else {
+                bail!("asked for a row, pod {pod} answers {answer:?}");
+            };
+            for (at, one) in rows[&pod].iter().zip(row) {
+                probed[*at] = Some(one);
+            }
+        }
+        let delivered = self.delivered(&probed).await?;
+        let all = asked.iter().zip(&probed);
+        let observed = all.map(|(asked, one)| {
+            let one = one
+                .as_ref()
+                .with_context(|| format!("{}: no answer", asked.cell))?;
+            Ok(asked.observed(one, &delivered))
+        });
+        observed.collect()
+    }
+
+    /// What came to all pods since they were last asked; nobody is asked where every probe was answered.
+    async fn delivered(&self, probed: &[Option<Probed>]) -> Result<Vec<Received>> {
+        let is_silent = |it: &Probed| it.reply == Reply::Silence;
+        if !probed.iter().flatten().any(is_silent) {
+            return Ok(Vec::new());
+        }
+        let all = self.room.probers.keys();
+        let requests = all.map(|pod| (pod.clone(), Request::Received)).collect();
+        let mut delivered = Vec::new();
+        for (pod, answer) in self.ask_all(requests).await? {
+            let Answer::Received(own) = answer else {
+                bail!("asked what came, pod {pod} answers {answer:?}");
+            };
+            delivered.extend(own);
+        }
+        Ok(delivered)
+    }
+
+    async fn ask_all(&self, requests: BTreeMap<String, Request>) -> Result<Vec<(String, Answer)>> {
+        let room = Arc::new(Semaphore::new(PODS_AT_ONCE));
+        let mut asked = JoinSet::new();
+        for (pod, request) in requests {
+            let prober = self.room.probers.get(&pod);
+            let prober = Arc::clone(prober.with_context(|| format!("no pod {pod}"))?);
+            let room = Arc::clone(&room);
+            asked.spawn(async move {
+                let _turn = room.acquire().await?;
+                anyhow::Ok((pod, prober.session.ask(&request).await?))
+            });
+        }
+        asked.join_all().await.into_iter().collect()
+    }
+
+    fn question(&self, cell: &Cell) -> Option<Question> {
+        let to = SocketAddr::new(self.room.address(cell)?, cell.port.number);
+        let transport = Transport::of(cell.port.protocol)?;
+        Some(Question { to, transport })
+    }
+}
+
+/// A cell, and who may answer.
+struct Asked {
+    cell: Cell,
+    /// The names that the pods tell that it leads to.
+    answers: Vec<String>,
+}
+
+impl Asked {
+    fn observed(&self, probed: &Probed, delivered: &[Received]) -> Observed {
+        match &probed.reply {
+            Reply::Name(name) if self.answers.contains(name) => Observed::Allowed,
+            Reply::Name(name) => Observed::WrongServer(name.clone()),
+            Reply::Silence if delivered.iter().any(|it| self.is_from(probed, it)) => {
+                Observed::ReplyLost
+            }
+            Reply::Silence => Observed::Denied,
+            Reply::Refused => Observed::Refused,
+            Reply::Error(error) => Observed::Error(error.clone()),
+        }
+    }
+
+    /// Whether what came is what was sent. What goes to a Service comes to another port.
+    fn is_from(&self, probed: &Probed, received: &Received) -> bool {
+        let is_service = matches!(self.cell.to, Target::Service(_));
+        Some(received.from) == probed.from
+            && Some(received.transport) == Transport::of(self.cell.port.protocol)
+            && (is_service || received.port == self.cell.port.number)
+    }
+}
+
+/// An enforcer may say no, rather than nothing.
+fn is_right(expected: &Expected, observed: &Observed) -> bool {
+    observed.meets(expected)
+        || *observed == Observed::Refused && matches!(expected, Expected::Denied | Expected::Either)
+}

@@ -1,0 +1,208 @@
+//! Cases in a real Kubernetes: what the agents of the chart do is right, what nobody does is noticed, and nothing is left.
+//! Needs root, and what `cargo xtask cluster build` and `cargo xtask image` make.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use sluice_cluster::{Channel, Cluster, Options, programs, skipped, why_no_cluster};
+use sluice_conformance::case::Case;
+use sluice_conformance::catalogue::Catalogue;
+use sluice_conformance::expect::{self, Expected};
+use sluice_conformance::profile::Profile;
+use sluice_conformance::report::Report;
+use sluice_conformance::runner::{
+    ClusterError, ClusterOptions, ClusterRunner, Outcome, Runner as _,
+};
+use sluice_oracle::Family;
+
+const ADMIN: [&str; 3] = [
+    "adminnetworkpolicies",
+    "baselineadminnetworkpolicies",
+    "clusternetworkpolicies",
+];
+
+fn image(name: &str) -> Result<PathBuf> {
+    let arch = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    Ok(programs::target()?.join(format!("image/{name}-{arch}.tar")))
+}
+
+fn why_no_image() -> Option<String> {
+    ["sluice", "sluice-prober"]
+        .into_iter()
+        .find_map(|name| match image(name) {
+            Ok(path) if path.is_file() => None,
+            Ok(path) => Some(format!(
+                "{}: not built; run cargo xtask image",
+                path.display()
+            )),
+            Err(error) => Some(format!("{error:#}")),
+        })
+}
+
+#[test]
+fn a_cluster_is_judged_by_what_its_enforcer_does() -> Result<()> {
+    if skipped(why_no_cluster().or_else(why_no_image)) {
+        return Ok(());
+    }
+    let cluster = Cluster::up(&Options {
+        images: vec![image("sluice-prober")?],
+        ..Options::default()
+    })?;
+    for resource in ADMIN {
+        let name = format!("{resource}.policy.networking.k8s.io");
+        cluster.control().define(&name, Channel::Experimental)?;
+    }
+    let kubeconfig = cluster.control().kubeconfig();
+    let inside = |code: &(dyn Fn() -> Result<()> + Sync)| cluster.control().inside(code)?;
+    inside(&|| who_is_not_there_is_named(&kubeconfig))?;
+    inside(&|| without_an_enforcer(&kubeconfig))?;
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../helm/sluice");
+    cluster.install(&image("sluice")?, &chart, "sluice-system", &[])?;
+    inside(&|| with_agents(&kubeconfig))?;
+    let left = cluster.control().kubectl(&[
+        "get",
+        "namespaces",
+        "--selector=sluice-conformance/run",
+        "--output=name",
+    ])?;
+    ensure!(left.is_empty(), "left: {left}");
+    Ok(())
+}
+
+fn options(kubeconfig: &Path) -> ClusterOptions {
+    ClusterOptions {
+        kubeconfig: Some(kubeconfig.to_owned()),
+        progress: |text| println!("{text}"),
+        ..ClusterOptions::default()
+    }
+}
+
+fn connect(options: ClusterOptions) -> Result<ClusterRunner> {
+    Ok(ClusterRunner::connect(options)?)
+}
+
+fn profile() -> Result<Profile> {
+    Ok("sluice".parse()?)
+}
+
+/// A kubeconfig, a context and an image that are not there.
+fn who_is_not_there_is_named(kubeconfig: &Path) -> Result<()> {
+    let wrong = |options: ClusterOptions| match ClusterRunner::connect(options) {
+        Err(ClusterError::Access(said)) => said,
+        Err(other) => format!("another error: {other}"),
+        Ok(_) => "no error".to_owned(),
+    };
+    let said = wrong(options(Path::new("/nowhere")));
+    ensure!(said.contains("--kubeconfig /nowhere"), "{said}");
+    let said = wrong(ClusterOptions {
+        context: Some("other".to_owned()),
+        ..options(kubeconfig)
+    });
+    ensure!(said.contains("other"), "{said}");
+    let catalogue = Catalogue::built_in();
+    let case = catalogue
+        .cases
+        .iter()
+        .find(|case| case.theme() == "upstream");
+    let mut runner = connect(ClusterOptions {
+        image: "registry.invalid/none:1".to_owned(),
+        ..options(kubeconfig)
+    })?;
+    runner.judge(case.context("a case")?, profile()?);
+    let said = runner.fatal().unwrap_or_default().to_owned();
+    ensure!(said.contains("registry.invalid/none:1"), "{said}");
+    runner.close()?;
+    Ok(())
+}
+
+/// Whether anything has to be denied at any step.
+fn needs_denial(case: &Case) -> Result<bool> {
+    let mut state = case.start()?;
+    for step in &case.steps {
+        for event in &step.events {
+            state.apply(event)?;
+        }
+        let world = state.load(&case.id).world;
+        let cells = expect::cells(&world, &expect::ports(&world, &case.ports), &[Family::Ipv4]);
+        let expected = expect::expected(&world, &profile()?.readings(), &cells);
+        if expected.contains(&Expected::Denied) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Nothing is denied, so exactly the cases fail in which something must be.
+fn without_an_enforcer(kubeconfig: &Path) -> Result<()> {
+    let catalogue = Catalogue::built_in();
+    let upstream = catalogue
+        .cases
+        .iter()
+        .filter(|case| case.theme() == "upstream");
+    let mut runner = connect(ClusterOptions {
+        convergence: Duration::from_millis(500),
+        ..options(kubeconfig)
+    })?;
+    let (mut passed, mut failed) = (0, 0);
+    for case in upstream.step_by(2) {
+        let result = runner.judge(case, profile()?);
+        match (needs_denial(case)?, &result.outcome) {
+            (false, Outcome::Passed) => passed += 1,
+            (true, Outcome::Failed(failure)) if failure.is_want_of_denial() => failed += 1,
+            (needs, outcome) => anyhow::bail!("{}: needs denial: {needs}: {outcome:?}", case.id),
+        }
+    }
+    println!("without an enforcer: {passed} passed, {failed} failed");
+    ensure!(
+        passed > 0 && failed > passed,
+        "{passed} passed, {failed} failed"
+    );
+    runner.close()?;
+    Ok(())
+}
+
+/// All of upstream's cases, some of each tier, and all about what an API server takes.
+fn with_agents(kubeconfig: &Path) -> Result<()> {
+    let catalogue = Catalogue::built_in();
+    let of = |theme: &'static str| {
+        catalogue
+            .cases
+            .iter()
+            .filter(move |case| case.theme() == theme)
+    };
+    let mut runner = connect(options(kubeconfig))?;
+    for (theme, step) in [
+        ("upstream", 1),
+        ("anp", 12),
+        ("cnp", 16),
+        ("tiers", 12),
+        ("services", 8),
+        ("topology", 12),
+        ("temporal", 8),
+        ("validation", 1),
+    ] {
+        let started = Instant::now();
+        let cases: Vec<&Case> = of(theme).step_by(step).collect();
+        let report = Report::of(&mut runner, &cases, profile()?);
+        let failed: Vec<String> = report.failures().collect();
+        let seconds = started.elapsed().as_secs_f64();
+        println!(
+            "{theme}: {} passed, {} skipped in {seconds:.1} s",
+            report.passed(),
+            report.skipped()
+        );
+        ensure!(failed.is_empty(), "{theme}: {failed:#?}");
+        ensure!(
+            report.passed() * 2 > cases.len(),
+            "{theme}: {} passed",
+            report.passed()
+        );
+    }
+    runner.close()?;
+    Ok(())
+}

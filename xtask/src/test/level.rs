@@ -48,6 +48,8 @@ const PRIVILEGED: &[Privileged] = &[
         but: &[
             ("cases", "an evaluator needs no packets"),
             ("differential", "neither do oracle and evaluator"),
+            ("fuzz", "neither do random cases"),
+            ("mutants", "neither do evaluators with a fault"),
         ],
     },
     Privileged {
@@ -63,19 +65,25 @@ const PRIVILEGED: &[Privileged] = &[
     },
 ];
 
-/// Integration tests that run against a real Kubernetes: the package, the test, and why; no test: all of them.
+/// Integration tests that run against a real Kubernetes: the package, the test, and why; no test: all others. In the
+/// order in which they are begun, what takes longest first.
 const CLUSTER: &[(&str, Option<&str>, &str)] = &[
-    ("sluice-cluster", None, "runs a Kubernetes in namespaces"),
-    ("sluice-api", Some("api"), "watches a real API server"),
     (
-        "sluice",
-        Some("kubernetes"),
-        "runs the agent beside a real API server",
+        "sluice-cluster",
+        Some("enforce"),
+        "runs the agents of a Kubernetes in namespaces",
     ),
     (
         "sluice-conformance",
         Some("cluster"),
         "runs cases in a real Kubernetes",
+    ),
+    ("sluice-api", Some("api"), "watches a real API server"),
+    ("sluice-cluster", None, "runs a Kubernetes in namespaces"),
+    (
+        "sluice",
+        Some("kubernetes"),
+        "runs the agent beside a real API server",
     ),
     (
         "sluice-api",
@@ -106,14 +114,33 @@ impl Level {
         }
     }
 
+    /// How many test binaries run at once. Those of a cluster mostly wait for it: two at a time take less than one after
+    /// the other, also on two cores.
+    pub(super) const fn lanes(self) -> usize {
+        match self {
+            Self::Cluster => 2,
+            Self::Unit | Self::Lab | Self::Vm => 1,
+        }
+    }
+
+    /// When a test binary of the level is begun: lower is earlier.
+    pub(super) fn turn(self, target: &Target) -> usize {
+        match self {
+            Self::Cluster => Self::in_cluster(target).unwrap_or(CLUSTER.len()),
+            Self::Unit | Self::Lab | Self::Vm => 0,
+        }
+    }
+
     fn why_cluster(target: &Target) -> Option<&'static str> {
+        let (.., why) = CLUSTER.get(Self::in_cluster(target)?)?;
+        Some(why)
+    }
+
+    fn in_cluster(target: &Target) -> Option<usize> {
         let named = |test: Option<&str>| test.is_none_or(|test| test == target.name);
-        CLUSTER
-            .iter()
-            .find(|(package, test, _)| {
-                *package == target.package && target.kind == "test" && named(*test)
-            })
-            .map(|(.., why)| *why)
+        CLUSTER.iter().position(|(package, test, _)| {
+            *package == target.package && target.kind == "test" && named(*test)
+        })
     }
 
     /// Why a test binary needs root; none where it does not.

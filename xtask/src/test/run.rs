@@ -1,4 +1,4 @@
-//! Building the test binaries once, and running those of a level, one after the other.
+//! Building the test binaries once, and running those of a level.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -73,9 +75,11 @@ impl Suite {
     /// # Errors
     /// Where the tests do not compile, or Ctrl-C was pressed.
     pub(super) fn run(&self, level: Level) -> anyhow::Result<Tally> {
+        let mut tests: Vec<&Executable> = self.tests(level)?.collect();
+        tests.sort_by_key(|test| level.turn(&test.target));
         let mut sum = Tally::default();
-        for test in self.tests(level)? {
-            sum.add(&self.run_binary(test)?);
+        for ran in in_lanes(level.lanes(), &tests, &self.more) {
+            sum.add(&ran?);
         }
         if level == Level::Unit {
             sum.add(&self.run_doc_tests()?);
@@ -121,23 +125,6 @@ impl Suite {
         Ok(self.built.get_or_init(|| executables))
     }
 
-    /// As cargo would run it: in the directory of its package.
-    fn run_binary(&self, test: &Executable) -> anyhow::Result<Tally> {
-        let label = label(&test.target);
-        match Level::why_root(&test.target) {
-            Some(reason) => eprintln!("\n{label} (as root: {reason})"),
-            None => eprintln!("\n{label}"),
-        }
-        let mut command = Command::new(&test.path);
-        command
-            .current_dir(&test.target.directory)
-            .env("CARGO_MANIFEST_DIR", &test.target.directory);
-        follow(
-            command.arg("--show-output").args(&self.more),
-            Transcript::new(&label),
-        )
-    }
-
     /// Cargo runs them itself, all in one go.
     fn run_doc_tests(&self) -> anyhow::Result<Tally> {
         let documented = self
@@ -156,6 +143,7 @@ impl Suite {
         follow(
             command.arg("--").arg("--show-output").args(&self.more),
             Transcript::new("doc tests"),
+            "",
         )
     }
 
@@ -171,8 +159,54 @@ impl Suite {
     }
 }
 
-/// Runs `command`, its output read by `transcript` and shown on stderr as it comes.
-fn follow(command: &mut Command, mut transcript: Transcript) -> anyhow::Result<Tally> {
+/// Runs test binaries in so many lanes, each of which takes the next one when it is done with one; what came of each
+/// lane.
+fn in_lanes(lanes: usize, tests: &[&Executable], more: &[String]) -> Vec<anyhow::Result<Tally>> {
+    let queue = Mutex::new(tests.iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lane = || {
+        let mut sum = Tally::default();
+        while let Some(test) = next() {
+            sum.add(&run_binary(test, more, lanes > 1)?);
+        }
+        Ok(sum)
+    };
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        let joined = started.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|ran| ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// As cargo would run it: in the directory of its package. Where others run beside it, its lines say whose they are.
+fn run_binary(test: &Executable, more: &[String], beside: bool) -> anyhow::Result<Tally> {
+    let label = label(&test.target);
+    match Level::why_root(&test.target) {
+        Some(reason) => eprintln!("\n{label} (as root: {reason})"),
+        None => eprintln!("\n{label}"),
+    }
+    let prefix = if beside {
+        format!("{}: ", test.target.name)
+    } else {
+        String::new()
+    };
+    let mut command = Command::new(&test.path);
+    command
+        .current_dir(&test.target.directory)
+        .env("CARGO_MANIFEST_DIR", &test.target.directory)
+        .arg("--show-output")
+        .args(more);
+    follow(&mut command, Transcript::new(&label), &prefix)
+}
+
+/// Runs `command`, its output read by `transcript` and shown on stderr as it comes, each line behind `prefix`.
+fn follow(
+    command: &mut Command,
+    mut transcript: Transcript,
+    prefix: &str,
+) -> anyhow::Result<Tally> {
     let (reader, writer) = io::pipe().context("making a pipe")?;
     command
         .stdin(Stdio::null())
@@ -189,7 +223,7 @@ fn follow(command: &mut Command, mut transcript: Transcript) -> anyhow::Result<T
             Ok(line) => transcript
                 .line(&line)
                 .iter()
-                .for_each(|shown| eprintln!("{shown}")),
+                .for_each(|shown| eprintln!("{prefix}{shown}")),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
                 transcript.fail(LEFT);
@@ -222,6 +256,7 @@ mod tests {
         follow(
             Command::new("sh").args(["-c", script]),
             Transcript::new("sh"),
+            "",
         )
         .unwrap()
         .to_string()
@@ -254,6 +289,7 @@ mod tests {
         let error = follow(
             Command::new("sh").args(["-c", "exit 130"]),
             Transcript::new("sh"),
+            "",
         )
         .unwrap_err();
         assert_eq!(error.downcast_ref(), Some(&Stop::Interrupted));

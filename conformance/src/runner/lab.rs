@@ -66,8 +66,8 @@ impl Runner for LabRunner {
 
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
         let started = Instant::now();
-        let mut cells = 0;
-        let outcome = self.take_place(case, profile, &mut cells);
+        let mut tally = Tally::default();
+        let outcome = self.take_place(case, profile, &mut tally);
         let (steps, outcome) = match outcome {
             Ok(Ok(steps)) => (steps, Outcome::Passed),
             Ok(Err(failure)) => (failure.step, Outcome::from(failure)),
@@ -77,9 +77,9 @@ impl Runner for LabRunner {
             id: Arc::clone(&case.id),
             outcome,
             steps,
-            cells,
+            cells: tally.cells,
             took: started.elapsed(),
-            convergence: None,
+            convergence: tally.convergence,
         }
     }
 }
@@ -90,7 +90,7 @@ impl LabRunner {
         &mut self,
         case: &Case,
         profile: Profile,
-        cells: &mut usize,
+        tally: &mut Tally,
     ) -> Result<Result<usize, Failure>> {
         let shared = room::is_shared(case)?;
         let mut room = self.room(case, shared)?;
@@ -99,7 +99,7 @@ impl LabRunner {
             room: &mut room,
             case,
             profile,
-            cells,
+            tally,
             open: BTreeMap::new(),
         };
         let judged = run.case()?;
@@ -110,13 +110,20 @@ impl LabRunner {
     }
 }
 
+/// What a case came to so far.
+#[derive(Debug, Default)]
+struct Tally {
+    cells: usize,
+    convergence: Option<Duration>,
+}
+
 /// One case under way.
 struct Run<'r> {
     families: &'r [Family],
     room: &'r mut Room,
     case: &'r Case,
     profile: Profile,
-    cells: &'r mut usize,
+    tally: &'r mut Tally,
     /// Connections that are kept, with the cells that they are of.
     open: BTreeMap<Arc<str>, Connection>,
 }
@@ -128,7 +135,7 @@ impl Run<'_> {
             let reason = format!("before any policy, {}", failure.reason);
             return Ok(Err(Failure { reason, ..failure }));
         }
-        self.room.show(&state)?;
+        self.show(&state)?;
         for (number, step) in self.case.steps.iter().enumerate() {
             for event in &step.events {
                 state.apply(event)?;
@@ -152,6 +159,13 @@ impl Run<'_> {
         self.compare(&world, cells, 0)
     }
 
+    /// Has a state enforced, and keeps how long that took at most.
+    fn show(&mut self, state: &State) -> Result<()> {
+        let took = self.room.show(state)?;
+        self.tally.convergence = self.tally.convergence.max(took);
+        Ok(())
+    }
+
     fn happens(&mut self, event: &Event, state: &State) -> Result<()> {
         match event {
             Event::Open(wanted) => {
@@ -167,7 +181,7 @@ impl Run<'_> {
             }
             Event::Agent(AgentEvent::Restart) => self.room.start_again(Agent::stop),
             Event::Agent(AgentEvent::Kill) => self.room.start_again(Agent::kill),
-            Event::Apply(_) | Event::Delete(_) | Event::Label(..) => self.room.show(state),
+            Event::Apply(_) | Event::Delete(_) | Event::Label(..) => self.show(state),
         }
     }
 
@@ -227,7 +241,7 @@ impl Run<'_> {
                 "nobody is there to be asked".to_owned(),
             )));
         }
-        *self.cells += cells.len();
+        self.tally.cells += cells.len();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
         let observed = self.observe(&cells, &expected)?;
         let failure = Failure::of_cells(

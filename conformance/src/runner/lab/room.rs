@@ -173,16 +173,19 @@ impl Room {
         &self.lab
     }
 
-    /// Shows a state to the agents, and waits until it is in force on every node.
-    pub(super) fn show(&mut self, state: &State) -> Result<()> {
+    /// Shows a state to the agents, and waits until it is in force on every node: how long that took, where it is
+    /// another one.
+    pub(super) fn show(&mut self, state: &State) -> Result<Option<Duration>> {
         let text = state.manifests();
         if text == self.shown {
-            return Ok(());
+            return Ok(None);
         }
+        let started = Instant::now();
         let written = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         self.lab.manifests().write(FILE, &text)?;
         self.shown = text;
-        self.await_in_force(written)
+        self.await_in_force(written)?;
+        Ok(Some(started.elapsed()))
     }
 
     fn await_in_force(&self, since: f64) -> Result<()> {

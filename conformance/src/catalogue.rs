@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,18 +31,20 @@ impl Catalogue {
         Self::of(read)
     }
 
-    /// The files of directories, searched to the bottom, and single files.
-    pub fn from_paths(paths: &[PathBuf]) -> std::io::Result<Self> {
+    /// The files of directories, searched to the bottom, and single files. Others' cases are checked further than the
+    /// suite's own, of which a test says the same.
+    pub fn from_paths(paths: &[PathBuf]) -> io::Result<Self> {
         let mut files = Vec::new();
         for path in paths {
             find(path, &mut files)?;
         }
         let mut read = Vec::new();
         for path in files {
-            read.push(read_case(
-                Origin::File(path.clone()),
-                &fs::read_to_string(&path)?,
-            ));
+            let text = fs::read_to_string(&path).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
+            let case = read_case(Origin::File(path), &text);
+            read.push(case.and_then(|case| case.check().map(|()| case)));
         }
         Ok(Self::of(read))
     }
@@ -88,7 +91,7 @@ fn read_own(dir: &Dir<'_>, read: &mut Vec<Result<Case, CaseError>>) {
 }
 
 /// In order of names, so that errors come in the same order everywhere.
-fn find(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+fn find(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     if !path.is_dir() {
         files.push(path.to_owned());
         return Ok(());

@@ -149,6 +149,31 @@ pub fn destination(target: &Target) -> String {
     }
 }
 
+/// The parts of what a person wrote down that are about families that are asked about.
+fn asked<'s>(step: &'s Step, families: &'s [Family]) -> impl Iterator<Item = &'s (Part, Matrix)> {
+    let is_asked = |part: &Part| part.family.is_none_or(|it| families.contains(&it));
+    step.matrix.iter().filter(move |(part, _)| is_asked(part))
+}
+
+fn covered(part: Part, cells: &[Cell]) -> Vec<Cell> {
+    let own = cells.iter().filter(|cell| part.covers(cell));
+    own.cloned().collect()
+}
+
+/// Why a step's matrix is about other cells than those that there are, if it is.
+pub fn misfit(step: &Step, families: &[Family], cells: &[Cell]) -> Option<String> {
+    let mut parts = asked(step, families);
+    parts.find_map(|(part, matrix)| misfit_of(*part, matrix, &covered(*part, cells)))
+}
+
+fn misfit_of(part: Part, matrix: &Matrix, cells: &[Cell]) -> Option<String> {
+    if cells.is_empty() {
+        return Some(format!("nobody is asked about {part}"));
+    }
+    let fits = matrix.check(&sources(cells), &destinations(cells));
+    fits.err().map(|error| error.to_string())
+}
+
 /// Where what a person wrote down is not what the oracle says, by the API text alone; the first few words of each
 /// disagreement. Empty where they agree. Of families that were not asked about nothing is said.
 pub fn disagreements(
@@ -157,22 +182,14 @@ pub fn disagreements(
     families: &[Family],
     cells: &[Cell],
 ) -> Vec<String> {
-    let is_asked = |part: &Part| part.family.is_none_or(|it| families.contains(&it));
-    let asked = step.matrix.iter().filter(|(part, _)| is_asked(part));
-    asked
-        .flat_map(|(part, matrix)| {
-            let own = cells.iter().filter(|cell| part.covers(cell)).cloned();
-            differences(*part, matrix, world, &own.collect::<Vec<Cell>>())
-        })
+    asked(step, families)
+        .flat_map(|(part, matrix)| differences(*part, matrix, world, &covered(*part, cells)))
         .collect()
 }
 
 fn differences(part: Part, matrix: &Matrix, world: &World, cells: &[Cell]) -> Vec<String> {
-    if cells.is_empty() {
-        return vec![format!("matrix: nobody is asked about {part}")];
-    }
-    if let Err(error) = matrix.check(&sources(cells), &destinations(cells)) {
-        return vec![format!("matrix: {error}")];
+    if let Some(misfit) = misfit_of(part, matrix, cells) {
+        return vec![format!("matrix: {misfit}")];
     }
     let said = expect::expected(world, &Reading::all(), cells);
     let differs = cells.iter().zip(said).filter_map(|(cell, said)| {

@@ -58,15 +58,25 @@ impl Selection {
     }
 
     fn matches(&self, case: &Case) -> bool {
-        let is_id = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(start) => case.id.starts_with(start),
-            None => **pattern == *case.id,
-        };
+        let is_id = |pattern: &String| is_id(pattern, case);
         let has = |word: &String| has(case, word);
         (self.ids.is_empty() || self.ids.iter().any(is_id))
             && (self.include.is_empty() || self.include.iter().any(has))
             && !self.exclude.iter().any(has)
     }
+}
+
+/// Whether an id, or its beginning with a `*`, is that of a case.
+fn is_id(pattern: &str, case: &Case) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => case.id.starts_with(start),
+        None => *pattern == *case.id,
+    }
+}
+
+/// Whether an id, or its beginning with a `*`, is that of any case.
+pub fn is_any(pattern: &str, cases: &[Case]) -> bool {
+    cases.iter().any(|case| is_id(pattern, case))
 }
 
 fn has(case: &Case, word: &str) -> bool {

@@ -43,6 +43,11 @@ fn names() -> String {
     names.join(", ")
 }
 
+/// Whether there is a built-in world of that name.
+pub fn is_known(name: &str) -> bool {
+    WORLDS.iter().any(|(known, _)| *known == name)
+}
+
 /// The objects of a built-in world. Each is read once.
 pub fn world(name: &str) -> Result<State, WorldError> {
     type Read = Result<State, WorldError>;

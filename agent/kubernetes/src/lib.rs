@@ -17,12 +17,14 @@ mod node;
 mod object;
 mod pod;
 mod policy;
+mod ports;
 mod problem;
 mod read;
 mod service;
 mod syntax;
 mod workload;
 mod world;
+mod written;
 mod yaml;
 
 pub use admin::{Tie, ties};
@@ -30,3 +32,4 @@ pub use manifests::{LoadError, Loaded, Manifests, load, load_objects, load_text}
 pub use problem::{Origin, Place, Problem};
 pub use read::{Policy, PolicyKind, PolicyRead, read_policy};
 pub use world::{NAMESPACE_NAME, PodFacts, Service, ServicePort, TargetPort, World};
+pub use written::{Written, written};

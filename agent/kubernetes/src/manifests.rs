@@ -291,7 +291,7 @@ fn standard_input() -> Result<Vec<u8>, LoadError> {
 }
 
 /// The files that a path stands for.
-fn find(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+pub(crate) fn find(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let is_directory = fs::metadata(path)
         .map_err(|cause| LoadError {
             path: path.to_owned(),

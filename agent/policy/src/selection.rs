@@ -79,6 +79,13 @@ enum Anchor {
     Nothing,
 }
 
+impl Selector {
+    /// Whether all requirements hold of labels.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        matches(self, |key| labels.get(key).map(|value| &**value))
+    }
+}
+
 impl SelectionKey {
     /// The pods that a peer of a policy in `own` means.
     pub(crate) fn of_peer(namespaces: &Namespaces, pods: &Selector, own: &Arc<str>) -> Self {
@@ -97,21 +104,18 @@ impl SelectionKey {
         match &self.namespaces {
             Within::Nodes => false,
             Within::Named(name) => **name == *namespace,
-            Within::Matching(selector) => {
-                matches(selector, |key| labels.get(key).map(|value| &**value))
-            }
+            Within::Matching(selector) => selector.matches(labels),
         }
     }
 
     /// Whether a node with these labels belongs to it.
     pub(crate) fn selects_node(&self, labels: &Labels) -> bool {
-        self.namespaces == Within::Nodes
-            && matches(&self.pods, |key| labels.get(key).map(|value| &**value))
+        self.namespaces == Within::Nodes && self.pods.matches(labels)
     }
 
     /// Whether a pod with these labels belongs to it, given that its namespace does.
     pub(crate) fn selects(&self, labels: &Labels) -> bool {
-        matches(&self.pods, |key| labels.get(key).map(|value| &**value))
+        self.pods.matches(labels)
     }
 
     /// The facts under which it is filed; whoever belongs to it has one of them.

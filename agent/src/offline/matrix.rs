@@ -8,10 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use sluice_kubernetes::World;
-use sluice_policy::{
-    AdminPolicy, AdminPort, AdminPorts, NetworkPolicy, Pod, PodName, Port, PortMatch, Ports,
-    Protocol, Tuple,
-};
+use sluice_policy::{Pod, PodName, Protocol, Tuple};
 
 use super::Model;
 use super::ask::{self, Family, Service};
@@ -109,51 +106,10 @@ impl<'w> Asked<'w> {
     }
 }
 
-/// Every port that a pod declares, and every number that a policy names; of a range both ends.
+/// Every port that matters in a world.
 pub(super) fn default_services(world: &World) -> BTreeSet<Service> {
-    let declared = world.pods.iter().flat_map(|facts| facts.pod.ports.iter());
-    let declared = declared.map(|port| Service {
-        port: port.port,
-        protocol: port.protocol,
-    });
-    let named = world.policies.iter().flat_map(named);
-    let named_by_admins = world.admin_policies.iter().flat_map(named_by_admin);
-    let named = named.chain(named_by_admins).flat_map(ends);
-    declared.chain(named).collect()
-}
-
-/// The entries that a policy has for ports.
-fn named(policy: &NetworkPolicy) -> impl Iterator<Item = &PortMatch> {
-    let rules = [&policy.ingress, &policy.egress].into_iter().flatten();
-    let ports = rules.flatten().filter_map(|rule| match &rule.ports {
-        Ports::Any => None,
-        Ports::Of(some) => Some(some),
-    });
-    ports.flatten()
-}
-
-/// The same of a policy of another tier.
-fn named_by_admin(policy: &AdminPolicy) -> impl Iterator<Item = &PortMatch> {
-    let rules = policy.ingress.iter().chain(&policy.egress);
-    let ports = rules.filter_map(|rule| match &rule.ports {
-        AdminPorts::Any => None,
-        AdminPorts::Of(some) => Some(some),
-    });
-    ports.flatten().filter_map(|entry| match entry {
-        AdminPort::Numbered(numbers) => Some(numbers),
-        AdminPort::Named(_) => None,
-    })
-}
-
-/// Both ends of a range; none where there are no numbers.
-fn ends(entry: &PortMatch) -> impl Iterator<Item = Service> + use<> {
-    let protocol = entry.protocol;
-    let numbers = match entry.port {
-        Port::Range(first, last) => Some([first, last]),
-        Port::Any | Port::Named(_) => None,
-    };
-    let service = move |port| Service { port, protocol };
-    numbers.into_iter().flatten().map(service)
+    let service = |(port, protocol)| Service { port, protocol };
+    world.ports().into_iter().map(service).collect()
 }
 
 /// A pod's name, written once.

@@ -11,7 +11,7 @@ use serde_saphyr::Spanned;
 use sluice_oracle::Port;
 
 use super::matrix::{Matrix, Part, texts};
-use super::{AgentEvent, Case, Connection, Event, Object, ObjectName, Origin, Step};
+use super::{AgentEvent, Case, Connection, Event, Lines, Object, ObjectName, Origin, Step};
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +54,7 @@ struct File {
     #[serde(default)]
     rejected: Vec<Spanned<RejectedFile>>,
     #[serde(default)]
-    steps: Vec<StepFile>,
+    steps: Vec<Spanned<StepFile>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,15 +126,29 @@ pub fn read_case(origin: Origin, text: &str) -> Result<Case, CaseError> {
     let file: File =
         serde_saphyr::from_str_with_options(text, crate::world::yaml()).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
-            reader.error(line, "case", first_line(&error.to_string()))
+            let message = first_line(&error.to_string());
+            reader.error(line, field_of(&message).unwrap_or("case"), &message)
         })?;
     reader.case(file, origin)
 }
 
 /// Errors of the parser show the text around them; who reads ours has the line.
-fn first_line(message: &str) -> String {
+pub(crate) fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
+    let line = line.trim_start_matches("error: ");
+    match line.split_once(": ") {
+        Some((place, rest)) if place.starts_with("line ") => rest.to_owned(),
+        _ => line.to_owned(),
+    }
+}
+
+/// The field that an error of the parser names.
+pub(crate) fn field_of(message: &str) -> Option<&str> {
+    let (before, rest) = message.split_once('`')?;
+    let is_of_field = ["unknown field", "missing field", "duplicate field"]
+        .iter()
+        .any(|words| before.trim_end().ends_with(words));
+    is_of_field.then(|| rest.split('`').next()).flatten()
 }
 
 struct Reader {
@@ -166,6 +180,7 @@ impl Reader {
             matrix: self.matrix(file.matrix.as_ref())?,
             accepted: self.objects("accepted", &file.accepted)?,
             rejected: self.rejected(&file.rejected)?,
+            lines: lines(file.id.referenced.line(), file.matrix.as_ref()),
             ..Step::default()
         };
         let mut steps = Vec::new();
@@ -184,7 +199,7 @@ impl Reader {
             sentence: file.sentence.value,
             tags: file.tags.into_iter().collect(),
             features: self.features(&file.features)?,
-            world: file.world.map_or_else(|| GRID.into(), |world| world.value),
+            world: self.world(file.world)?,
             objects,
             ports: self.ports(&file.ports)?,
             source: file.source,
@@ -229,6 +244,18 @@ impl Reader {
             .collect())
     }
 
+    fn world(&self, world: Option<Spanned<Arc<str>>>) -> Result<Arc<str>, CaseError> {
+        let Some(world) = world else {
+            return Ok(GRID.into());
+        };
+        if crate::world::is_known(&world.value) {
+            Ok(world.value)
+        } else {
+            let unknown = crate::world::WorldError::Unknown(world.value.to_string());
+            Err(self.at(&world, "world", unknown))
+        }
+    }
+
     fn ports(&self, ports: &[Spanned<String>]) -> Result<Vec<Port>, CaseError> {
         let port = |port: &Spanned<String>| {
             Port::from_str(&port.value).map_err(|error| self.at(port, "ports", error))
@@ -271,7 +298,9 @@ impl Reader {
         texts.into_iter().map(one).collect()
     }
 
-    fn step(&self, step: &StepFile) -> Result<Step, CaseError> {
+    fn step(&self, step: &Spanned<StepFile>) -> Result<Step, CaseError> {
+        let line = step.referenced.line();
+        let step = &step.value;
         let mut events = Vec::new();
         for event in &step.events {
             let read = events_of(&event.value);
@@ -284,8 +313,16 @@ impl Reader {
             matrix: self.matrix(step.matrix.as_ref())?,
             alive: step.alive.clone(),
             cut: step.cut.clone(),
+            lines: lines(line, step.matrix.as_ref()),
             ..Step::default()
         })
+    }
+}
+
+fn lines(step: u64, matrix: Option<&Spanned<Value>>) -> Lines {
+    Lines {
+        step,
+        matrix: matrix.map_or(step, |matrix| matrix.referenced.line()),
     }
 }
 

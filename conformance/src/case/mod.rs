@@ -1,5 +1,6 @@
 //! A case as data: a world, policies, what happens to them, and which connections are open afterwards.
 
+mod check;
 mod file;
 mod matrix;
 mod object;
@@ -15,7 +16,9 @@ use crate::world::{WorldError, world};
 use crate::{State, StateError};
 
 pub use file::{CaseError, read_case};
+pub(crate) use file::{field_of, first_line};
 pub use matrix::{Mark, Matrix, MatrixError, Part, PartError};
+pub(crate) use object::KINDS;
 pub use object::{Object, ObjectName, ObjectNameError};
 
 /// One test of the suite.
@@ -101,6 +104,17 @@ pub struct Step {
     pub accepted: Vec<Object>,
     /// Objects that an API server refuses, each with the field that it names.
     pub rejected: Vec<(Object, String)>,
+    /// Where it stands.
+    pub lines: Lines,
+}
+
+/// Where a step stands in its file: one-based lines, 0 for what was made by a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Itself.
+    pub step: u64,
+    /// Its matrix.
+    pub matrix: u64,
 }
 
 /// Something that happens.

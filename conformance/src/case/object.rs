@@ -28,7 +28,7 @@ pub enum ObjectNameError {
 }
 
 /// The kinds that cases know: their `apiVersion`, and whether they live in a namespace.
-const KINDS: &[(&str, &str, bool)] = &[
+pub(crate) const KINDS: &[(&str, &str, bool)] = &[
     ("NetworkPolicy", "networking.k8s.io/v1", true),
     (
         "AdminNetworkPolicy",

@@ -2,7 +2,6 @@
 #![expect(clippy::print_stderr, reason = "a command says how far it is")]
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -89,8 +88,7 @@ pub(super) fn judge(
     runner.close().map_err(|error| stopped(&error))?;
     match fatal {
         Some(why) => Err(Stopped(2, why)),
-        None if was_interrupted => Err(Stopped(130, "interrupted".to_owned())),
-        None => Ok(Report { results, took }),
+        None => Ok(report(cases, results, took, was_interrupted)),
     }
 }
 
@@ -112,9 +110,27 @@ fn line(result: &CaseResult) -> String {
     format!("{} {said} ({:.1} s)", result.id, result.took.as_secs_f64())
 }
 
+/// What was judged; a case that was interrupted was not.
+fn report(
+    cases: &[&Case],
+    mut results: Vec<CaseResult>,
+    took: Duration,
+    was_interrupted: bool,
+) -> Report {
+    let is_skipped = |it: &mut CaseResult| matches!(it.outcome, Outcome::Skipped(_));
+    if was_interrupted {
+        results.pop_if(is_skipped);
+    }
+    Report {
+        left_out: cases.len() - results.len(),
+        results,
+        took,
+        ..Report::default()
+    }
+}
+
 /// After the report: what all failures have in common, if it is that nothing is denied.
-pub(super) fn end(report: &Report, tell: impl FnOnce() -> ExitCode) -> ExitCode {
-    let code = tell();
+pub(super) fn remark(report: &Report) {
     let failures = report.results.iter().filter_map(|it| match &it.outcome {
         Outcome::Failed(failure) => Some(failure),
         _ => None,
@@ -127,5 +143,4 @@ pub(super) fn end(report: &Report, tell: impl FnOnce() -> ExitCode) -> ExitCode 
             "{count} cases failed, all of them for want of a denial: is a NetworkPolicy enforcer running?"
         );
     }
-    code
 }

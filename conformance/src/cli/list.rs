@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use sluice_conformance::case::Case;
-use sluice_conformance::expect::{self, Expected};
-use sluice_conformance::judge::{destination, distinct};
+use sluice_conformance::expect;
+use sluice_conformance::report::{Judged, tables};
 use sluice_kubernetes::World;
-use sluice_oracle::{Cell, Family, Port, Reading};
+use sluice_oracle::{Family, Port, Reading};
 
 use super::{CasesArgs, Output, Stopped, print};
 
@@ -91,66 +91,17 @@ fn explained(case: &Case) -> anyhow::Result<String> {
             writeln!(text, "  {event}")?;
             state.apply(event)?;
         }
-        text.push_str(&tables(&state.load(&case.id).world, &case.ports)?);
+        text.push_str(&matrix(&state.load(&case.id).world, &case.ports));
     }
     Ok(text)
 }
 
-/// A cell and what the API says of it.
-type Judged = (Cell, Expected);
-
-/// What the API says of every port, in IPv4: ports of which it says the same have one table.
-fn tables(world: &World, more: &[Port]) -> anyhow::Result<String> {
-    let mut alike: Vec<(Vec<Judged>, Vec<String>)> = Vec::new();
-    for port in expect::ports(world, more) {
-        let mut cells = expect::cells(world, &[port], &[Family::Ipv4]);
-        cells.retain(|cell| cell.port == port);
-        let said = expect::expected(world, &Reading::all(), &cells);
-        let table: Vec<Judged> = cells.into_iter().zip(said).collect();
-        match alike.iter_mut().find(|(other, _)| is_same(other, &table)) {
-            Some((_, ports)) => ports.push(port.to_string()),
-            None => alike.push((table, vec![port.to_string()])),
-        }
-    }
-    let mut text = String::new();
-    for (cells, ports) in alike {
-        let ports = ports.join(" ");
-        if cells.iter().all(|(_, said)| *said == Expected::Allowed) {
-            writeln!(text, "{ports}: everything is allowed")?;
-        } else {
-            writeln!(text, "{ports}")?;
-            text.push_str(&table(&cells)?);
-        }
-    }
-    Ok(text)
-}
-
-fn is_same(one: &[Judged], other: &[Judged]) -> bool {
-    let same = |((one, said), (other, other_said)): (&Judged, &Judged)| {
-        one.from == other.from && one.to == other.to && said == other_said
-    };
-    one.len() == other.len() && one.iter().zip(other).all(same)
-}
-
-fn table(cells: &[Judged]) -> anyhow::Result<String> {
-    let columns = distinct(cells.iter().map(|(cell, _)| destination(&cell.to)));
-    let head = cells
-        .iter()
-        .map(|(cell, _)| cell.from.to_string().len())
-        .max()
-        .unwrap_or(0);
-    let mut text = format!("{:head$}  {}\n", "", columns.join(" "));
-    for row in cells.chunk_by(|(one, _), (other, _)| one.from == other.from) {
-        write!(text, "{:head$} ", row[0].0.from.to_string())?;
-        for column in &columns {
-            let mut cells = row
-                .iter()
-                .filter(|(cell, _)| destination(&cell.to) == *column);
-            let mark = cells.next().map_or(' ', |(_, said)| said.mark());
-            write!(text, " {mark:width$}", width = column.len())?;
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    Ok(text)
+/// What the API says of every port, in IPv4.
+fn matrix(world: &World, more: &[Port]) -> String {
+    let ports = expect::ports(world, more);
+    let mut cells = expect::cells(world, &ports, &[Family::Ipv4]);
+    cells.retain(|cell| ports.contains(&cell.port));
+    let said = expect::expected(world, &Reading::all(), &cells);
+    let judged: Vec<Judged> = cells.into_iter().zip(said).collect();
+    tables(&judged)
 }

@@ -2,23 +2,30 @@
 #![expect(clippy::print_stderr, reason = "a command prints")]
 
 mod cluster;
+mod diff;
 mod fuzz;
 mod lab;
+mod lint;
 mod list;
+mod matrix;
 mod mutants;
+mod offline;
+mod outputs;
+mod progress;
 mod run;
 
+use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
-use sluice_conformance::selection::{Selection, Shard, unknown};
+use sluice_conformance::selection::{Selection, Shard, is_any, unknown};
 
 const EXIT_CODES: &str = "Exit codes: 0 it holds, 1 it was judged and does not hold, 2 bad usage or bad input, 3 the \
-                          machine cannot do this.";
+                          machine cannot do this, 130 Ctrl-C ended it.";
 
 /// Tests enforcers of Kubernetes network policies against truth tables.
 #[derive(Debug, Parser)]
@@ -35,11 +42,19 @@ enum Verb {
     /// Show a case: its policies, its steps, and which connections they leave open
     Explain(list::ExplainArgs),
     /// Run cases
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Test the suite itself: evaluators with one fault each, of which a case must tell every one
     Mutants(mutants::MutantsArgs),
     /// Draw cases by chance, judge them, and make those that fail small
     Fuzz(fuzz::FuzzArgs),
+    /// Show who can reach whom under manifests, by the API text
+    Matrix(matrix::MatrixArgs),
+    /// Show which connections two sets of policies treat differently (exit 1 where there are any)
+    Diff(diff::DiffArgs),
+    /// Say what policies most likely do not mean (exit 1 where there is anything to say)
+    Lint(lint::LintArgs),
+    /// Print the JSON Schema of case files
+    Schema,
 }
 
 /// Which cases.
@@ -78,6 +93,13 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Matrix(args) => matrix::matrix(&args),
+        Verb::Diff(args) => diff::diff(&args),
+        Verb::Lint(args) => lint::lint(&args),
+        Verb::Schema => {
+            print(&sluice_conformance::schema::text());
+            Ok(ExitCode::SUCCESS)
+        }
     };
     ended.unwrap_or_else(|Stopped(code, message)| {
         eprintln!("error: {message}");
@@ -88,6 +110,12 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 /// A text for whoever asked. A reader that has gone away is no error.
 fn print(text: &str) {
     let _closed = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+}
+
+/// The text of a file that a flag names.
+fn read(flag: &str, path: &Path) -> Result<String, Stopped> {
+    fs::read_to_string(path)
+        .map_err(|error| Stopped(2, format!("{flag} {}: {error}", path.display())))
 }
 
 impl CasesArgs {
@@ -110,6 +138,10 @@ impl CasesArgs {
         let words = self.include.iter().chain(&self.exclude);
         if let Some(word) = unknown(words, &catalogue.cases).first() {
             let message = format!("no case has the tag, feature or theme {word}");
+            return Err(Stopped(2, message));
+        }
+        if let Some(id) = self.ids.iter().find(|id| !is_any(id, &catalogue.cases)) {
+            let message = format!("no case is called {id}; `sluice-conformance list` has all");
             return Err(Stopped(2, message));
         }
         let selection = Selection {

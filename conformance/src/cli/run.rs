@@ -1,15 +1,25 @@
 //! `run`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sluice_conformance::case::Case;
 use sluice_conformance::profile::Profile;
-use sluice_conformance::report::{self, Report};
-use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Outcome, Sluice};
+use sluice_conformance::report::{self, Report, Standing};
+use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Runner, Sluice};
+use sluice_conformance::waivers::Waivers;
 
 use super::cluster::{self, ClusterArgs};
 use super::lab::LabArgs;
-use super::{CasesArgs, Output, Stopped, print};
+use super::outputs::OutputArgs;
+use super::progress::Progress;
+use super::{CasesArgs, Output, Stopped, print, read};
+
+/// As shells say that Ctrl-C ended a program.
+const INTERRUPTED: u8 = 130;
 
 /// `run`.
 #[derive(Debug, Args)]
@@ -27,9 +37,14 @@ pub(super) struct RunArgs {
     lab: LabArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// Failures that are known: a YAML list of `case` (an id, or with `*`), `reason`, `until` (a day) and `issue`
+    #[arg(long, value_name = "FILE")]
+    waivers: Option<PathBuf>,
     /// How to print what came of it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
+    #[command(flatten)]
+    files: OutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,44 +60,72 @@ enum RunnerName {
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let catalogue = args.cases.catalogue()?;
     let chosen = args.cases.chosen(&catalogue)?;
-    let report = match args.runner {
+    let waivers = args.waivers()?;
+    let files = args.files.open()?;
+    let mut report = match args.runner {
         RunnerName::Evaluator => {
             let mut runner = EvaluatorRunner::new(Sluice::default());
-            Report::of(&mut runner, &chosen, args.profile)
+            watched(args, &mut runner, &chosen)?
         }
         RunnerName::Lab => {
             let mut runner = LabRunner::new(args.lab.options()?);
-            Report::of(&mut runner, &chosen, args.profile)
+            watched(args, &mut runner, &chosen)?
         }
-        RunnerName::Cluster => {
-            let report = cluster::judge(&args.cluster, &chosen, args.profile)?;
-            return Ok(cluster::end(&report, || told(args, &report)));
-        }
+        RunnerName::Cluster => cluster::judge(&args.cluster, &chosen, args.profile)?,
     };
-    Ok(told(args, &report))
+    if let Some(waivers) = waivers {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        waivers.apply(&mut report, &catalogue.cases, today);
+    }
+    show(&report, args.output);
+    files.write(&report, &chosen)?;
+    if args.runner == RunnerName::Cluster {
+        cluster::remark(&report);
+    }
+    Ok(ExitCode::from(exit_code(&report)))
 }
 
-/// Prints what came of it: the exit code.
-fn told(args: &RunArgs, report: &Report) -> ExitCode {
-    if args.output == Output::Json {
+/// Has cases judged, and shows how far they are.
+fn watched(args: &RunArgs, runner: &mut impl Runner, cases: &[&Case]) -> Result<Report, Stopped> {
+    let mut progress = Progress::new(cases.len(), args.output == Output::Json)?;
+    let report = Report::observed(runner, cases, args.profile, &mut progress);
+    progress.end();
+    Ok(report)
+}
+
+fn show(report: &Report, output: Output) {
+    if output == Output::Json {
         print(&report::json(report).to_string());
-    } else {
-        for result in &report.results {
-            if let Outcome::Failed(failure) = &result.outcome {
-                print(&format!("{}\n{}", result.id, report::comparison(failure)));
-            }
-        }
-        print(&report::summary(report));
+        return;
     }
-    ExitCode::from(exit_code(report))
+    for (result, standing) in report.standings() {
+        if let Standing::Failed(failure) = standing {
+            print(&format!("{}\n{}", result.id, report::comparison(failure)));
+        }
+    }
+    print(&report::summary(report));
 }
 
 /// Where nothing could be judged, the machine is to blame.
 fn exit_code(report: &Report) -> u8 {
-    let judged = report.passed() + report.failed();
+    let judged = report.passed() + report.failed() + report.waived();
     match (report.failed(), report.errors()) {
+        _ if report.left_out > 0 => INTERRUPTED,
         (0, 0) => 0,
         (_, 1..) if judged == 0 => 3,
         _ => 1,
+    }
+}
+
+impl RunArgs {
+    fn waivers(&self) -> Result<Option<Waivers>, Stopped> {
+        let Some(path) = &self.waivers else {
+            return Ok(None);
+        };
+        let text = read("--waivers", path)?;
+        let waivers = Waivers::read(&path.display().to_string(), &text);
+        waivers
+            .map(Some)
+            .map_err(|error| Stopped(2, error.to_string()))
     }
 }

@@ -2,34 +2,37 @@
 
 use serde_json::{Value, json};
 
-use super::Report;
-use crate::runner::{CaseResult, Outcome};
+use super::{Report, Standing};
+use crate::runner::CaseResult;
 
-/// One document: counts, and a result for each case. What could not be judged is `failed` with `error`, and counted as
-/// both: a reader that knows three outcomes takes none for passed.
+/// One document: counts, and a result for each case. An outcome is `passed`, `failed` or `skipped`. What could not be
+/// judged is `failed` with `error`, and what may fail is `failed` with `waived`; both are counted as failed and for
+/// themselves, so that a reader who knows three outcomes takes neither for passed.
 pub fn json(report: &Report) -> Value {
     json!({
         "cases": report.results.len(),
         "passed": report.passed(),
-        "failed": report.failed() + report.errors(),
+        "failed": report.failed() + report.errors() + report.waived(),
         "errors": report.errors(),
+        "waived": report.waived(),
         "skipped": report.skipped(),
+        "left_out": report.left_out,
         "steps": report.steps(),
         "cells": report.cells(),
         "seconds": report.took.as_secs_f64(),
-        "results": report.results.iter().map(result).collect::<Vec<_>>(),
+        "remarks": report.remarks,
+        "results": report.standings().map(|(of, standing)| result(of, standing)).collect::<Vec<_>>(),
     })
 }
 
-fn result(result: &CaseResult) -> Value {
-    let (outcome, reason) = match &result.outcome {
-        Outcome::Passed => ("passed", None),
-        Outcome::Failed(failure) => (
-            "failed",
-            Some(format!("step {}: {}", failure.step, failure.reason)),
-        ),
-        Outcome::Error(reason) => ("failed", Some(format!("not judged: {reason}"))),
-        Outcome::Skipped(reason) => ("skipped", Some(reason.clone())),
+fn result(result: &CaseResult, standing: Standing<'_>) -> Value {
+    let (outcome, reason) = match standing {
+        Standing::Passed => ("passed", None),
+        Standing::Failed(failure) | Standing::Waived(failure, _) => {
+            ("failed", Some(failure.said()))
+        }
+        Standing::Error(reason) => ("failed", Some(format!("not judged: {reason}"))),
+        Standing::Skipped(reason) => ("skipped", Some(reason.to_owned())),
     };
     let mut json = json!({
         "id": *result.id,
@@ -40,8 +43,10 @@ fn result(result: &CaseResult) -> Value {
         "seconds": result.took.as_secs_f64(),
         "convergence_seconds": result.convergence.map(|it| it.as_secs_f64()),
     });
-    if matches!(result.outcome, Outcome::Error(_)) {
-        json["error"] = true.into();
+    match standing {
+        Standing::Error(_) => json["error"] = true.into(),
+        Standing::Waived(_, reason) => json["waived"] = reason.into(),
+        _ => {}
     }
     json
 }

@@ -1,16 +1,30 @@
 //! What came of a run, for people and for machines.
 
+mod conformance;
 mod json;
+mod junit;
+mod markdown;
+mod matrix;
+mod observer;
 mod table;
+mod tap;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::profile::Profile;
 use crate::runner::{CaseResult, Failure, Outcome, Runner};
 
+pub use conformance::{Implementation, conformance};
 pub use json::json;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use matrix::{Judged, tables};
+pub use observer::Observer;
 pub use table::{comparison, summary};
+pub use tap::tap;
 
 /// What came of all cases.
 #[derive(Debug, Default)]
@@ -19,60 +33,136 @@ pub struct Report {
     pub results: Vec<CaseResult>,
     /// From the first to the last.
     pub took: Duration,
+    /// Cases that were meant and not run, as the run was interrupted.
+    pub left_out: usize,
+    /// Failing cases that are known, by id: why they may fail.
+    pub waived: BTreeMap<Arc<str>, String>,
+    /// What there is to say about waivers: those that have expired, and those that nothing needs.
+    pub remarks: Vec<String>,
+}
+
+/// What a case's result counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<'r> {
+    /// It passed.
+    Passed,
+    /// It failed.
+    Failed(&'r Failure),
+    /// It failed, and may, for this reason.
+    Waived(&'r Failure, &'r str),
+    /// It could not be judged, for this reason.
+    Error(&'r str),
+    /// It was not judged, for this reason.
+    Skipped(&'r str),
 }
 
 impl Report {
     /// Has cases judged, one after another.
     pub fn of(runner: &mut impl Runner, cases: &[&Case], profile: Profile) -> Self {
+        Self::observed(runner, cases, profile, &mut ())
+    }
+
+    /// The same, with somebody who sees how it goes and may end it.
+    pub fn observed(
+        runner: &mut impl Runner,
+        cases: &[&Case],
+        profile: Profile,
+        observer: &mut impl Observer,
+    ) -> Self {
         let started = Instant::now();
-        let cases = cases.iter();
-        let results = cases.map(|case| runner.judge(case, profile)).collect();
-        Self {
-            results,
-            took: started.elapsed(),
+        let mut report = Self::default();
+        for case in cases {
+            if observer.is_stopped() {
+                break;
+            }
+            observer.begins(case);
+            let result = runner.judge(case, profile);
+            // Who stops a run from a terminal stops the agents as well: only what passed all the same is meant.
+            let is_spoilt = matches!(result.outcome, Outcome::Failed(_) | Outcome::Error(_));
+            if is_spoilt && observer.is_stopped() {
+                break;
+            }
+            observer.ended(&result);
+            report.results.push(result);
         }
+        report.left_out = cases.len() - report.results.len();
+        report.took = started.elapsed();
+        report
+    }
+
+    /// What a result counts as.
+    pub fn standing<'r>(&'r self, result: &'r CaseResult) -> Standing<'r> {
+        match (&result.outcome, self.waived.get(&result.id)) {
+            (Outcome::Passed, _) => Standing::Passed,
+            (Outcome::Failed(failure), None) => Standing::Failed(failure),
+            (Outcome::Failed(failure), Some(reason)) => Standing::Waived(failure, reason),
+            (Outcome::Error(reason), _) => Standing::Error(reason),
+            (Outcome::Skipped(reason), _) => Standing::Skipped(reason),
+        }
+    }
+
+    /// All results with what they count as.
+    pub fn standings(&self) -> impl Iterator<Item = (&CaseResult, Standing<'_>)> {
+        let results = self.results.iter();
+        results.map(|result| (result, self.standing(result)))
+    }
+
+    /// The same by theme, each theme where its first case was.
+    pub fn by_theme(&self) -> Vec<(&str, Vec<(&CaseResult, Standing<'_>)>)> {
+        let mut themes: Vec<(&str, Vec<_>)> = Vec::new();
+        for (result, standing) in self.standings() {
+            let theme = theme(&result.id);
+            match themes.iter_mut().find(|(other, _)| *other == theme) {
+                Some((_, results)) => results.push((result, standing)),
+                None => themes.push((theme, vec![(result, standing)])),
+            }
+        }
+        themes
     }
 
     /// What could not be judged, and why.
     pub fn not_judged(&self) -> impl Iterator<Item = String> {
-        self.results
-            .iter()
-            .filter_map(|result| match &result.outcome {
-                Outcome::Error(reason) => Some(format!("{}: not judged: {reason}", result.id)),
-                _ => None,
-            })
+        self.standings().filter_map(|(result, standing)| {
+            let Standing::Error(reason) = standing else {
+                return None;
+            };
+            Some(format!("{}: not judged: {reason}", result.id))
+        })
     }
 
-    /// What failed: the case, the step and why.
+    /// What failed and may not: the case, the step and why.
     pub fn failures(&self) -> impl Iterator<Item = String> {
-        self.results
-            .iter()
-            .filter_map(|result| match &result.outcome {
-                Outcome::Failed(Failure { step, reason, .. }) => {
-                    Some(format!("{}: step {step}: {reason}", result.id))
-                }
-                _ => None,
-            })
+        self.standings().filter_map(|(result, standing)| {
+            let Standing::Failed(failure) = standing else {
+                return None;
+            };
+            Some(format!("{}: {}", result.id, failure.said()))
+        })
     }
 
     /// Cases that passed.
     pub fn passed(&self) -> usize {
-        self.count(|outcome| matches!(outcome, Outcome::Passed))
+        self.count(|standing| matches!(standing, Standing::Passed))
     }
 
-    /// Cases that failed.
+    /// Cases that failed and are not waived.
     pub fn failed(&self) -> usize {
-        self.count(|outcome| matches!(outcome, Outcome::Failed(_)))
+        self.count(|standing| matches!(standing, Standing::Failed(_)))
+    }
+
+    /// Cases that failed and may.
+    pub fn waived(&self) -> usize {
+        self.count(|standing| matches!(standing, Standing::Waived(..)))
     }
 
     /// Cases that could not be judged to their end, which says nothing about the enforcer.
     pub fn errors(&self) -> usize {
-        self.count(|outcome| matches!(outcome, Outcome::Error(_)))
+        self.count(|standing| matches!(standing, Standing::Error(_)))
     }
 
     /// Cases that were not meant to be judged, or whose features are not there.
     pub fn skipped(&self) -> usize {
-        self.count(|outcome| matches!(outcome, Outcome::Skipped(_)))
+        self.count(|standing| matches!(standing, Standing::Skipped(_)))
     }
 
     /// Steps that were judged.
@@ -85,10 +175,24 @@ impl Report {
         self.results.iter().map(|result| result.cells).sum()
     }
 
-    fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
-        self.results
-            .iter()
-            .filter(|result| is(&result.outcome))
+    fn count(&self, is: impl Fn(&Standing<'_>) -> bool) -> usize {
+        self.standings()
+            .filter(|(_, standing)| is(standing))
             .count()
     }
 }
+
+impl Failure {
+    /// The step and why, in a line.
+    pub fn said(&self) -> String {
+        format!("step {}: {}", self.step, self.reason)
+    }
+}
+
+/// The first part of a case's id.
+fn theme(id: &str) -> &str {
+    id.split_once('/').map_or(id, |(theme, _)| theme)
+}
+
+#[cfg(test)]
+mod examples;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use sluice_oracle::{Family, Port};
 
-use super::Report;
+use super::{Report, Standing};
 use crate::judge::{Seen, destination, distinct};
 use crate::runner::Failure;
 
@@ -14,6 +14,14 @@ pub fn summary(report: &Report) -> String {
     let mut text = String::new();
     for failure in report.failures() {
         let _infallible = writeln!(text, "failed: {failure}");
+    }
+    for (result, standing) in report.standings() {
+        if let Standing::Waived(failure, reason) = standing {
+            let _infallible = writeln!(text, "waived: {}: {reason}; {}", result.id, failure.said());
+        }
+    }
+    for remark in &report.remarks {
+        let _infallible = writeln!(text, "waivers: {remark}");
     }
     for error in report.not_judged() {
         let _infallible = writeln!(text, "error: {error}");
@@ -29,8 +37,14 @@ pub fn summary(report: &Report) -> String {
         report.failed(),
         report.skipped(),
     );
-    if report.errors() > 0 {
-        let _infallible = write!(text, ", {} not judged", report.errors());
+    for (count, said) in [
+        (report.waived(), "waived"),
+        (report.errors(), "not judged"),
+        (report.left_out, "left, as the run was interrupted"),
+    ] {
+        if count > 0 {
+            let _infallible = write!(text, ", {count} {said}");
+        }
     }
     text.push('\n');
     text

@@ -91,9 +91,24 @@ const RULES: &[Rule] = &[
         reason: "libraries return numbers, the agent exposes them",
     },
     Rule {
-        names: &["rcgen", "sha2", "signal_hook", "tar"],
+        names: &["rcgen", "sha2", "tar"],
         scope: Only(&["conformance/cluster"]),
-        reason: "certificates, images and Ctrl-C are the cluster's",
+        reason: "certificates and images are the cluster's",
+    },
+    Rule {
+        names: &["signal_hook"],
+        scope: Only(&["conformance/cluster", "conformance/src/cli"]),
+        reason: "Ctrl-C is for commands; the agent hears signals through tokio",
+    },
+    Rule {
+        names: &["quick_xml"],
+        scope: Only(&["conformance/src/report"]),
+        reason: "a report is the one thing that is XML",
+    },
+    Rule {
+        names: &["indicatif"],
+        scope: Only(&["conformance/src/cli", "bench"]),
+        reason: "what shows on a terminal is the command's",
     },
     Rule {
         names: &["sluice_policy"],

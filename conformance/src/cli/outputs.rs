@@ -1,0 +1,157 @@
+//! Files that a run writes besides what it prints.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use sluice_conformance::case::Case;
+use sluice_conformance::report::{self, Implementation, Report};
+
+use super::Stopped;
+
+/// Where to write what came of a run.
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// Write the XML of `JUnit` as well: a theme is a suite, a case a test
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write TAP 14 as well, what is wrong as YAML
+    #[arg(long, value_name = "FILE")]
+    tap: Option<PathBuf>,
+    /// Write Markdown as well: counts by theme, failures in details
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write a report of the shape of the API group's `ConformanceReport` as well, of the themes cnp and anp
+    #[arg(long, value_name = "FILE")]
+    conformance_report: Option<PathBuf>,
+    #[command(flatten)]
+    implementation: ImplementationArgs,
+}
+
+/// What the `ConformanceReport` says about who was judged.
+#[derive(Debug, Args)]
+struct ImplementationArgs {
+    /// Of the conformance report: whose implementation it is
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "sluice",
+        requires = "conformance_report"
+    )]
+    organization: String,
+    /// Of the conformance report: what it is called
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "sluice",
+        requires = "conformance_report"
+    )]
+    project: String,
+    /// Of the conformance report: where it is
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "",
+        requires = "conformance_report"
+    )]
+    url: String,
+    /// Of the conformance report: which one
+    #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), requires = "conformance_report")]
+    implementation_version: String,
+    /// Of the conformance report: whom to ask. Repeatable
+    #[arg(long, value_name = "WHO", requires = "conformance_report")]
+    contact: Vec<String>,
+    /// Of the conformance report: where to see the run
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "",
+        requires = "conformance_report"
+    )]
+    additional_information: String,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Junit,
+    Tap,
+    Markdown,
+    Conformance,
+}
+
+/// Files that can be written.
+pub(super) struct Outputs<'a> {
+    open: Vec<(Format, PathBuf, File)>,
+    implementation: &'a ImplementationArgs,
+}
+
+impl OutputArgs {
+    /// Makes every file, so that a path that is wrong is noticed before anything is run.
+    pub(super) fn open(&self) -> Result<Outputs<'_>, Stopped> {
+        let wanted = [
+            ("--junit", Format::Junit, &self.junit),
+            ("--tap", Format::Tap, &self.tap),
+            ("--markdown", Format::Markdown, &self.markdown),
+            (
+                "--conformance-report",
+                Format::Conformance,
+                &self.conformance_report,
+            ),
+        ];
+        let mut open = Vec::new();
+        for (flag, format, path) in wanted {
+            let Some(path) = path else { continue };
+            let file = File::create(path)
+                .map_err(|error| Stopped(2, format!("{flag} {}: {error}", path.display())))?;
+            open.push((format, path.clone(), file));
+        }
+        Ok(Outputs {
+            open,
+            implementation: &self.implementation,
+        })
+    }
+}
+
+impl Outputs<'_> {
+    /// Writes every file.
+    pub(super) fn write(self, report: &Report, cases: &[&Case]) -> Result<(), Stopped> {
+        let implementation = self.implementation.value();
+        for (format, path, mut file) in self.open {
+            let text = text(format, report, cases, &implementation);
+            let written = text.and_then(|text| Ok(file.write_all(&text)?));
+            written.map_err(|error| Stopped(3, format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+}
+
+fn text(
+    format: Format,
+    report: &Report,
+    cases: &[&Case],
+    implementation: &Implementation,
+) -> anyhow::Result<Vec<u8>> {
+    Ok(match format {
+        Format::Junit => report::junit(report)?,
+        Format::Tap => report::tap(report).into_bytes(),
+        Format::Markdown => report::markdown(report).into_bytes(),
+        Format::Conformance => {
+            let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
+            report::conformance(report, cases, implementation, &now.to_string())?.into_bytes()
+        }
+    })
+}
+
+impl ImplementationArgs {
+    fn value(&self) -> Implementation {
+        Implementation {
+            organization: self.organization.clone(),
+            project: self.project.clone(),
+            url: self.url.clone(),
+            version: self.implementation_version.clone(),
+            contact: self.contact.clone(),
+            additional_information: self.additional_information.clone(),
+        }
+    }
+}

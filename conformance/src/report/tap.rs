@@ -1,0 +1,141 @@
+//! For test harnesses: the Test Anything Protocol, version 14, with what is wrong as YAML.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Report, Standing, comparison};
+use crate::runner::{CaseResult, Failure};
+
+/// What is said below a test that did not pass.
+#[derive(Serialize)]
+struct Diagnosis {
+    message: String,
+    severity: &'static str,
+    duration_ms: u128,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    tables: String,
+}
+
+/// The whole document. What may fail is a `TODO`, which harnesses do not count as failed.
+pub fn tap(report: &Report) -> String {
+    let mut text = format!("TAP version 14\n1..{}\n", report.results.len());
+    for (number, (result, standing)) in report.standings().enumerate() {
+        point(&mut text, number + 1, result, standing);
+    }
+    if report.left_out > 0 {
+        let _infallible = writeln!(text, "Bail out! interrupted, {} left", report.left_out);
+    }
+    text
+}
+
+fn point(text: &mut String, number: usize, result: &CaseResult, standing: Standing<'_>) {
+    let (is_ok, directive, diagnosis) = match standing {
+        Standing::Passed => (true, String::new(), None),
+        Standing::Skipped(reason) => (true, format!(" # SKIP {}", escaped(reason)), None),
+        Standing::Failed(failure) => (false, String::new(), Some(of_failure(result, failure))),
+        Standing::Waived(failure, reason) => {
+            let directive = format!(" # TODO {}", escaped(reason));
+            (false, directive, Some(of_failure(result, failure)))
+        }
+        Standing::Error(reason) => (false, String::new(), Some(of_error(result, reason))),
+    };
+    let word = if is_ok { "ok" } else { "not ok" };
+    let _infallible = writeln!(text, "{word} {number} - {}{directive}", escaped(&result.id));
+    if let Some(diagnosis) = diagnosis {
+        text.push_str("  ---\n");
+        // What has only texts and numbers can be written.
+        let yaml = serde_saphyr::to_string(&diagnosis).unwrap_or_default();
+        for line in yaml.lines() {
+            let _infallible = writeln!(text, "  {line}");
+        }
+        text.push_str("  ...\n");
+    }
+}
+
+fn of_failure(result: &CaseResult, failure: &Failure) -> Diagnosis {
+    Diagnosis {
+        message: failure.said(),
+        severity: "fail",
+        duration_ms: result.took.as_millis(),
+        tables: comparison(failure),
+    }
+}
+
+fn of_error(result: &CaseResult, reason: &str) -> Diagnosis {
+    Diagnosis {
+        message: reason.to_owned(),
+        severity: "error",
+        duration_ms: result.took.as_millis(),
+        tables: String::new(),
+    }
+}
+
+/// A `#` begins a directive, and a line ends a test.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        match character {
+            '\\' | '#' => escaped.extend(['\\', character]),
+            _ if character.is_control() => escaped.extend(character.escape_default()),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::examples;
+
+    /// Every test with its directive and what its YAML says, by the words of the protocol.
+    fn read(text: &str) -> Vec<(bool, String, Option<serde_json::Value>)> {
+        let mut lines = text.lines().peekable();
+        assert_eq!(lines.next(), Some("TAP version 14"));
+        let plan: usize = lines.next().unwrap()["1..".len()..].parse().unwrap();
+        let mut points = Vec::new();
+        while let Some(line) = lines.next() {
+            let (is_ok, rest) = match line.strip_prefix("not ok ") {
+                Some(rest) => (false, rest),
+                None => (true, line.strip_prefix("ok ").unwrap()),
+            };
+            let number = format!("{} - ", points.len() + 1);
+            let rest = rest.strip_prefix(&number).unwrap().to_owned();
+            let mut yaml = String::new();
+            if lines.next_if_eq(&"  ---").is_some() {
+                for line in lines.by_ref().take_while(|line| *line != "  ...") {
+                    yaml.push_str(&line[2..]);
+                    yaml.push('\n');
+                }
+            }
+            let yaml = (!yaml.is_empty()).then(|| serde_saphyr::from_str(&yaml).unwrap());
+            points.push((is_ok, rest, yaml));
+        }
+        assert_eq!(points.len(), plan);
+        points
+    }
+
+    #[test]
+    fn every_outcome_is_told_as_harnesses_read_it() {
+        let points = read(&tap(&examples::report()));
+        let lines: Vec<(bool, &str)> = points.iter().map(|(ok, it, _)| (*ok, &**it)).collect();
+        assert_eq!(
+            lines,
+            [
+                (true, "ports/good"),
+                (false, "ports/bad"),
+                (false, "blocks/broken"),
+                (true, "blocks/elsewhere # SKIP needs packets"),
+                (false, "blocks/known # TODO known \\# since May"),
+            ]
+        );
+        let yaml = points[1].2.as_ref().unwrap();
+        assert_eq!(yaml["severity"], "fail");
+        assert_eq!(yaml["duration_ms"], 1500);
+        assert!(yaml["tables"].as_str().unwrap().contains("80/TCP IPv4\n"));
+        let yaml = points[2].2.as_ref().unwrap();
+        assert_eq!(yaml["severity"], "error");
+        assert_eq!(yaml["message"], "no <namespace> & no \u{1b}[31mcolour");
+    }
+}

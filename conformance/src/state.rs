@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sluice_kubernetes::{Loaded, load_objects};
@@ -13,7 +14,7 @@ use crate::case::{Event, Object, ObjectName};
 pub struct State {
     objects: Vec<Object>,
     /// Addresses of pods and nodes, which `$(…)` stands for.
-    addresses: BTreeMap<String, Vec<IpAddr>>,
+    addresses: Arc<BTreeMap<String, Vec<IpAddr>>>,
 }
 
 /// What cannot happen.
@@ -30,8 +31,11 @@ pub enum StateError {
 impl State {
     /// A world's objects. Addresses are those that its pods and nodes declare.
     pub fn new(objects: Vec<Object>) -> Self {
-        let addresses = objects.iter().filter_map(addresses).collect();
-        Self { objects, addresses }
+        let addresses: BTreeMap<_, _> = objects.iter().filter_map(addresses).collect();
+        Self {
+            objects,
+            addresses: addresses.into(),
+        }
     }
 
     /// Lets an event of objects happen.
@@ -54,9 +58,11 @@ impl State {
     /// Adds an object, or puts it in the place of the one of its name.
     pub fn put(&mut self, object: &Object) -> Result<(), StateError> {
         let mut object = object.clone();
-        self.fill_in(object.value_mut())?;
+        if has_stand_in(object.value()) {
+            self.fill_in(object.value_mut())?;
+        }
         if let Some((name, own)) = addresses(&object) {
-            self.addresses.insert(name, own);
+            Arc::make_mut(&mut self.addresses).insert(name, own);
         }
         match self.position(object.name()) {
             Ok(at) => self.objects[at] = object,
@@ -77,7 +83,7 @@ impl State {
         let objects = self.objects.iter().filter(|object| !is_policy(object));
         Self {
             objects: objects.cloned().collect(),
-            addresses: self.addresses.clone(),
+            addresses: Arc::clone(&self.addresses),
         }
     }
 
@@ -95,15 +101,15 @@ impl State {
     pub fn manifests(&self) -> String {
         let mut text = String::new();
         for object in &self.objects {
-            text.extend(["---\n", &object.value().to_string(), "\n"]);
+            text.extend(["---\n", object.text(), "\n"]);
         }
         text
     }
 
     /// Equal for states with the same objects, whatever their order.
-    pub fn fingerprint(&self) -> Vec<String> {
+    pub fn fingerprint(&self) -> Vec<Arc<str>> {
         let objects = self.objects.iter();
-        let mut texts: Vec<String> = objects.map(|it| it.value().to_string()).collect();
+        let mut texts: Vec<Arc<str>> = objects.map(|it| Arc::clone(it.text())).collect();
         texts.sort_unstable();
         texts
     }
@@ -122,7 +128,7 @@ impl State {
     /// Puts addresses in the place of what stands for them.
     fn fill_in(&self, value: &mut Value) -> Result<(), StateError> {
         match value {
-            Value::String(text) if text.contains("$4(") || text.contains("$6(") => {
+            Value::String(text) if is_stand_in(text) => {
                 *text = self.address(text)?;
                 Ok(())
             }
@@ -146,6 +152,19 @@ impl State {
         let own = self.addresses.get(name).ok_or_else(wrong)?;
         let address = own.iter().find(is_of_family).ok_or_else(wrong)?;
         Ok(format!("{}/{bits}", network(*address, bits)))
+    }
+}
+
+fn is_stand_in(text: &str) -> bool {
+    text.contains("$4(") || text.contains("$6(")
+}
+
+fn has_stand_in(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_stand_in(text),
+        Value::Array(items) => items.iter().any(has_stand_in),
+        Value::Object(map) => map.values().any(has_stand_in),
+        _ => false,
     }
 }
 

@@ -117,10 +117,9 @@ impl<'w> Oracle<'w> {
     fn egress_allowed(&self, connection: &Connection<'_>) -> bool {
         self.is_to_own_node(connection)
             || self.tiers_allow(Direction::Egress, connection, || {
-                let isolating = self.isolating(connection.source, "Egress");
-                let mut rules = isolating.iter();
-                let allowed = rules.any(|policy| egress_rules_allow(self, policy, connection));
-                (!isolating.is_empty()).then_some(allowed)
+                let mut isolating = self.isolating(connection.source, "Egress").peekable();
+                isolating.peek()?;
+                Some(isolating.any(|policy| egress_rules_allow(self, policy, connection)))
             })
     }
 
@@ -128,10 +127,9 @@ impl<'w> Oracle<'w> {
     fn ingress_allowed(&self, connection: &Connection<'_>) -> bool {
         self.is_from_own_node(connection)
             || self.tiers_allow(Direction::Ingress, connection, || {
-                let isolating = self.isolating(connection.destination, "Ingress");
-                let mut rules = isolating.iter();
-                let allowed = rules.any(|policy| ingress_rules_allow(self, policy, connection));
-                (!isolating.is_empty()).then_some(allowed)
+                let mut isolating = self.isolating(connection.destination, "Ingress").peekable();
+                isolating.peek()?;
+                Some(isolating.any(|policy| ingress_rules_allow(self, policy, connection)))
             })
     }
 
@@ -162,31 +160,31 @@ impl<'w> Oracle<'w> {
             Direction::Ingress => (connection.destination, "Egress"),
             Direction::Egress => (connection.source, "Ingress"),
         };
-        self.reading.finality == Finality::Pod && !self.isolating(subject, other).is_empty()
+        self.reading.finality == Finality::Pod && self.isolating(subject, other).next().is_some()
     }
 
     /// The policies that isolate a pod in a direction: those of its namespace whose `podSelector` matches it and whose
     /// `policyTypes` have the direction. A pod in the network of its node is the node as far as policies can tell, and
     /// no policy isolates it.
-    fn isolating(&self, pod: &Pod, direction: &str) -> Vec<&'w NetworkPolicy> {
-        let mut isolating = Vec::new();
-        if pod.host_network && self.reading.host_network == HostNetwork::Node {
-            return isolating;
-        }
-        for policy in &self.world.api_policies {
+    fn isolating<'p>(
+        &'p self,
+        pod: &'p Pod,
+        direction: &'static str,
+    ) -> impl Iterator<Item = &'w NetworkPolicy> + 'p {
+        let is_node = pod.host_network && self.reading.host_network == HostNetwork::Node;
+        let isolates = move |policy: &&NetworkPolicy| {
             let is_of_namespace =
                 policy.metadata.namespace.as_deref() == Some(&*pod.name.namespace);
-            let Some(spec) = &policy.spec else { continue };
             // An empty podSelector matches all pods of the namespace.
-            let is_selected = spec
-                .pod_selector
-                .as_ref()
-                .is_none_or(|selector| select::matches(selector, &pod.labels));
-            if is_of_namespace && is_selected && has_type(spec, direction) {
-                isolating.push(policy);
-            }
-        }
-        isolating
+            let is_selected = |spec: &NetworkPolicySpec| {
+                let selector = spec.pod_selector.as_ref();
+                selector.is_none_or(|selector| select::matches(selector, &pod.labels))
+            };
+            let spec = policy.spec.as_ref();
+            let isolates = |spec| is_selected(spec) && has_type(spec, direction);
+            !is_node && is_of_namespace && spec.is_some_and(isolates)
+        };
+        self.world.api_policies.iter().filter(isolates)
     }
 
     /// Whether the source is the node that the destination runs on, and no pod that can be told from it.

@@ -157,19 +157,17 @@ pub fn judge(
     family: Family,
     port: Port,
 ) -> Judgement {
-    let said: Vec<bool> = oracles
-        .iter()
-        .map(|oracle| oracle.allowed(source, destination, family, port.protocol, port.number))
-        .collect();
-    match said.split_first() {
-        Some((first, rest)) if rest.iter().all(|other| other == first) => {
-            if *first {
-                Judgement::Allowed
-            } else {
-                Judgement::Denied
-            }
-        }
-        _ => Judgement::Open(reasons(oracles, &said)),
+    let ask = |oracle: &Oracle<'_>| {
+        oracle.allowed(source, destination, family, port.protocol, port.number)
+    };
+    let mut said = oracles.iter().map(ask);
+    match said.next() {
+        Some(true) if said.all(|other| other) => Judgement::Allowed,
+        Some(false) if !said.any(|other| other) => Judgement::Denied,
+        _ => Judgement::Open(reasons(
+            oracles,
+            &oracles.iter().map(ask).collect::<Vec<_>>(),
+        )),
     }
 }
 

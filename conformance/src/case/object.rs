@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 
@@ -97,10 +98,28 @@ impl fmt::Display for ObjectName {
 }
 
 /// A Kubernetes object as its YAML says it; `$(…)` in it stands for addresses (see [`crate::State`]).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Object {
+/// Copies share what they have in common until one is changed.
+#[derive(Clone)]
+pub struct Object(Arc<Content>);
+
+#[derive(Clone)]
+struct Content {
     name: ObjectName,
     value: Value,
+    /// The value as JSON, once somebody wanted it.
+    text: OnceLock<Arc<str>>,
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.value() == other.value()
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Object").field(self.value()).finish()
+    }
 }
 
 impl Object {
@@ -119,7 +138,7 @@ impl Object {
         kind(&name.kind)?;
         // The name in full is what the check of names sees, so that both forms obey one rule.
         let name = name.to_string().parse()?;
-        Ok(Self { name, value })
+        Ok(Self::of(name, value))
     }
 
     /// An object of a policy's kind, or a Pod, Service or Namespace, from its name and `spec` alone.
@@ -133,22 +152,38 @@ impl Object {
         let value = json!({
             "apiVersion": version, "kind": name.kind, "metadata": metadata, "spec": spec,
         });
-        Ok(Self { name, value })
+        Ok(Self::of(name, value))
+    }
+
+    fn of(name: ObjectName, value: Value) -> Self {
+        Self(Arc::new(Content {
+            name,
+            value,
+            text: OnceLock::new(),
+        }))
     }
 
     /// Which one.
     pub fn name(&self) -> &ObjectName {
-        &self.name
+        &self.0.name
     }
 
     /// All of it.
     pub fn value(&self) -> &Value {
-        &self.value
+        &self.0.value
+    }
+
+    /// All of it as JSON; equal for equal objects.
+    pub fn text(&self) -> &Arc<str> {
+        let text = || self.0.value.to_string().into();
+        self.0.text.get_or_init(text)
     }
 
     /// All of it, to be changed; its name must stay.
     pub(crate) fn value_mut(&mut self) -> &mut Value {
-        &mut self.value
+        let content = Arc::make_mut(&mut self.0);
+        content.text = OnceLock::new();
+        &mut content.value
     }
 }
 

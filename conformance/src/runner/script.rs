@@ -60,7 +60,7 @@ struct Stage<'p, P> {
     profile: Profile,
     player: &'p mut P,
     /// Scenes of the case by what they are made of, as several orders of events lead to one.
-    scenes: HashMap<Vec<String>, Arc<Scene>>,
+    scenes: HashMap<Vec<Arc<str>>, Arc<Scene>>,
     /// What was asked last, and in which step.
     asked: Option<(usize, Arc<Questions>)>,
     /// Whether the player knows nothing but the present world.

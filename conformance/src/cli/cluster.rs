@@ -144,3 +144,16 @@ pub(super) fn remark(report: &Report) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::prefix;
+
+    #[test]
+    fn a_prefix_is_the_beginning_of_a_name() {
+        assert!(prefix("cni-tests").is_ok());
+        for wrong in ["", "1x", "-x", "X", "a_b", &"x".repeat(21)] {
+            assert!(prefix(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -63,7 +63,19 @@ fn names_field(fields: &[String], message: &str, field: &str) -> bool {
     };
     let mut fields = fields.iter().filter(|it| !it.is_empty());
     message.contains(field)
+        // Of what cannot be decoded it says the path through its types, without the places in lists.
+        || message.contains("cannot unmarshal") && message.contains(&without_places(field))
         || fields.any(|it| is_part(it, field) && it.as_str() != "spec" || is_part(field, it))
+}
+
+/// `spec.ingress.ports` of `spec.ingress[0].ports[1]`.
+fn without_places(field: &str) -> String {
+    let parts = field.split('[').enumerate();
+    let rest = |(number, part): (usize, &str)| {
+        let after = part.split_once(']').map_or("", |(_, rest)| rest);
+        if number == 0 { part } else { after }.to_owned()
+    };
+    parts.map(rest).collect()
 }
 
 type Asked = Result<(), super::api::Refusal>;
@@ -110,6 +122,14 @@ mod tests {
             field
         ));
         assert!(!names_field(&fields("spec"), "", field));
+        let undecoded = "json: cannot unmarshal string into Go struct field \
+                         NetworkPolicyPort.spec.ingress.ports.endPort of type int32";
+        assert!(names_field(&[], undecoded, field));
+        assert!(!names_field(
+            &[],
+            undecoded,
+            "spec.ingress[0].ports[0].port"
+        ));
         assert!(!names_field(&fields("spec.podSelector"), "no", field));
     }
 }

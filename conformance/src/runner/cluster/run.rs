@@ -125,12 +125,13 @@ impl Run<'_> {
         let world = bare.load(&self.case.id).world;
         let steps: Vec<&Step> = self.case.steps.iter().collect();
         let cells = self.asked(&world, &steps);
-        let converged = *self.converged;
-        let judged = self
-            .settle_down(&world, cells, 0, Instant::now(), CONTROL)
-            .await;
-        *self.converged = converged;
-        judged
+        let wait = Wait {
+            since: Instant::now(),
+            limit: CONTROL,
+            again: false,
+        };
+        let settled = self.settle_down(&world, cells, 0, wait).await?;
+        Ok(settled.map(drop))
     }
 
     async fn happens(&mut self, event: &Event, state: &mut State) -> Result<()> {
@@ -174,12 +175,14 @@ impl Run<'_> {
     ) -> Result<Result<(), Failure>> {
         let world = state.load(&self.case.id).world;
         let cells = self.asked(&world, &[step]);
-        let limit = self.convergence;
-        if let Err(failure) = self
-            .settle_down(&world, cells, number, changed, limit)
-            .await?
-        {
-            return Ok(Err(failure));
+        let wait = Wait {
+            since: changed,
+            limit: self.convergence,
+            again: true,
+        };
+        match self.settle_down(&world, cells, number, wait).await? {
+            Ok(took) => *self.converged = Some(took.max(self.converged.unwrap_or_default())),
+            Err(failure) => return Ok(Err(failure)),
         }
         for (names, goes_on) in [(&step.alive, Some(true)), (&step.cut, self.cut_goes_on())] {
             // What a profile leaves open is not judged.
@@ -261,15 +264,14 @@ impl Run<'_> {
         .collect()
     }
 
-    /// Asks until everything is as expected, and then once more; what is not by the limit is wrong.
+    /// Asks until everything is as expected: how long that took. What is not by the limit is wrong.
     async fn settle_down(
         &mut self,
         world: &World,
         asked: Vec<Asked>,
         number: usize,
-        changed: Instant,
-        limit: Duration,
-    ) -> Result<Result<(), Failure>> {
+        wait: Wait,
+    ) -> Result<Result<Duration, Failure>> {
         if asked.is_empty() {
             let reason = "nobody is there to be asked".to_owned();
             return Ok(Err(Failure::new(number, reason)));
@@ -282,7 +284,7 @@ impl Run<'_> {
         let mut next = all.clone();
         let mut seen_right: Option<Duration> = None;
         loop {
-            let began = changed.elapsed();
+            let began = wait.since.elapsed();
             let some: Vec<&Asked> = next.iter().map(|at| &asked[*at]).collect();
             for (at, seen) in next.iter().zip(self.observe(&some).await?) {
                 observed[*at] = seen;
@@ -290,18 +292,16 @@ impl Run<'_> {
             let is_wrong = |at: &usize| !is_right(&expected[*at], &observed[*at]);
             let wrong: Vec<usize> = all.iter().copied().filter(is_wrong).collect();
             if wrong.is_empty() {
-                if let Some(first) = seen_right.filter(|_| next.len() == all.len()) {
-                    *self.converged = Some(first.max(self.converged.unwrap_or_default()));
-                    return Ok(Ok(()));
+                if let Some(first) = seen_right.or((!wait.again).then_some(began)) {
+                    return Ok(Ok(first));
                 }
-                // Once more, to see that it stays.
                 seen_right = Some(began);
                 next.clone_from(&all);
                 continue;
             }
-            if changed.elapsed() > limit {
+            if wait.since.elapsed() > wait.limit {
                 let failure = Failure::of_cells(number, &cells, &expected, &observed, is_right);
-                return Ok(failure.map_or(Ok(()), Err));
+                return Ok(failure.map_or(Ok(began), Err));
             }
             seen_right = None;
             next = wrong;
@@ -383,6 +383,14 @@ impl Run<'_> {
         let transport = Transport::of(cell.port.protocol)?;
         Some(Question { to, transport })
     }
+}
+
+/// How long everything may take to be as expected.
+struct Wait {
+    since: Instant,
+    limit: Duration,
+    /// Whether it is all asked once more, to see that it stays.
+    again: bool,
 }
 
 /// A cell, and who may answer.

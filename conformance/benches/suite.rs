@@ -22,6 +22,9 @@ const ROUNDS: usize = 5;
 /// The limit of the evaluator is for so many cases.
 const CASES: f64 = 1200.0;
 
+/// Laboratories per core, as `run` has them.
+const LABS: usize = 2;
+
 /// What is measured: its name, and the seconds that it may take.
 struct Measure {
     name: &'static str,
@@ -61,7 +64,8 @@ fn main() {
         "{:<36}{:>7}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
         "", "cases", "cells", "min s", "median s", "max s", "limit s", "failed"
     );
-    let rounds = (0..ROUNDS).map(|_| judged(&mut EvaluatorRunner::new(Sluice::default()), &cases));
+    let evaluator = || EvaluatorRunner::new(Sluice::default());
+    let rounds = (0..ROUNDS).map(|_| judged(evaluator, 1, &cases));
     print(&EVALUATOR, &rounds.collect::<Vec<_>>(), Some(CASES));
     let is_upstream = |case: &&&Case| case.theme() == "upstream";
     let upstream: Vec<&Case> = cases.iter().filter(is_upstream).copied().collect();
@@ -80,24 +84,26 @@ fn main() {
 
 fn laboratories(agent: &Path, upstream: &[&Case], all: Option<&[&Case]>) {
     let lab = |mode| {
-        LabRunner::new(LabOptions {
-            agent: agent.to_owned(),
-            mode,
-            families: vec![Family::Ipv4],
-        })
+        move || {
+            LabRunner::new(LabOptions {
+                agent: agent.to_owned(),
+                mode,
+                families: vec![Family::Ipv4],
+            })
+        }
     };
     for (measure, mode) in [(HYBRID, Mode::Hybrid), (NFQUEUE, Mode::Nfqueue)] {
-        print(&measure, &[judged(&mut lab(mode), upstream)], None);
+        print(&measure, &[judged(lab(mode), LABS, upstream)], None);
     }
     if let Some(all) = all {
-        print(&ALL, &[judged(&mut lab(Mode::Hybrid), all)], None);
+        print(&ALL, &[judged(lab(Mode::Hybrid), LABS, all)], None);
     }
 }
 
 fn cluster(upstream: &[&Case]) {
     let connected = ClusterRunner::connect(ClusterOptions::default());
     let judged = connected.and_then(|mut runner| {
-        let report = judged(&mut runner, upstream);
+        let report = Report::of(&mut runner, upstream, profile());
         runner.close()?;
         Ok(report)
     });
@@ -107,15 +113,20 @@ fn cluster(upstream: &[&Case]) {
     }
 }
 
-/// Those of the cases that the runner can judge.
-fn judged(runner: &mut impl Runner, cases: &[&Case]) -> Report {
+/// Those of the cases that runners of a kind can judge, so many at a time per core.
+fn judged<R: Runner + Send>(runner: impl Fn() -> R, per_core: usize, cases: &[&Case]) -> Report {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut runners: Vec<R> = (0..cores * per_core).map(|_| runner()).collect();
     let able: Vec<&Case> = cases
         .iter()
-        .filter(|case| runner.unable(case).is_none())
+        .filter(|case| runners[0].unable(case).is_none())
         .copied()
         .collect();
-    let profile: Profile = "sluice".parse().expect("a profile of the suite");
-    Report::of(runner, &able, profile)
+    Report::observed(&mut runners, &able, profile(), &mut ())
+}
+
+fn profile() -> Profile {
+    "sluice".parse().expect("a profile of the suite")
 }
 
 /// A line: the seconds of rounds, or what they would be for so many cases.

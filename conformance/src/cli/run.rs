@@ -1,5 +1,6 @@
 //! `run`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +22,9 @@ use super::{CasesArgs, Output, Stopped, print, read};
 /// As shells say that Ctrl-C ended a program.
 const INTERRUPTED: u8 = 130;
 
+/// Laboratories per core: they mostly wait for answers that do not come.
+const LABS: usize = 2;
+
 /// `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -33,6 +37,9 @@ pub(super) struct RunArgs {
     /// packet, connection, host-node, host-pod, sluice
     #[arg(long, default_value = "sluice")]
     profile: Profile,
+    /// How many cases at a time, of the runners `evaluator` and `lab` [default: one per core, and two]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     lab: LabArgs,
     #[command(flatten)]
@@ -64,12 +71,13 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let files = args.files.open()?;
     let mut report = match args.runner {
         RunnerName::Evaluator => {
-            let mut runner = EvaluatorRunner::new(Sluice::default());
-            watched(args, &mut runner, &chosen)?
+            let runner = || EvaluatorRunner::new(Sluice::default());
+            watched(args, runner, args.jobs(1), &chosen)?
         }
         RunnerName::Lab => {
-            let mut runner = LabRunner::new(args.lab.options()?);
-            watched(args, &mut runner, &chosen)?
+            let options = args.lab.options()?;
+            let runner = || LabRunner::new(options.clone());
+            watched(args, runner, args.jobs(LABS), &chosen)?
         }
         RunnerName::Cluster => cluster::judge(&args.cluster, &chosen, args.profile)?,
     };
@@ -85,10 +93,16 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
     Ok(ExitCode::from(exit_code(&report)))
 }
 
-/// Has cases judged, and shows how far they are.
-fn watched(args: &RunArgs, runner: &mut impl Runner, cases: &[&Case]) -> Result<Report, Stopped> {
+/// Has cases judged, so many at a time, and shows how far they are.
+fn watched<R: Runner + Send>(
+    args: &RunArgs,
+    runner: impl Fn() -> R,
+    jobs: usize,
+    cases: &[&Case],
+) -> Result<Report, Stopped> {
     let mut progress = Progress::new(cases.len(), args.output == Output::Json)?;
-    let report = Report::observed(runner, cases, args.profile, &mut progress);
+    let mut runners: Vec<R> = (0..jobs.min(cases.len())).map(|_| runner()).collect();
+    let report = Report::observed(&mut runners, cases, args.profile, &mut progress);
     progress.end();
     Ok(report)
 }
@@ -118,6 +132,12 @@ fn exit_code(report: &Report) -> u8 {
 }
 
 impl RunArgs {
+    /// How many cases are judged at a time.
+    fn jobs(&self, per_core: usize) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(|| cores() * per_core, usize::from)
+    }
+
     fn waivers(&self) -> Result<Option<Waivers>, Stopped> {
         let Some(path) = &self.waivers else {
             return Ok(None);

@@ -10,7 +10,9 @@ mod table;
 mod tap;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
@@ -56,38 +58,94 @@ pub enum Standing<'r> {
     Skipped(&'r str),
 }
 
-impl Report {
-    /// Has cases judged, one after another.
-    pub fn of(runner: &mut impl Runner, cases: &[&Case], profile: Profile) -> Self {
-        Self::observed(runner, cases, profile, &mut ())
+/// Cases that several runners share.
+struct Queue<'q, O> {
+    cases: &'q [&'q Case],
+    next: AtomicUsize,
+    seen: Mutex<Seen<'q, O>>,
+}
+
+/// Who sees how it goes, and what came of cases so far, by their place.
+struct Seen<'q, O> {
+    observer: &'q mut O,
+    results: BTreeMap<usize, CaseResult>,
+}
+
+impl<'q, O: Observer> Queue<'q, O> {
+    /// Judges one case after another, until there are no more or nobody wants any.
+    fn work_off(&self, runner: &mut impl Runner, profile: Profile) {
+        while let Some((place, case)) = self.take() {
+            if !self.put(place, runner.judge(case, profile)) {
+                return;
+            }
+        }
     }
 
-    /// The same, with somebody who sees how it goes and may end it.
+    fn take(&self) -> Option<(usize, &'q Case)> {
+        let mut seen = self.seen();
+        if seen.observer.is_stopped() {
+            return None;
+        }
+        let place = self.next.fetch_add(1, Ordering::Relaxed);
+        let case = self.cases.get(place)?;
+        seen.observer.begins(case);
+        Some((place, case))
+    }
+
+    /// Keeps a result. Who stops a run from a terminal stops the agents as well: only what passed all the same is meant
+    /// then, and this is false.
+    fn put(&self, place: usize, result: CaseResult) -> bool {
+        let mut seen = self.seen();
+        let is_spoilt = matches!(result.outcome, Outcome::Failed(_) | Outcome::Error(_));
+        if is_spoilt && seen.observer.is_stopped() {
+            return false;
+        }
+        seen.observer.ended(&result);
+        seen.results.insert(place, result);
+        true
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen<'q, O>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Report {
+    /// Has cases judged, one after another.
+    pub fn of(runner: &mut (impl Runner + Send), cases: &[&Case], profile: Profile) -> Self {
+        Self::observed(std::slice::from_mut(runner), cases, profile, &mut ())
+    }
+
+    /// Has cases judged, as many at a time as there are runners, with somebody who sees how it goes and may end it.
     pub fn observed(
-        runner: &mut impl Runner,
+        runners: &mut [impl Runner + Send],
         cases: &[&Case],
         profile: Profile,
-        observer: &mut impl Observer,
+        observer: &mut (impl Observer + Send),
     ) -> Self {
         let started = Instant::now();
-        let mut report = Self::default();
-        for case in cases {
-            if observer.is_stopped() {
-                break;
+        let queue = Queue {
+            cases,
+            next: AtomicUsize::new(0),
+            seen: Mutex::new(Seen {
+                observer,
+                results: BTreeMap::new(),
+            }),
+        };
+        thread::scope(|scope| {
+            for runner in runners {
+                scope.spawn(|| queue.work_off(runner, profile));
             }
-            observer.begins(case);
-            let result = runner.judge(case, profile);
-            // Who stops a run from a terminal stops the agents as well: only what passed all the same is meant.
-            let is_spoilt = matches!(result.outcome, Outcome::Failed(_) | Outcome::Error(_));
-            if is_spoilt && observer.is_stopped() {
-                break;
-            }
-            observer.ended(&result);
-            report.results.push(result);
+        });
+        let seen = queue.seen.into_inner();
+        let results = seen.unwrap_or_else(PoisonError::into_inner).results;
+        let results: Vec<CaseResult> = results.into_values().collect();
+        Self {
+            left_out: cases.len() - results.len(),
+            results,
+            took: started.elapsed(),
+            ..Self::default()
         }
-        report.left_out = cases.len() - report.results.len();
-        report.took = started.elapsed();
-        report
     }
 
     /// What a result counts as.

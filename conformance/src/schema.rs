@@ -21,87 +21,13 @@ pub fn text() -> String {
 
 /// The schema.
 pub fn schema() -> Value {
-    let worlds = WORLDS.iter().map(|(name, _)| json!(name));
-    let worlds: Vec<Value> = worlds.chain([Value::Null]).collect();
-    let features: Vec<Value> = FEATURES
-        .iter()
-        .map(|(name, meaning)| json!({"const": name, "description": meaning}))
-        .collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A case of the truth-table suite",
         "type": "object",
         "required": ["id", "sentence"],
         "additionalProperties": false,
-        "properties": {
-            "id": {
-                "description": "THEME/NAME, the file's path below cases; it stays for good",
-                "type": "string",
-                "pattern": "^[a-z0-9-]+/[a-z0-9-]+$",
-            },
-            "sentence": {
-                "description": "what is true of a right enforcer",
-                "type": "string",
-                "pattern": "\\S",
-            },
-            "tags": {
-                "description": "words to choose it by",
-                "type": "array",
-                "items": {"type": "string"},
-            },
-            "features": {
-                "description": "what an enforcer must offer for it",
-                "type": "array",
-                "items": {"oneOf": features},
-            },
-            "source": {
-                "description": "where the sentence comes from: the API's field, a report's address",
-                "type": ["string", "null"],
-            },
-            "world": {
-                "description": "the world that it takes place in; without it, grid",
-                "enum": worlds,
-            },
-            "ports": {
-                "description": "ports to ask about besides those of the world's containers",
-                "type": "array",
-                "items": {"$ref": "#/$defs/port"},
-            },
-            "objects": {
-                "description": "more objects, before the first step",
-                "type": "array",
-                "items": {"$ref": "#/$defs/object"},
-            },
-            "policies": {
-                "description": "policies, before the first step",
-                "type": "array",
-                "items": {"$ref": "#/$defs/object"},
-            },
-            "matrix": {"$ref": "#/$defs/matrix"},
-            "accepted": {
-                "description": "objects that an API server takes",
-                "type": "array",
-                "items": {"$ref": "#/$defs/object"},
-            },
-            "rejected": {
-                "description": "objects that an API server refuses, each with the field that it names",
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["object", "field"],
-                    "additionalProperties": false,
-                    "properties": {
-                        "object": {"$ref": "#/$defs/object"},
-                        "field": {"type": "string"},
-                    },
-                },
-            },
-            "steps": {
-                "description": "what happens then, one after another",
-                "type": "array",
-                "items": {"$ref": "#/$defs/step"},
-            },
-        },
+        "properties": properties(),
         "$defs": {
             "port": {
                 "description": "80/TCP",
@@ -117,6 +43,60 @@ pub fn schema() -> Value {
             "object": object(),
             "step": step(),
         },
+    })
+}
+
+fn list(description: &str, items: &Value) -> Value {
+    json!({"description": description, "type": "array", "items": items})
+}
+
+fn properties() -> Value {
+    let worlds = WORLDS.iter().map(|(name, _)| json!(name));
+    let worlds: Vec<Value> = worlds.chain([Value::Null]).collect();
+    let features: Vec<Value> = FEATURES
+        .iter()
+        .map(|(name, meaning)| json!({"const": name, "description": meaning}))
+        .collect();
+    let object = json!({"$ref": "#/$defs/object"});
+    json!({
+        "id": {
+            "description": "THEME/NAME, the file's path below cases; it stays for good",
+            "type": "string",
+            "pattern": "^[a-z0-9-]+/[a-z0-9-]+$",
+        },
+        "sentence": {
+            "description": "what is true of a right enforcer",
+            "type": "string",
+            "pattern": "\\S",
+        },
+        "tags": list("words to choose it by", &json!({"type": "string"})),
+        "features": list("what an enforcer must offer for it", &json!({"oneOf": features})),
+        "source": {
+            "description": "where the sentence comes from: the API's field, a report's address",
+            "type": ["string", "null"],
+        },
+        "world": {
+            "description": "the world that it takes place in; without it, grid",
+            "enum": worlds,
+        },
+        "ports": list(
+            "ports to ask about besides those of the world's containers",
+            &json!({"$ref": "#/$defs/port"}),
+        ),
+        "objects": list("more objects, before the first step", &object),
+        "policies": list("policies, before the first step", &object),
+        "matrix": {"$ref": "#/$defs/matrix"},
+        "accepted": list("objects that an API server takes", &object),
+        "rejected": list(
+            "objects that an API server refuses, each with the field that it names",
+            &json!({
+                "type": "object",
+                "required": ["object", "field"],
+                "additionalProperties": false,
+                "properties": {"object": object, "field": {"type": "string"}},
+            }),
+        ),
+        "steps": list("what happens then, one after another", &json!({"$ref": "#/$defs/step"})),
     })
 }
 

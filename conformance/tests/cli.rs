@@ -55,106 +55,97 @@ const GOOD: &str =
 const BAD: &str =
     "id: a/bad\nsentence: s\npolicies:\n  - x/p: {podSelector: {}}\nmatrix: X * > y/*\n";
 
+/// Ends with 2, prints nothing and says why.
+fn refused(args: &[&str], wanted: &str) {
+    let (code, out, err) = said(args);
+    assert!(err.contains(wanted), "{args:?}: {err}");
+    assert_eq!((code, &*out), (2, ""), "{args:?}: {err}");
+}
+
 #[test]
-fn bad_usage_and_bad_input_end_with_2_and_say_where() {
-    let files = Files::of(&[
-        ("unknown-field.yaml", "id: a/b\nsentence: s\npolices: []\n"),
-        ("missing-field.yaml", "id: a/b\n"),
-        ("no-yaml.yaml", "id: [\n"),
-        ("world.yaml", "id: a/b\nsentence: s\nworld: moon\n"),
-        (
-            "row.yaml",
-            "id: a/b\nsentence: s\nmatrix: |\n  -   x/a x/b\n  x/a .\n",
-        ),
-        (
-            "size.yaml",
-            "id: a/b\nsentence: s\n\nmatrix: |\n  -   x/a\n  x/a .\n",
-        ),
-        ("nobody.yaml", "id: a/b\nsentence: s\nmatrix: X w/a > x/a\n"),
-        (
-            "event.yaml",
-            "id: a/b\nsentence: s\nsteps:\n  - events: [delete: x/p]\n",
-        ),
-        (
-            "policy.yaml",
-            "id: a/b\nsentence: s\npolicies:\n  - x/p: {podSelector: {}, ingres: []}\n",
-        ),
-        (
-            "waivers.yaml",
-            "- case: a/good\n  reason: r\n  until: soon\n",
-        ),
-        ("good.yaml", GOOD),
-    ]);
-    let cases = |name: &str| vec!["run".to_owned(), "--cases".to_owned(), files.path(name)];
-    let with = |args: &[&str]| args.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let waivers = files.path("waivers.yaml");
-    let nowhere = files.path("no/such/directory");
+fn bad_usage_ends_with_2_and_says_why() {
+    let files = Files::of(&[(
+        "waivers.yaml",
+        "- case: a/good\n  reason: r\n  until: soon\n",
+    )]);
+    let waivers = &*files.path("waivers.yaml");
+    let nowhere = &*files.path("no/such/directory");
     for (args, wanted) in [
         (
-            with(&["run", "upstream/np-99"]),
+            &["run", "upstream/np-99"][..],
             "no case is called upstream/np-99",
         ),
         (
-            with(&["list", "upstream/np-01", "nothing/*"]),
+            &["list", "upstream/np-01", "nothing/*"],
             "no case is called nothing/*",
         ),
         (
-            with(&["run", "--include", "ingres"]),
+            &["run", "--include", "ingres"],
             "no case has the tag, feature or theme ingres",
         ),
-        (with(&["run", "--shard", "5/4"]), "no share such as 1/4"),
-        (with(&["run", "--profile", "lenient"]), "no profile lenient"),
-        (with(&["run", "--cases", &nowhere]), "No such file"),
-        (with(&["run", "--waivers", &nowhere]), "No such file"),
+        (&["run", "--shard", "5/4"], "no share such as 1/4"),
+        (&["run", "--profile", "lenient"], "no profile lenient"),
+        (&["run", "--cases", nowhere], "No such file"),
+        (&["run", "--waivers", nowhere], "No such file"),
         (
-            with(&["run", "--waivers", &waivers]),
+            &["run", "--waivers", waivers],
             "waivers.yaml:3: until: no day such as",
         ),
-        (with(&["run", "--junit", &nowhere]), "--junit"),
-        (with(&["run", "--tap", &nowhere]), "--tap"),
-        (with(&["run", "--markdown", &nowhere]), "--markdown"),
+        (&["run", "--junit", nowhere], "--junit"),
+        (&["run", "--tap", nowhere], "--tap"),
+        (&["run", "--markdown", nowhere], "--markdown"),
         (
-            with(&["run", "--conformance-report", &nowhere]),
+            &["run", "--conformance-report", nowhere],
             "--conformance-report",
         ),
-        (with(&["run", "--project", "mine"]), "--conformance-report"),
-        (with(&["matrix", &nowhere]), "No such file"),
+        (&["run", "--project", "mine"], "--conformance-report"),
+        (&["matrix", nowhere], "No such file"),
         (
-            with(&["lint", "--allow", "everything", &nowhere]),
+            &["lint", "--allow", "everything", nowhere],
             "no rule everything",
         ),
-        (
-            cases("unknown-field.yaml"),
-            "unknown-field.yaml:3: polices: unknown field",
-        ),
-        (
-            cases("missing-field.yaml"),
-            "missing-field.yaml:1: sentence: missing field",
-        ),
-        (cases("no-yaml.yaml"), "no-yaml.yaml:"),
-        (cases("world.yaml"), "world.yaml:3: world: no world moon"),
-        (
-            cases("row.yaml"),
-            "row.yaml:4: matrix: row x/a has 1 marks, and the table 2 columns",
-        ),
-        (
-            cases("size.yaml"),
-            "size.yaml:5: matrix: the table's rows are x/a, and the world's x/a x/b",
-        ),
-        (
-            cases("nobody.yaml"),
-            "nobody.yaml:3: matrix: clause `X w/a > x/a` is about nobody",
-        ),
-        (
-            cases("event.yaml"),
-            "event.yaml:4: steps.events: NetworkPolicy x/p is not there",
-        ),
-        (cases("policy.yaml"), "NetworkPolicy x/p: spec.ingres: "),
     ] {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let (code, out, err) = said(&args);
-        assert!(err.contains(wanted), "{args:?}: {err}");
-        assert_eq!((code, &*out), (2, ""), "{args:?}: {err}");
+        refused(args, wanted);
+    }
+}
+
+#[test]
+fn a_bad_case_ends_with_2_and_says_where() {
+    let head = "id: a/b\nsentence: s\n";
+    for (text, wanted) in [
+        (
+            &*format!("{head}polices: []\n"),
+            "case.yaml:3: polices: unknown field",
+        ),
+        ("id: a/b\n", "case.yaml:1: sentence: missing field"),
+        ("id: [\n", "case.yaml:"),
+        (
+            &format!("{head}world: moon\n"),
+            "case.yaml:3: world: no world moon",
+        ),
+        (
+            &format!("{head}matrix: |\n  -   x/a x/b\n  x/a .\n"),
+            "case.yaml:4: matrix: row x/a has 1 marks, and the table 2 columns",
+        ),
+        (
+            &format!("{head}matrix: |\n  -   x/a\n  x/a .\n"),
+            "case.yaml:4: matrix: the table's rows are x/a, and the world's x/a x/b",
+        ),
+        (
+            &format!("{head}matrix: X w/a > x/a\n"),
+            "case.yaml:3: matrix: clause `X w/a > x/a` is about nobody",
+        ),
+        (
+            &format!("{head}steps:\n  - events: [delete: x/p]\n"),
+            "case.yaml:4: steps.events: NetworkPolicy x/p is not there",
+        ),
+        (
+            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"),
+            "NetworkPolicy x/p: spec.ingres: ",
+        ),
+    ] {
+        let files = Files::of(&[("case.yaml", text)]);
+        refused(&["run", "--cases", &files.path("case.yaml")], wanted);
     }
 }
 

@@ -135,71 +135,71 @@ impl Validator<'_> {
         at: &str,
         errors: &mut Vec<String>,
     ) -> Option<bool> {
-        let keys = || value.as_object().into_iter().flatten();
-        Some(match keyword {
-            "$schema" | "$defs" | "title" | "description" => true,
+        match keyword {
             "$ref" => {
                 let path = wanted.as_str()?.trim_start_matches('#');
                 self.check(self.root.pointer(path).unwrap(), value, at, errors);
-                return None;
-            }
-            "type" => match wanted {
-                Value::Array(types) => types.iter().any(|it| is_of(value, it)),
-                one => is_of(value, one),
-            },
-            "enum" => wanted.as_array()?.contains(value),
-            "const" => wanted == value,
-            "pattern" => {
-                let pattern = Regex::new(wanted.as_str()?).unwrap();
-                value.as_str().is_none_or(|text| pattern.is_match(text))
-            }
-            "not" => !self.is_valid(wanted, value),
-            "oneOf" => {
-                let schemas = wanted.as_array()?.iter();
-                schemas.filter(|it| self.is_valid(it, value)).count() == 1
-            }
-            "required" => {
-                let names = wanted.as_array()?;
-                let has = |name: &Value| value.get(name.as_str().unwrap()).is_some();
-                !value.is_object() || names.iter().all(has)
-            }
-            "minProperties" => !value.is_object() || keys().count() as u64 >= wanted.as_u64()?,
-            "maxProperties" => !value.is_object() || keys().count() as u64 <= wanted.as_u64()?,
-            "propertyNames" => {
-                keys().all(|(key, _)| self.is_valid(wanted, &Value::String(key.clone())))
             }
             "properties" => {
-                for (key, inner) in keys() {
+                for (key, inner) in entries(value) {
                     if let Some(schema) = wanted.get(key) {
                         self.check(schema, inner, &format!("{at}/{key}"), errors);
                     }
                 }
-                return None;
             }
             "additionalProperties" => {
-                let known = |key: &str| {
-                    schema
-                        .get("properties")
-                        .is_some_and(|it| it.get(key).is_some())
-                };
-                for (key, inner) in keys().filter(|(key, _)| !known(key)) {
+                let known = schema.get("properties");
+                let is_more = |key: &str| known.is_none_or(|it| it.get(key).is_none());
+                for (key, inner) in entries(value).filter(|(key, _)| is_more(key)) {
                     if *wanted == Value::Bool(false) {
                         errors.push(format!("{at}: no {key}"));
                     } else {
                         self.check(wanted, inner, &format!("{at}/{key}"), errors);
                     }
                 }
-                return None;
             }
             "items" => {
                 for (number, item) in value.as_array().into_iter().flatten().enumerate() {
                     self.check(wanted, item, &format!("{at}/{number}"), errors);
                 }
-                return None;
+            }
+            _ => return Some(self.is_met(keyword, wanted, value)),
+        }
+        None
+    }
+
+    /// Of keywords about the value itself.
+    fn is_met(&self, keyword: &str, wanted: &Value, value: &Value) -> bool {
+        let list = || wanted.as_array().unwrap().iter();
+        let count = || u64::try_from(entries(value).count()).unwrap();
+        match keyword {
+            "$schema" | "$defs" | "title" | "description" => true,
+            "type" if wanted.is_array() => list().any(|it| is_of(value, it)),
+            "type" => is_of(value, wanted),
+            "enum" => list().any(|it| it == value),
+            "const" => wanted == value,
+            "pattern" => {
+                let pattern = Regex::new(wanted.as_str().unwrap()).unwrap();
+                value.as_str().is_none_or(|text| pattern.is_match(text))
+            }
+            "not" => !self.is_valid(wanted, value),
+            "oneOf" => list().filter(|it| self.is_valid(it, value)).count() == 1,
+            "required" => {
+                let has = |name: &Value| value.get(name.as_str().unwrap()).is_some();
+                !value.is_object() || list().all(has)
+            }
+            "minProperties" => !value.is_object() || count() >= wanted.as_u64().unwrap(),
+            "maxProperties" => !value.is_object() || count() <= wanted.as_u64().unwrap(),
+            "propertyNames" => {
+                entries(value).all(|(key, _)| self.is_valid(wanted, &Value::String(key.clone())))
             }
             other => panic!("the test does not know {other}"),
-        })
+        }
     }
+}
+
+fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
 }
 
 fn is_of(value: &Value, name: &Value) -> bool {

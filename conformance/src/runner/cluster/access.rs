@@ -43,6 +43,8 @@ pub(super) struct Found {
     pub(super) nodes: Vec<RealNode>,
     /// The resources of [`ADMIN`] that are served, `VERSION/RESOURCE`.
     pub(super) admin: BTreeSet<String>,
+    /// Whether somebody has the one `BaselineAdminNetworkPolicy` that there can be.
+    pub(super) has_baseline: bool,
 }
 
 pub(super) async fn connect(options: &ClusterOptions) -> Result<Api, ClusterError> {
@@ -132,7 +134,15 @@ pub(super) async fn look(api: &Api) -> Result<Found, ClusterError> {
             admin.insert(format!("{version}/{name}"));
         }
     }
-    Ok(Found { nodes, admin })
+    let baseline = format!("/apis/{ADMIN}/v1alpha1/baselineadminnetworkpolicies/default");
+    // Where nobody can tell, it is somebody's.
+    let found = api.get(&baseline).await;
+    let has_baseline = found.err().and_then(|it| it.refusal().map(|it| it.code)) != Some(404);
+    Ok(Found {
+        nodes,
+        admin,
+        has_baseline,
+    })
 }
 
 /// Nodes that are ready; those without taints and cordons first, then by name.

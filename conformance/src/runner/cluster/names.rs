@@ -17,7 +17,7 @@ const NAME: &str = "kubernetes.io/metadata.name";
 /// The label that kubelets give their nodes.
 const HOSTNAME: &str = "kubernetes.io/hostname";
 /// The one name that a `BaselineAdminNetworkPolicy` may have.
-const BASELINE: &str = "BaselineAdminNetworkPolicy";
+pub(super) const BASELINE: &str = "BaselineAdminNetworkPolicy";
 
 /// How a world's names are called in a cluster.
 #[derive(Clone, Debug)]

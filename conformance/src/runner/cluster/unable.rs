@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::access::Found;
-use super::names::admin_resource;
+use super::names::{BASELINE, admin_resource};
 use crate::State;
 use crate::case::{Case, Event, Object, Step};
 
@@ -59,6 +59,9 @@ fn unmade(object: &Object, found: &Found) -> Option<String> {
         return Some(reason);
     }
     let name = object.name();
+    if found.has_baseline && name.kind == BASELINE {
+        return Some(format!("the cluster has a {BASELINE} of its own"));
+    }
     let value = object.value();
     if name.kind == "Service"
         && value["spec"]["clusterIP"]
@@ -183,6 +186,7 @@ mod tests {
         let found = Found {
             nodes: Vec::new(),
             admin: kinds.map(str::to_owned).into(),
+            has_baseline: false,
         };
         let cases = Catalogue::built_in().cases;
         let reason = |id: &str| {
@@ -197,7 +201,15 @@ mod tests {
         let none = Found {
             nodes: Vec::new(),
             admin: BTreeSet::new(),
+            has_baseline: false,
         };
+        let taken = Found {
+            has_baseline: true,
+            ..found.clone()
+        };
+        let is_baseline = |case: &&Case| objects(case).any(|it| it.name().kind == BASELINE);
+        let baseline = cases.iter().find(is_baseline).unwrap();
+        assert!(unable(baseline, &taken).is_some());
         let admin = cases.iter().find(|case| case.theme() == "anp").unwrap();
         let said = unable(admin, &none).unwrap();
         assert!(

@@ -31,6 +31,7 @@ pub(super) fn case(seed: u64) -> Case {
         unknown: draw.one_in(8),
         cluster,
         state: State::default(),
+        earlier: State::default(),
     };
     let mut objects: Vec<Object> = making.cluster.objects.iter().map(object).collect();
     let policies = draw.list(1..=4, |draw| making.policy(draw));
@@ -94,6 +95,8 @@ pub(super) fn features(objects: &[Object], steps: &[Step]) -> BTreeSet<Arc<str>>
 struct Making {
     cluster: Cluster,
     state: State,
+    /// What there was before the step under way.
+    earlier: State,
     unknown: bool,
 }
 
@@ -106,6 +109,7 @@ impl Making {
     /// One event, or several in whatever order.
     fn step(&mut self, draw: &mut Draw) -> Step {
         let any_order = draw.one_in(16);
+        self.earlier = self.state.clone();
         let mut events: Vec<Event> = Vec::new();
         for _ in 0..if any_order { 3 } else { 1 } {
             let event = self.event(draw);
@@ -168,9 +172,10 @@ impl Making {
         Some(Event::Label(name, vec![((*key).to_owned(), value)]))
     }
 
-    /// A pod that is new, with addresses that nobody has, though somebody may have had them.
+    /// A pod that is new, with addresses that nobody has in whatever order the events of its step happen, though somebody
+    /// may have had them before.
     fn pod(&self, draw: &mut Draw) -> Option<Object> {
-        let used = self.state.manifests();
+        let used = self.state.manifests() + &self.earlier.manifests();
         let is_free = |number: &u16| {
             let addresses = cluster::pod_addresses(*number);
             !addresses

@@ -103,7 +103,7 @@ fn laboratories(agent: &Path, upstream: &[&Case], all: Option<&[&Case]>) {
 fn cluster(upstream: &[&Case]) {
     let connected = ClusterRunner::connect(ClusterOptions::default());
     let judged = connected.and_then(|mut runner| {
-        let report = Report::of(&mut runner, upstream, profile());
+        let report = Report::of(&mut runner, upstream, Profile::SLUICE);
         runner.close()?;
         Ok(report)
     });
@@ -122,11 +122,7 @@ fn judged<R: Runner + Send>(runner: impl Fn() -> R, per_core: usize, cases: &[&C
         .filter(|case| runners[0].unable(case).is_none())
         .copied()
         .collect();
-    Report::observed(&mut runners, &able, profile(), &mut ())
-}
-
-fn profile() -> Profile {
-    "sluice".parse().expect("a profile of the suite")
+    Report::observed(&mut runners, &able, Profile::SLUICE, &mut ())
 }
 
 /// A line: the seconds of rounds, or what they would be for so many cases.

@@ -71,6 +71,15 @@ impl FromStr for Profile {
 }
 
 impl Profile {
+    /// What Sluice says of itself.
+    pub const SLUICE: Self = Self {
+        host_network: Some(HostNetwork::Node),
+        own_node: Some(OwnNode::ByPolicy),
+        finality: Some(Finality::Direction),
+        ties: Some(Ties::ByName),
+        established: Some(Established::Cut),
+    };
+
     fn with(self, name: &str) -> Result<Self, ProfileError> {
         Ok(match name {
             "strict" => self,
@@ -90,13 +99,7 @@ impl Profile {
                 host_network: Some(HostNetwork::Pod),
                 ..self
             },
-            "sluice" => Self {
-                host_network: Some(HostNetwork::Node),
-                own_node: Some(OwnNode::ByPolicy),
-                finality: Some(Finality::Direction),
-                ties: Some(Ties::ByName),
-                established: Some(Established::Cut),
-            },
+            "sluice" => Self::SLUICE,
             _ => return Err(ProfileError(name.to_owned())),
         })
     }

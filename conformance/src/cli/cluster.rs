@@ -51,12 +51,13 @@ fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
-/// Judges cases, says how far it is, and takes away what was made.
+/// Judges cases, says how far it is, and takes away what was made: what came of it, and what went wrong besides, as what
+/// could not be taken away.
 pub(super) fn judge(
     args: &ClusterArgs,
     cases: &[&Case],
     profile: Profile,
-) -> Result<Report, Stopped> {
+) -> Result<(Report, Option<Stopped>), Stopped> {
     let options = ClusterOptions {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),
@@ -85,11 +86,10 @@ pub(super) fn judge(
         let label = runner.label();
         eprintln!("left: kubectl get namespaces --selector {label}");
     }
-    runner.close().map_err(|error| stopped(&error))?;
-    match fatal {
-        Some(why) => Err(Stopped(2, why)),
-        None => Ok(report(cases, results, took, was_interrupted)),
-    }
+    let fatal = fatal.map(|why| Stopped(2, why));
+    let left = runner.close().err().map(|error| stopped(&error));
+    let report = report(cases, results, took, was_interrupted);
+    Ok((report, fatal.or(left)))
 }
 
 fn stopped(error: &ClusterError) -> Stopped {
@@ -136,7 +136,7 @@ pub(super) fn remark(report: &Report) {
         _ => None,
     });
     let (count, all) = failures.fold((0, true), |(count, all), it| {
-        (count + 1, all && it.is_want_of_denial())
+        (count + 1, all && it.is_without_denial())
     });
     if count > 0 && all {
         eprintln!(

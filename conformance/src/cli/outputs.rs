@@ -32,22 +32,12 @@ pub(super) struct OutputArgs {
 /// What the `ConformanceReport` says about who was judged.
 #[derive(Debug, Args)]
 struct ImplementationArgs {
-    /// Of the conformance report: whose implementation it is
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "sluice",
-        requires = "conformance_report"
-    )]
-    organization: String,
-    /// Of the conformance report: what it is called
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "sluice",
-        requires = "conformance_report"
-    )]
-    project: String,
+    /// Of the conformance report: whose implementation it is [default: sluice, where Sluice is judged]
+    #[arg(long, value_name = "NAME", requires = "conformance_report")]
+    organization: Option<String>,
+    /// Of the conformance report: what it is called [default: sluice, where Sluice is judged]
+    #[arg(long, value_name = "NAME", requires = "conformance_report")]
+    project: Option<String>,
     /// Of the conformance report: where it is
     #[arg(
         long,
@@ -56,9 +46,9 @@ struct ImplementationArgs {
         requires = "conformance_report"
     )]
     url: String,
-    /// Of the conformance report: which one
-    #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), requires = "conformance_report")]
-    implementation_version: String,
+    /// Of the conformance report: which one [default: this, where Sluice is judged]
+    #[arg(long, value_name = "VERSION", requires = "conformance_report")]
+    implementation_version: Option<String>,
     /// Of the conformance report: whom to ask. Repeatable
     #[arg(long, value_name = "WHO", requires = "conformance_report")]
     contact: Vec<String>,
@@ -87,8 +77,14 @@ pub(super) struct Outputs<'a> {
 }
 
 impl OutputArgs {
-    /// Makes every file, so that a path that is wrong is noticed before anything is run.
-    pub(super) fn open(&self) -> Result<Outputs<'_>, Stopped> {
+    /// Makes every file, so that a path that is wrong is noticed before anything is run. A conformance report on
+    /// somebody else's enforcer has to be told whose it is.
+    pub(super) fn open(&self, is_foreign: bool) -> Result<Outputs<'_>, Stopped> {
+        if is_foreign && self.conformance_report.is_some() && !self.implementation.is_told() {
+            let message = "--conformance-report of a cluster needs --organization, --project and \
+                           --implementation-version: what enforces there is not known";
+            return Err(Stopped(2, message.to_owned()));
+        }
         let wanted = [
             ("--junit", Format::Junit, &self.junit),
             ("--tap", Format::Tap, &self.tap),
@@ -144,12 +140,22 @@ fn text(
 }
 
 impl ImplementationArgs {
+    fn is_told(&self) -> bool {
+        let told = [
+            &self.organization,
+            &self.project,
+            &self.implementation_version,
+        ];
+        told.into_iter().all(Option::is_some)
+    }
+
     fn value(&self) -> Implementation {
+        let or = |told: &Option<String>, own: &str| told.as_deref().unwrap_or(own).to_owned();
         Implementation {
-            organization: self.organization.clone(),
-            project: self.project.clone(),
+            organization: or(&self.organization, "sluice"),
+            project: or(&self.project, "sluice"),
             url: self.url.clone(),
-            version: self.implementation_version.clone(),
+            version: or(&self.implementation_version, env!("CARGO_PKG_VERSION")),
             contact: self.contact.clone(),
             additional_information: self.additional_information.clone(),
         }

@@ -34,9 +34,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, default_value = "evaluator")]
     runner: RunnerName,
     /// What the enforcer says of itself where the API leaves it the choice, with commas between several: strict,
-    /// packet, connection, host-node, host-pod, sluice
-    #[arg(long, default_value = "sluice")]
-    profile: Profile,
+    /// packet, connection, host-node, host-pod, sluice [default: sluice, of the runner `cluster` strict]
+    #[arg(long)]
+    profile: Option<Profile>,
     /// How many cases at a time, of the runners `evaluator` and `lab` [default: one per core, and two]
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -68,19 +68,8 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
     let catalogue = args.cases.catalogue()?;
     let chosen = args.cases.chosen(&catalogue)?;
     let waivers = args.waivers()?;
-    let files = args.files.open()?;
-    let mut report = match args.runner {
-        RunnerName::Evaluator => {
-            let runner = || EvaluatorRunner::new(Sluice::default());
-            watched(args, runner, args.jobs(1), &chosen)?
-        }
-        RunnerName::Lab => {
-            let options = args.lab.options()?;
-            let runner = || LabRunner::new(options.clone());
-            watched(args, runner, args.jobs(LABS), &chosen)?
-        }
-        RunnerName::Cluster => cluster::judge(&args.cluster, &chosen, args.profile)?,
-    };
+    let files = args.files.open(args.runner == RunnerName::Cluster)?;
+    let (mut report, stopped) = args.judge(&chosen)?;
     if let Some(waivers) = waivers {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         waivers.apply(&mut report, &catalogue.cases, today);
@@ -90,7 +79,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
     if args.runner == RunnerName::Cluster {
         cluster::remark(&report);
     }
-    Ok(ExitCode::from(exit_code(&report)))
+    stopped.map_or_else(|| Ok(ExitCode::from(exit_code(&report))), Err)
 }
 
 /// Has cases judged, so many at a time, and shows how far they are.
@@ -102,7 +91,7 @@ fn watched<R: Runner + Send>(
 ) -> Result<Report, Stopped> {
     let mut progress = Progress::new(cases.len(), args.output == Output::Json)?;
     let mut runners: Vec<R> = (0..jobs.min(cases.len())).map(|_| runner()).collect();
-    let report = Report::observed(&mut runners, cases, args.profile, &mut progress);
+    let report = Report::observed(&mut runners, cases, args.profile(), &mut progress);
     progress.end();
     Ok(report)
 }
@@ -132,6 +121,31 @@ fn exit_code(report: &Report) -> u8 {
 }
 
 impl RunArgs {
+    /// What came of cases, and what went wrong besides.
+    fn judge(&self, cases: &[&Case]) -> Result<(Report, Option<Stopped>), Stopped> {
+        Ok(match self.runner {
+            RunnerName::Evaluator => {
+                let runner = || EvaluatorRunner::new(Sluice::default());
+                (watched(self, runner, self.jobs(1), cases)?, None)
+            }
+            RunnerName::Lab => {
+                let options = self.lab.options()?;
+                let runner = || LabRunner::new(options.clone());
+                (watched(self, runner, self.jobs(LABS), cases)?, None)
+            }
+            RunnerName::Cluster => cluster::judge(&self.cluster, cases, self.profile())?,
+        })
+    }
+
+    /// Of somebody else's enforcer nothing is known but what the API says.
+    fn profile(&self) -> Profile {
+        let usual = match self.runner {
+            RunnerName::Evaluator | RunnerName::Lab => Profile::SLUICE,
+            RunnerName::Cluster => Profile::default(),
+        };
+        self.profile.unwrap_or(usual)
+    }
+
     /// How many cases are judged at a time.
     fn jobs(&self, per_core: usize) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);

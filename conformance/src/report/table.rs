@@ -65,12 +65,12 @@ pub fn comparison(failure: &Failure) -> String {
             .filter(|it| it.cell.family == family && it.cell.port == port)
             .collect();
         let _infallible = writeln!(text, "{port} {family}");
-        text.push_str(&side_by_side(&of));
+        text.push_str(&side_by_side(&of, &failure.wrong));
     }
     text
 }
 
-fn side_by_side(cells: &[&Seen]) -> String {
+fn side_by_side(cells: &[&Seen], wrong: &[Seen]) -> String {
     let rows = distinct(cells.iter().map(|it| it.cell.from.to_string()));
     let columns = distinct(cells.iter().map(|it| destination(&it.cell.to)));
     let head = rows.iter().map(String::len).max().unwrap_or(0);
@@ -88,7 +88,11 @@ fn side_by_side(cells: &[&Seen]) -> String {
     let _infallible = writeln!(text, "{:head$}  {names}  {names}  {}", "", names.trim_end());
     for row in &rows {
         let _infallible = write!(text, "{row:head$}");
-        for mark in [expected, observed, compared] {
+        let expected = |it: &Seen| it.expected.mark();
+        let observed = |it: &Seen| it.observed.mark();
+        let compared = |it: &Seen| compared(it, wrong);
+        let marks: [&dyn Fn(&Seen) -> char; 3] = [&expected, &observed, &compared];
+        for mark in marks {
             text.push_str("  ");
             for column in &columns {
                 let at = |it: &&&Seen| {
@@ -103,20 +107,13 @@ fn side_by_side(cells: &[&Seen]) -> String {
     text
 }
 
-fn expected(cell: &Seen) -> char {
-    cell.expected.mark()
-}
-
-fn observed(cell: &Seen) -> char {
-    cell.observed.mark()
-}
-
-fn compared(cell: &Seen) -> char {
-    if cell.observed.is_error() {
+/// What is wrong was decided by who judged.
+fn compared(seen: &Seen, wrong: &[Seen]) -> char {
+    if seen.observed.is_error() {
         '!'
-    } else if cell.observed.meets(&cell.expected) {
-        '.'
-    } else {
+    } else if wrong.contains(seen) {
         'X'
+    } else {
+        '.'
     }
 }

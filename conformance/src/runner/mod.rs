@@ -134,6 +134,15 @@ impl Failure {
         };
         !self.wrong.is_empty() && self.wrong.iter().all(is_leak)
     }
+
+    /// Whether not one connection was denied, although some must be.
+    pub fn is_without_denial(&self) -> bool {
+        let denials = self
+            .seen
+            .iter()
+            .filter(|it| it.expected == Expected::Denied);
+        self.is_want_of_denial() && denials.count() == self.wrong.len()
+    }
 }
 
 impl From<Failure> for Outcome {

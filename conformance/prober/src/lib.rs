@@ -11,6 +11,8 @@ mod raw;
 mod sctp;
 mod server;
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use serde::{Deserialize, Serialize};
 
 pub use client::{Client, Conversation, SourcePorts};
@@ -40,4 +42,9 @@ pub enum Reply {
     Refused,
     /// The probe itself failed, or what came back was no answer.
     Error(String),
+}
+
+/// A number that nobody else has, in all likelihood; no secret.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }

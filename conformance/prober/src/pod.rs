@@ -13,9 +13,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::protocol::{Answer, Listening, Probed, Question, Received, Request, Transport};
+use crate::protocol::{
+    Answer, Listening, Numbered, Probed, Question, Received, Request, Said, Transport,
+};
 use crate::raw::RawSocket;
-use crate::{Client, Conversation, Listener, Patience, Reply, Sctp, SourcePorts, Visitors};
+use crate::{Client, Conversation, Listener, Patience, Reply, Sctp, SourcePorts, Visitors, random};
 
 /// More are not kept count of: who asks for them in time has them all.
 const MOST_RECEIVED: usize = 1 << 16;
@@ -26,6 +28,9 @@ const AT_ONCE: usize = 512;
 #[derive(Debug)]
 pub struct Pod {
     name: Arc<str>,
+    process: u64,
+    /// The last request's number, and its answer.
+    last: tokio::sync::Mutex<Option<(u64, Answer)>>,
     addresses: Vec<IpAddr>,
     sctp: Result<Sctp, String>,
     listening: Mutex<BTreeSet<(Transport, u16)>>,
@@ -40,6 +45,8 @@ impl Pod {
     pub fn new(name: &str, addresses: Vec<IpAddr>) -> Self {
         Self {
             name: name.into(),
+            process: random(),
+            last: tokio::sync::Mutex::default(),
             sctp: sctp(&addresses),
             addresses,
             listening: Mutex::default(),
@@ -66,15 +73,35 @@ impl Pod {
         let (reader, mut writer) = stream.split();
         let mut lines = BufReader::new(reader).lines();
         while let Some(line) = lines.next_line().await? {
-            let answer = match serde_json::from_str(&line) {
-                Ok(request) => self.answer(request).await,
-                Err(error) => Answer::Failed(format!("no request: {error}")),
+            let said = match serde_json::from_str(&line) {
+                Ok(request) => self.hear(request).await,
+                Err(error) => self.says(None, Answer::Failed(format!("no request: {error}"))),
             };
-            let mut said = serde_json::to_vec(&answer)?;
+            let mut said = serde_json::to_vec(&said)?;
             said.push(b'\n');
             writer.write_all(&said).await?;
         }
         Ok(())
+    }
+
+    /// Does what is asked, unless that is the request that was made last: then it says again what it said. Where that is
+    /// still under way, it is waited for.
+    pub async fn hear(&self, asked: Numbered) -> Said {
+        let mut last = self.last.lock().await;
+        let (number, answer) = match last.take() {
+            Some(before) if before.0 == asked.number => before,
+            _ => (asked.number, self.answer(asked.request).await),
+        };
+        *last = Some((number, answer.clone()));
+        self.says(Some(number), answer)
+    }
+
+    fn says(&self, number: Option<u64>, answer: Answer) -> Said {
+        Said {
+            process: self.process,
+            number,
+            answer,
+        }
     }
 
     /// Does what is asked.

@@ -1,12 +1,17 @@
 //! What a pod is asked, and what it answers: a JSON document a line, each answer in the order of the requests.
+//!
+//! Requests are numbered, so that one whose answer got lost can be made again in another conversation: it is not done
+//! twice, and gets the answer that it got. Answers tell the process that they are from: one that was started again listens
+//! on nothing, has no connections and has counted nothing, so it is not who was asked before.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use sluice_policy::Protocol;
 
-use crate::{Reply, Sctp};
+use crate::{Reply, Sctp, random};
 
 /// The variable that has the pod's name, `NAMESPACE/NAME`, which it tells whoever asks.
 pub const NAME: &str = "PROBER_NAME";
@@ -63,6 +68,94 @@ pub enum Request {
     Open(String, Question),
     /// Say something more on a connection that is kept.
     GoOn(String),
+}
+
+/// A request as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Another one than the request before has; the same if that is made again.
+    pub number: u64,
+    /// What is to be done.
+    pub request: Request,
+}
+
+/// An answer as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The process that answers: a number that no other has.
+    pub process: u64,
+    /// That of the request; none where that could not be read.
+    pub number: Option<u64>,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// Why what was said is not an answer to what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Another process says it than has answered so far.
+    StartedAgain,
+    /// It is about another request.
+    OtherRequest(Option<u64>),
+    /// It cannot be done: why.
+    Failed(String),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StartedAgain => f.write_str("its program was started again"),
+            Self::OtherRequest(Some(number)) => write!(f, "it answers request {number}"),
+            Self::OtherRequest(None) => f.write_str("it answers no request"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
+/// Who asks one pod, in one conversation after another.
+#[derive(Debug)]
+pub struct Asker {
+    number: u64,
+    process: Option<u64>,
+}
+
+impl Asker {
+    /// One that has not asked yet, and does not take over the answers of others.
+    pub fn new() -> Self {
+        Self {
+            number: random(),
+            process: None,
+        }
+    }
+
+    /// The next request. It may be sent again, as it is, until something has been heard.
+    pub fn say(&mut self, request: Request) -> Numbered {
+        self.number = self.number.wrapping_add(1);
+        Numbered {
+            number: self.number,
+            request,
+        }
+    }
+
+    /// What was answered to the last request.
+    pub fn hear(&mut self, said: Said) -> Result<Answer, NoAnswer> {
+        if *self.process.get_or_insert(said.process) != said.process {
+            return Err(NoAnswer::StartedAgain);
+        }
+        match said.answer {
+            Answer::Failed(why) => Err(NoAnswer::Failed(why)),
+            answer if said.number == Some(self.number) => Ok(answer),
+            _ => Err(NoAnswer::OtherRequest(said.number)),
+        }
+    }
+}
+
+impl Default for Asker {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// A connection that a pod tries to open.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sluice_prober::Reply;
 use sluice_prober::pod::Pod;
-use sluice_prober::protocol::{Answer, Probed, Question, Request, Transport};
+use sluice_prober::protocol::{Answer, Asker, NoAnswer, Probed, Question, Request, Transport};
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -76,4 +76,42 @@ async fn a_connection_that_is_kept_goes_on() {
         assert_eq!(goes_on("c").await, Answer::GoesOn(true));
         assert_eq!(goes_on("other").await, Answer::GoesOn(false));
     }
+}
+
+#[tokio::test]
+async fn a_request_that_is_made_again_is_not_done_again() {
+    let (pod, to) = listening("ns/a", Transport::Tcp).await;
+    let mut asker = Asker::new();
+    let question = Question {
+        to,
+        transport: Transport::Tcp,
+    };
+    let request = asker.say(Request::Probe(vec![question]));
+    let first = pod.hear(request.clone()).await;
+    assert_eq!(pod.hear(request).await, first, "from the same port");
+    let request = asker.say(Request::Received);
+    let lost = pod.hear(request.clone()).await;
+    let Ok(Answer::Received(came)) = asker.hear(pod.hear(request).await) else {
+        panic!("no count");
+    };
+    let [one] = came[..] else { panic!("{came:?}") };
+    assert_eq!(one.count, 1, "{lost:?}");
+    let again = asker.say(Request::Received);
+    let nothing = asker.hear(pod.hear(again).await);
+    assert_eq!(nothing, Ok(Answer::Received(Vec::new())));
+    assert!(matches!(
+        asker.hear(lost),
+        Err(NoAnswer::OtherRequest(Some(_)))
+    ));
+}
+
+#[tokio::test]
+async fn a_pod_that_was_started_again_is_not_taken_for_the_one_before() {
+    let mut asker = Asker::new();
+    let before = Pod::new("ns/a", vec![HOME]);
+    let said = before.hear(asker.say(Request::Received)).await;
+    assert_eq!(asker.hear(said), Ok(Answer::Received(Vec::new())));
+    let after = Pod::new("ns/a", vec![HOME]);
+    let said = after.hear(asker.say(Request::Received)).await;
+    assert_eq!(asker.hear(said), Err(NoAnswer::StartedAgain));
 }

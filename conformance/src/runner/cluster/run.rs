@@ -345,10 +345,11 @@ impl Run<'_> {
         observed.collect()
     }
 
-    /// What came to all pods since they were last asked; nobody is asked where every probe was answered.
+    /// What came to all pods since they were last asked; nobody is asked where every probe got a name. A refusal may come
+    /// from a pod whose program was started again, which asking it shows.
     async fn delivered(&self, probed: &[Option<Probed>]) -> Result<Vec<Received>> {
-        let is_silent = |it: &Probed| it.reply == Reply::Silence;
-        if !probed.iter().flatten().any(is_silent) {
+        let is_denied = |it: &Probed| matches!(it.reply, Reply::Silence | Reply::Refused);
+        if !probed.iter().flatten().any(is_denied) {
             return Ok(Vec::new());
         }
         let all = self.room.probers.keys();

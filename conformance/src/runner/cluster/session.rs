@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, AttachedProcess};
-use sluice_prober::protocol::{Answer, PROGRAM, Request};
+use sluice_prober::protocol::{Answer, Asker, Numbered, PROGRAM, Request, Said};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, SimplexStream, WriteHalf,
 };
@@ -26,7 +26,14 @@ pub(super) struct Session {
     api: Api,
     namespace: String,
     pod: String,
-    open: Mutex<Option<Open>>,
+    state: Mutex<State>,
+}
+
+/// Who asks, and the conversation that is under way.
+#[derive(Default)]
+struct State {
+    asker: Asker,
+    open: Option<Open>,
 }
 
 struct Open {
@@ -42,36 +49,33 @@ impl Session {
             api: api.clone(),
             namespace: namespace.to_owned(),
             pod: pod.to_owned(),
-            open: Mutex::new(None),
+            state: Mutex::default(),
         }
     }
 
-    /// Asks, and once more in a new conversation where the one there was has ended.
+    /// Asks, and where the conversation there was has ended, for the same answer in a new one. That a pod's program was
+    /// started again is an error: it is not what it was made to be.
     pub(super) async fn ask(&self, request: &Request) -> Result<Answer> {
-        let mut open = self.open.lock().await;
-        if let Some(conversation) = open.as_mut()
-            && let Ok(answer) = conversation.ask(request).await
-        {
-            return self.done(answer);
-        }
-        *open = None;
-        let asked = async {
-            let mut conversation = self.begin().await?;
-            let answer = conversation.ask(request).await?;
-            *open = Some(conversation);
-            anyhow::Ok(answer)
-        };
-        let answer = asked
-            .await
-            .with_context(|| format!("exec in pod {}/{}", self.namespace, self.pod))?;
-        self.done(answer)
+        let State { asker, open } = &mut *self.state.lock().await;
+        let numbered = asker.say(request.clone());
+        let said = self.say(open, &numbered).await;
+        let heard = asker.hear(said.with_context(|| format!("exec in {self}"))?);
+        heard.with_context(|| self.to_string())
     }
 
-    fn done(&self, answer: Answer) -> Result<Answer> {
-        match answer {
-            Answer::Failed(why) => bail!("pod {}/{}: {why}", self.namespace, self.pod),
-            other => Ok(other),
+    /// What the pod says to a request, in the conversation that is open or in a new one, which then is.
+    async fn say(&self, open: &mut Option<Open>, request: &Numbered) -> Result<Said> {
+        // Taken out: one that failed, or was given up halfway, is not gone on with.
+        if let Some(mut conversation) = open.take()
+            && let Ok(said) = conversation.ask(request).await
+        {
+            *open = Some(conversation);
+            return Ok(said);
         }
+        let mut conversation = self.begin().await?;
+        let said = conversation.ask(request).await?;
+        *open = Some(conversation);
+        Ok(said)
     }
 
     async fn begin(&self) -> Result<Open> {
@@ -95,8 +99,14 @@ impl Session {
     }
 }
 
+impl std::fmt::Display for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "pod {}/{}", self.namespace, self.pod)
+    }
+}
+
 impl Open {
-    async fn ask(&mut self, request: &Request) -> Result<Answer> {
+    async fn ask(&mut self, request: &Numbered) -> Result<Said> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let asked = async {

@@ -22,11 +22,18 @@ const NAME: usize = 512;
 const FIRST_PORT: u16 = 32_768;
 /// The last of them.
 const LAST_PORT: u16 = 60_999;
+/// So many processes in one network have ports of their own.
+pub(crate) const SHARES: u16 = 32;
 
 /// The source port of the next probe. One after another, so that no 5-tuple comes back before all of them were used:
 /// what the kernel remembers of an earlier probe must not answer for a later one.
 #[derive(Debug)]
-pub struct SourcePorts(AtomicU16);
+pub struct SourcePorts {
+    next: AtomicU16,
+    /// Of those that are used.
+    first: u16,
+    last: u16,
+}
 
 impl Default for SourcePorts {
     fn default() -> Self {
@@ -37,26 +44,45 @@ impl Default for SourcePorts {
 impl SourcePorts {
     /// From the first on.
     pub const fn new() -> Self {
-        Self(AtomicU16::new(FIRST_PORT))
+        Self {
+            next: AtomicU16::new(FIRST_PORT),
+            first: FIRST_PORT,
+            last: LAST_PORT,
+        }
     }
 
     /// From one on that follows from a number, for those who share addresses and do not know of one another.
     pub fn from_seed(seed: u32) -> Self {
-        let span = u32::from(LAST_PORT - FIRST_PORT) + 1;
+        Self::within(FIRST_PORT, LAST_PORT, seed)
+    }
+
+    /// Those of one of [`SHARES`] alone, from one on that follows from a number.
+    pub(crate) fn of_share(share: u16, seed: u32) -> Self {
+        let length = (LAST_PORT - FIRST_PORT + 1) / SHARES;
+        let first = FIRST_PORT + share % SHARES * length;
+        Self::within(first, first + length - 1, seed)
+    }
+
+    fn within(first: u16, last: u16, seed: u32) -> Self {
+        let span = u32::from(last - first) + 1;
         // The remainder fits, as the range of ports does.
         let offset = u16::try_from(seed % span).unwrap_or_default();
-        Self(AtomicU16::new(FIRST_PORT + offset))
+        Self {
+            next: AtomicU16::new(first + offset),
+            first,
+            last,
+        }
     }
 
     fn next(&self) -> u16 {
         let step = |port| {
-            Some(if port == LAST_PORT {
-                FIRST_PORT
+            Some(if port == self.last {
+                self.first
             } else {
                 port + 1
             })
         };
-        self.0
+        self.next
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
             .unwrap_or_else(|port| port)
     }
@@ -273,7 +299,7 @@ mod tests {
 
     #[test]
     fn source_ports_go_round_in_their_range() {
-        let ports = SourcePorts(AtomicU16::new(LAST_PORT - 1));
+        let ports = SourcePorts::from_seed(u32::from(LAST_PORT - 1 - FIRST_PORT));
         let next: Vec<_> = (0..4).map(|_| ports.next()).collect();
         assert_eq!(next, [LAST_PORT - 1, LAST_PORT, FIRST_PORT, FIRST_PORT + 1]);
     }

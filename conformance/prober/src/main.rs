@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sluice_prober::pod::{Pod, pass_on};
-use sluice_prober::protocol::{ADDRESSES, NAME};
+use sluice_prober::protocol::{ADDRESSES, HOST_NETWORK, NAME};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -39,8 +39,12 @@ async fn serve() -> Result<(), String> {
         .split(',')
         .map(parse)
         .collect::<Result<Vec<_>, _>>()?;
-    let pod = Arc::new(Pod::new(&variable(NAME)?, addresses));
-    let opened = pod.open_door().await;
+    let mut pod = Pod::new(&variable(NAME)?, addresses);
+    if variable(HOST_NETWORK)? == "true" {
+        let own = pod.with_own_ports();
+        pod = own.map_err(|error| format!("source ports: {error}"))?;
+    }
+    let opened = Arc::new(pod).open_door().await;
     opened.map_err(|error| format!("the door: {error}"))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::SocketAddr as DoorAddress;
+use std::os::unix::net::{SocketAddr as DoorAddress, UnixDatagram};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
+use crate::client::SHARES;
 use crate::protocol::{
     Answer, Listening, Numbered, Probed, Question, Received, Request, Said, Transport,
 };
@@ -38,6 +39,8 @@ pub struct Pod {
     kept: tokio::sync::Mutex<BTreeMap<String, Conversation>>,
     patience: Arc<Patience>,
     source_ports: SourcePorts,
+    /// Whoever has bound it has that share of the ports; it is free again when the process ends.
+    _share: Option<UnixDatagram>,
 }
 
 impl Pod {
@@ -53,8 +56,33 @@ impl Pod {
             received: Arc::default(),
             kept: tokio::sync::Mutex::default(),
             patience: Arc::default(),
-            source_ports: SourcePorts::from_seed(std::process::id().wrapping_mul(2_654_435_769)),
+            source_ports: SourcePorts::from_seed(seed()),
+            _share: None,
         }
+    }
+
+    /// Has source ports that no other pod uses which does the same in this network: whoever shares an address must not
+    /// use the 5-tuples of another.
+    pub fn with_own_ports(self) -> io::Result<Self> {
+        // Not always the same, so that one that was started again does not use the ports it had.
+        let first = seed().to_ne_bytes()[0];
+        for number in 0..SHARES {
+            let share = (u16::from(first) + number) % SHARES;
+            let name = DoorAddress::from_abstract_name(format!("sluice-prober ports {share}"))?;
+            match UnixDatagram::bind_addr(&name) {
+                Ok(held) => {
+                    return Ok(Self {
+                        source_ports: SourcePorts::of_share(share, seed()),
+                        _share: Some(held),
+                        ..self
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let others = format!("{SHARES} others in this network have all source ports");
+        Err(io::Error::new(io::ErrorKind::AddrInUse, others))
     }
 
     /// Lets whoever enters the network namespace ask, until the process ends.
@@ -213,6 +241,11 @@ async fn ask(client: io::Result<Client>, to: SocketAddr, patience: &Patience) ->
         reply: reply.unwrap_or(Reply::Silence),
         from,
     }
+}
+
+fn seed() -> u32 {
+    let [a, b, c, d, ..] = random().to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
 }
 
 /// How SCTP can be spoken here.

@@ -17,6 +17,8 @@ use crate::{Reply, Sctp, random};
 pub const NAME: &str = "PROBER_NAME";
 /// The variable that has the pod's addresses, with commas between them.
 pub const ADDRESSES: &str = "PROBER_ADDRESSES";
+/// The variable that says, `true` or `false`, whether the pod is in the network of its node.
+pub const HOST_NETWORK: &str = "PROBER_HOST_NETWORK";
 /// The program, as images have it.
 pub const PROGRAM: &str = "/sluice-prober";
 

@@ -115,3 +115,35 @@ async fn a_pod_that_was_started_again_is_not_taken_for_the_one_before() {
     let said = after.hear(asker.say(Request::Received)).await;
     assert_eq!(asker.hear(said), Err(NoAnswer::StartedAgain));
 }
+
+/// The source ports of 1000 questions, more than the share of one pod has.
+async fn source_ports(pod: &Pod) -> BTreeSet<u16> {
+    let question = Question {
+        to: SocketAddr::new(HOME, free_port()),
+        transport: Transport::Udp,
+    };
+    match pod.answer(Request::Probe(vec![question; 1000])).await {
+        Answer::Probed(all) => all.iter().map(|it| it.from.unwrap().port()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn pods_in_one_network_have_no_source_port_in_common() {
+    let pod = |name| Pod::new(name, vec![HOME]).with_own_ports().unwrap();
+    let (one, other) = (pod("ns/a"), pod("ns/b"));
+    let (one, other) = (source_ports(&one).await, source_ports(&other).await);
+    assert!(one.len() < 1000 && other.len() < 1000, "a share each");
+    assert!(one.is_disjoint(&other), "{one:?} {other:?}");
+}
+
+#[tokio::test]
+async fn pods_do_not_all_begin_at_the_same_port() {
+    let to = SocketAddr::new(HOME, free_port());
+    let mut first = BTreeSet::new();
+    for _ in 0..4 {
+        let pod = Pod::new("ns/a", vec![HOME]);
+        first.insert(probe(&pod, to, Transport::Udp).await.from);
+    }
+    assert!(first.len() > 1, "{first:?}");
+}

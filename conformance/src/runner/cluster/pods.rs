@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use sluice_prober::protocol::{ADDRESSES, NAME, PROGRAM, Transport};
+use sluice_prober::protocol::{ADDRESSES, HOST_NETWORK, NAME, PROGRAM, Transport};
 
 use super::names::Names;
 use crate::case::Object;
@@ -23,6 +23,7 @@ const HOPELESS: &[&str] = &[
 /// What a pod is made of.
 pub(super) fn manifest(pod: &Object, names: &Names, image: &str, node: Option<&str>) -> Value {
     let value = pod.value();
+    let host_network = value["spec"]["hostNetwork"] == true;
     let declared = |field: &str| value["spec"][field].as_array().cloned().unwrap_or_default();
     let containers = declared("containers").into_iter().enumerate();
     let containers: Vec<Value> = containers
@@ -32,6 +33,7 @@ pub(super) fn manifest(pod: &Object, names: &Names, image: &str, node: Option<&s
                 image,
                 number,
                 if number == 0 { "serve" } else { "wait" },
+                host_network,
             )
         })
         .collect();
@@ -39,11 +41,12 @@ pub(super) fn manifest(pod: &Object, names: &Names, image: &str, node: Option<&s
     let init: Vec<Value> = init
         .map(|(number, it)| {
             let goes_on = it["restartPolicy"] == "Always";
-            container(&it, image, number, if goes_on { "wait" } else { "nothing" })
+            let verb = if goes_on { "wait" } else { "nothing" };
+            container(&it, image, number, verb, host_network)
         })
         .collect();
     let spec = json!({
-        "nodeName": node, "hostNetwork": value["spec"]["hostNetwork"] == true,
+        "nodeName": node, "hostNetwork": host_network,
         "restartPolicy": "Always", "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": false, "enableServiceLinks": false,
         "tolerations": [{"operator": "Exists"}],
@@ -54,7 +57,13 @@ pub(super) fn manifest(pod: &Object, names: &Names, image: &str, node: Option<&s
     names.with_metadata(whole, pod.name())
 }
 
-fn container(declared: &Value, image: &str, number: usize, verb: &str) -> Value {
+fn container(
+    declared: &Value,
+    image: &str,
+    number: usize,
+    verb: &str,
+    host_network: bool,
+) -> Value {
     let name = declared["name"].as_str();
     let own = |path: &str| json!({"fieldRef": {"fieldPath": path}});
     let mut container = json!({
@@ -65,6 +74,7 @@ fn container(declared: &Value, image: &str, number: usize, verb: &str) -> Value 
             {"name": "POD_NAME", "valueFrom": own("metadata.name")},
             {"name": NAME, "value": "$(POD_NAMESPACE)/$(POD_NAME)"},
             {"name": ADDRESSES, "valueFrom": own("status.podIPs")},
+            {"name": HOST_NETWORK, "value": host_network.to_string()},
         ],
         // Where the kernel has no SCTP, its handshake goes over raw sockets.
         "securityContext": {"capabilities": {"add": ["NET_RAW"]}, "runAsUser": 0},
@@ -168,6 +178,8 @@ mod tests {
         assert_eq!(spec["nodeName"], "worker");
         let first = &spec["containers"][0];
         assert_eq!(first["command"], json!(["/sluice-prober", "serve"]));
+        let is_host = json!({"name": "PROBER_HOST_NETWORK", "value": "false"});
+        assert!(first["env"].as_array().unwrap().contains(&is_host));
         assert_eq!(
             first["ports"],
             json!([{"name": "web", "containerPort": 80}])

@@ -1,7 +1,9 @@
 //! Cases in a real Kubernetes: what the agents of the chart do is right, what nobody does is noticed, and nothing is left.
 //! Needs root, and what `cargo xtask cluster build` and `cargo xtask image` make.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -73,9 +75,12 @@ fn a_cluster_is_judged_by_what_its_enforcer_does() -> Result<()> {
     let inside = |code: &(dyn Fn() -> Result<()> + Sync)| cluster.control().inside(code)?;
     let nobody = cluster.control().user("nobody", &[])?;
     inside(&|| what_cannot_be_had_is_named(&kubeconfig, &nobody))?;
+    let kubectl = cluster.control().kubectl_script()?;
+    inside(&|| a_baseline_that_comes_later_stays(&kubeconfig, &kubectl))?;
     inside(&|| without_an_enforcer(&kubeconfig))?;
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../helm/sluice");
     cluster.install(&image("sluice")?, &chart, "sluice-system", &[])?;
+    inside(&|| a_baseline_of_others_is_left_alone(&kubeconfig, &kubectl))?;
     inside(&|| with_agents(&kubeconfig))?;
     let left = cluster.control().kubectl(&[
         "get",
@@ -133,6 +138,95 @@ fn what_cannot_be_had_is_named(kubeconfig: &Path, nobody: &Path) -> Result<()> {
     ensure!(said.contains("registry.invalid/none:1"), "{said}");
     runner.close()?;
     Ok(())
+}
+
+/// A `BaselineAdminNetworkPolicy` that no run of the suite has made: no pod is to be reached.
+const BASELINE: &str = r#"{
+    "apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "BaselineAdminNetworkPolicy",
+    "metadata": {"name": "default", "labels": {"owner": "others"}},
+    "spec": {"subject": {"namespaces": {}}, "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}]}
+}"#;
+
+fn run(kubectl: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(kubectl).args(arguments).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "kubectl {arguments:?}: {said}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn apply_baseline(kubectl: &Path) -> Result<String> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(BASELINE.as_bytes())?;
+    let path = file.path().to_str().context("a path")?;
+    run(kubectl, &["create", "--filename", path])?;
+    baseline(kubectl)
+}
+
+/// What somebody could have changed of it.
+fn baseline(kubectl: &Path) -> Result<String> {
+    let fields = "{.metadata.uid} {.metadata.generation} {.metadata.labels} {.spec}";
+    let output = format!("--output=jsonpath={fields}");
+    run(
+        kubectl,
+        &["get", "baselineadminnetworkpolicies", "default", &output],
+    )
+}
+
+fn delete_baseline(kubectl: &Path) -> Result<()> {
+    let delete = ["delete", "baselineadminnetworkpolicies", "default"];
+    run(kubectl, &delete).map(drop)
+}
+
+/// Whether a case has a `BaselineAdminNetworkPolicy` from its beginning.
+fn has_baseline(case: &Case) -> bool {
+    let mut kinds = case.objects.iter().map(|it| &it.name().kind);
+    kinds.any(|kind| kind == "BaselineAdminNetworkPolicy")
+}
+
+/// It is there only once the run has begun: the case is not judged, and the object is what it was.
+fn a_baseline_that_comes_later_stays(kubeconfig: &Path, kubectl: &Path) -> Result<()> {
+    let catalogue = Catalogue::built_in();
+    let mut runner = connect(options(kubeconfig))?;
+    let mut cases = catalogue.cases.iter();
+    let case = cases.find(|it| has_baseline(it) && runner.unable(it).is_none());
+    let before = apply_baseline(kubectl)?;
+    let outcome = runner.judge(case.context("a case")?, profile()?).outcome;
+    println!("beside a baseline that came later: {outcome:?}");
+    let is_error = matches!(&outcome, Outcome::Error(why) if why.contains("not of this run"));
+    ensure!(is_error, "{outcome:?}");
+    runner.close()?;
+    let after = baseline(kubectl)?;
+    ensure!(after == before, "before {before}, after {after}");
+    delete_baseline(kubectl)
+}
+
+/// What others deny is no failure of the enforcer; a world that cannot be judged in is not made time and again.
+fn a_baseline_of_others_is_left_alone(kubeconfig: &Path, kubectl: &Path) -> Result<()> {
+    let before = apply_baseline(kubectl)?;
+    let catalogue = Catalogue::built_in();
+    let mut runner = connect(options(kubeconfig))?;
+    let mut cases = catalogue.cases.iter();
+    let own = cases.find(|it| has_baseline(it)).context("a case")?;
+    let said = runner.unable(own).unwrap_or_default();
+    ensure!(said.contains("of its own"), "{said}");
+    let cases = catalogue.cases.iter();
+    let mut cases = cases.filter(|case| case.theme() == "upstream");
+    for expected in ["before any policy", "before any policy", "not made again"] {
+        let outcome = runner
+            .judge(cases.next().context("a case")?, profile()?)
+            .outcome;
+        println!("beside a baseline of others: {outcome:?}");
+        let is_error = matches!(&outcome, Outcome::Error(why) if why.contains(expected));
+        ensure!(is_error, "{expected}: {outcome:?}");
+    }
+    let active = "--output=jsonpath={.items[?(@.status.phase==\"Active\")].metadata.name}";
+    let selector = format!("--selector={}", runner.label());
+    let left = run(kubectl, &["get", "namespaces", &selector, active])?;
+    ensure!(left.is_empty(), "not abandoned: {left}");
+    runner.close()?;
+    let after = baseline(kubectl)?;
+    ensure!(after == before, "before {before}, after {after}");
+    delete_baseline(kubectl)
 }
 
 /// Whether anything has to be denied at any step.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Who changes objects, as the API server records it.
 const MANAGER: &str = "sluice-conformance";
@@ -95,6 +95,66 @@ impl Api {
     pub(super) async fn create(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
         self.send(Method::POST, path, Some(object), "application/json")
             .await
+    }
+
+    /// Makes an object that nobody else has; one of its name with this label is given the same labels and spec.
+    pub(super) async fn make_own(
+        &self,
+        (collection, name): (&str, &str),
+        object: &Value,
+        (label, own): (&str, &str),
+    ) -> Result<(), ApiError> {
+        match self.create(collection, object).await {
+            Err(ApiError::Refused(Refusal { code: 409, .. })) => {}
+            made => return made.map(drop),
+        }
+        let path = format!("{collection}/{name}");
+        let found = self.get(&path).await?;
+        if found["metadata"]["labels"][label] != own {
+            return Err(ApiError::Refused(Refusal {
+                code: 409,
+                message: "there is one of this name that is not of this run".to_owned(),
+                fields: Vec::new(),
+            }));
+        }
+        let fields = json!([
+            {"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]},
+            {"op": "replace", "path": "/metadata/labels", "value": object["metadata"]["labels"]},
+            {"op": "replace", "path": "/spec", "value": object["spec"]},
+        ]);
+        let kind = "application/json-patch+json";
+        let patched = self.send(Method::PATCH, &path, Some(&fields), kind);
+        patched.await.map(drop)
+    }
+
+    /// Takes an object away if it has this label; that there is none is no error, nor that it is another's.
+    pub(super) async fn delete_own(
+        &self,
+        path: &str,
+        (label, own): (&str, &str),
+    ) -> Result<(), ApiError> {
+        match self.get(path).await {
+            Err(ApiError::Refused(Refusal { code: 404, .. })) => Ok(()),
+            Ok(found) if found["metadata"]["labels"][label] == own => {
+                self.delete_one(path, &found).await
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// Takes this very object away, and none that has come in its place.
+    pub(super) async fn delete_one(&self, path: &str, object: &Value) -> Result<(), ApiError> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": object["metadata"]["uid"]},
+        });
+        let deleted = self.send(Method::DELETE, path, Some(&options), "application/json");
+        match deleted.await {
+            Err(ApiError::Refused(Refusal {
+                code: 404 | 409, ..
+            })) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Makes an object, or gives one of its name these fields and none of those that it was given before.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, bail};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,13 +33,15 @@ use crate::StateError;
 use crate::case::Case;
 use crate::profile::Profile;
 use access::Found;
-use api::Api;
+use api::{Api, ApiError};
 use names::{Names, RUN};
 use room::{RefusedPolicy, Room};
 use run::{Ended, Run};
 
 /// How long the cluster may take to let go of namespaces.
 const GONE: Duration = Duration::from_mins(2);
+/// So many cases in a row are not judged, and their world is not made again.
+const FAILURES: u32 = 2;
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -126,6 +128,10 @@ struct Site {
     /// What tells this run from others.
     run: String,
     rooms: BTreeMap<Arc<str>, Room>,
+    /// Of what was not judged of late: how often in a row, and why.
+    failures: BTreeMap<String, (u32, String)>,
+    /// The paths of the cluster-scoped policies that there may be of this run.
+    admin: BTreeSet<String>,
     /// Rooms that were made, as each has a name of its own.
     made: u32,
     /// The names of objects that are only asked about, and their namespaces that there are.
@@ -273,6 +279,8 @@ impl Site {
             found,
             run,
             rooms: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            admin: BTreeSet::new(),
             made: 0,
             objects,
             namespaces: BTreeSet::new(),
@@ -284,7 +292,17 @@ impl Site {
             self.make_namespaces(case).await?;
             return accepted::judge(&self.api, &self.objects, case).await;
         }
+        let account = account(case);
+        if let Some((_, why)) = self
+            .failures
+            .get(&account)
+            .filter(|(it, _)| *it >= FAILURES)
+        {
+            bail!("world {account} is not made again: {why}");
+        }
         let mut room = self.room(case)?;
+        let admin = unable::objects(case).filter(|it| names::admin_resource(it).is_some());
+        self.admin.extend(admin.map(|it| room.names.collection(it)));
         let mut run = Run {
             room: &mut room,
             case,
@@ -296,31 +314,25 @@ impl Site {
         };
         let ended = run.case().await;
         let cleared = room.clear_policies().await;
-        match ended {
-            Ok(ended) => {
-                cleared?;
-                self.rooms.insert(Arc::clone(&case.world), room);
-                Ok(ended)
+        let (ended, is_as_before) = match (ended, cleared) {
+            (Ok(ended), Ok(())) => (Ok(ended), true),
+            (Ok(_), Err(error)) => (Err(error), false),
+            (Err(error), cleared) => {
+                let (ended, is_as_before) = excused(case, error);
+                (ended, is_as_before && cleared.is_ok())
             }
-            // It is as if the policy were not there, so the room is what it was.
-            Err(error) if error.is::<RefusedPolicy>() => {
-                cleared?;
-                self.rooms.insert(Arc::clone(&case.world), room);
-                if case.is_about_problems() {
-                    return Ok(Ended::Skipped(error.to_string()));
-                }
-                Err(error)
-            }
-            // An address of a family that pods do not have here; nothing was made of it.
-            Err(error) if matches!(error.downcast_ref(), Some(StateError::Address(_))) => {
-                cleared?;
-                self.rooms.insert(Arc::clone(&case.world), room);
-                let reason = format!("pods of this cluster have no such address: {error}");
-                Ok(Ended::Skipped(reason))
-            }
-            // What the room is now, nobody knows; it goes with the rest.
-            Err(error) => Err(error),
+        };
+        if is_as_before {
+            self.rooms.insert(Arc::clone(&case.world), room);
+            self.failures.remove(&account);
+            return ended;
         }
+        room.abandon().await;
+        if let Err(error) = &ended {
+            let failed = self.failures.entry(account).or_default();
+            *failed = (failed.0 + 1, format!("{error:#}"));
+        }
+        ended
     }
 
     /// The room of a case's world.
@@ -361,38 +373,82 @@ impl Site {
         Ok(())
     }
 
-    /// Takes away everything with this run's label, and waits until it is gone.
+    /// Takes away everything with this run's label, and waits until it is gone. What goes wrong keeps nothing else.
     async fn clean(&mut self) -> Result<()> {
         self.rooms.clear();
-        let selector = format!("labelSelector={RUN}%3D{}", self.run);
-        for resource in &self.found.admin {
-            let is_policy = resource.ends_with("networkpolicies");
-            if !is_policy {
-                continue;
-            }
-            let collection = format!("/apis/policy.networking.k8s.io/{resource}");
-            for object in self.api.list(&format!("{collection}?{selector}")).await? {
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                self.api.delete(&format!("{collection}/{name}")).await?;
+        let namespaces = "/api/v1/namespaces".to_owned();
+        let mut wrong = Vec::new();
+        for collection in std::iter::once(&namespaces).chain(&self.admin) {
+            if let Err(error) = self.take_away(collection).await {
+                wrong.push(format!("{error:#}"));
             }
         }
-        let namespaces = format!("/api/v1/namespaces?{selector}");
-        for object in self.api.list(&namespaces).await? {
+        if let Err(error) = self.await_gone(&namespaces).await {
+            wrong.push(format!("{error:#}"));
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        bail!("{}", wrong.join("; "))
+    }
+
+    /// The objects of a collection that are of this run.
+    async fn own(&self, collection: &str) -> Result<Vec<serde_json::Value>, ApiError> {
+        let path = format!("{collection}?labelSelector={RUN}%3D{}", self.run);
+        self.api.list(&path).await
+    }
+
+    async fn take_away(&self, collection: &str) -> Result<()> {
+        let mut wrong = Vec::new();
+        for object in self.own(collection).await? {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            self.api
-                .delete(&format!("/api/v1/namespaces/{name}"))
-                .await?;
+            let path = format!("{collection}/{name}");
+            if let Err(error) = self.api.delete_one(&path, &object).await {
+                wrong.push(format!("{path}: {error}"));
+            }
         }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        bail!("{}", wrong.join("; "))
+    }
+
+    async fn await_gone(&self, collection: &str) -> Result<()> {
         let deadline = Instant::now() + GONE;
         loop {
-            let left = self.api.list(&namespaces).await?.len();
+            let left = self.own(collection).await?.len();
             if left == 0 {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(anyhow!("{left} namespaces are there after {GONE:?}"));
+                bail!("{left} namespaces are there after {GONE:?}");
             }
             tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+/// What an error means for a case, and whether the room is what it was all the same.
+fn excused(case: &Case, error: anyhow::Error) -> (Result<Ended>, bool) {
+    // It is as if the policy were not there.
+    if error.is::<RefusedPolicy>() {
+        let is_skipped = case.is_about_problems();
+        let skipped = Ended::Skipped(error.to_string());
+        return (if is_skipped { Ok(skipped) } else { Err(error) }, true);
+    }
+    // An address of a family that pods do not have here; nothing was made of it.
+    if matches!(error.downcast_ref(), Some(StateError::Address(_))) {
+        let reason = format!("pods of this cluster have no such address: {error}");
+        return (Ok(Ended::Skipped(reason)), true);
+    }
+    (Err(error), false)
+}
+
+/// What fails together: a world, and what of the network it takes. Where there is no SCTP, TCP is judged all the same.
+fn account(case: &Case) -> String {
+    let means = ["np.sctp", "np.ipv6", "np.dual"];
+    let means = means.iter().filter(|it| case.features.contains(**it));
+    let mut account = case.world.to_string();
+    means.for_each(|it| account.extend([" with ", it]));
+    account
 }

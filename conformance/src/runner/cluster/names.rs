@@ -11,7 +11,7 @@ use crate::case::{Object, ObjectName};
 /// Everything that a run makes has this label; its value is the run's.
 pub(super) const RUN: &str = "sluice-conformance/run";
 /// Namespaces have this label; its value is that of the world that they are of.
-const ROOM: &str = "sluice-conformance/room";
+pub(super) const ROOM: &str = "sluice-conformance/room";
 /// The label that every namespace has by itself.
 const NAME: &str = "kubernetes.io/metadata.name";
 /// The label that kubelets give their nodes.
@@ -42,6 +42,16 @@ impl Names {
             room: format!("{prefix}-{run}-{world}"),
             hosts,
         }
+    }
+
+    /// The label of everything that the run makes.
+    pub(super) fn own(&self) -> (&str, &str) {
+        (RUN, &self.run)
+    }
+
+    /// The value of the label [`ROOM`] of the world's namespaces.
+    pub(super) fn room(&self) -> &str {
+        &self.room
     }
 
     /// The real name of a namespace.
@@ -78,7 +88,7 @@ impl Names {
     }
 
     /// The real name of an object within its namespace, if it has one.
-    fn name(&self, object: &ObjectName) -> String {
+    pub(super) fn name(&self, object: &ObjectName) -> String {
         match object.kind.as_str() {
             "Namespace" => self.namespace(&object.name),
             _ if !object.namespace.is_empty() || object.kind == BASELINE => object.name.clone(),

@@ -13,9 +13,9 @@ use sluice_prober::protocol::{Answer, Listening, Request, Transport};
 use tokio::task::JoinSet;
 
 use super::access::RealNode;
-use super::api::Api;
+use super::api::{Api, ApiError};
 use super::make::{LIMIT, LOOK, await_gone, make_namespace, make_pod};
-use super::names::Names;
+use super::names::{Names, ROOM};
 use super::places::{Places, addresses};
 use super::session::Session;
 use super::{ClusterOptions, Fatal, pods};
@@ -153,25 +153,51 @@ impl Room {
         if self.is_made(object) {
             return Ok(());
         }
+        let name = object.name().clone();
         // Recorded first: what becomes of a request that got lost is not known.
-        self.made.insert(object.name().clone(), object.clone());
-        let applied = self
-            .api
-            .apply(&self.names.path(object), &self.names.policy(object))
-            .await;
-        match applied {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.made.remove(object.name());
-                let name = object.name().clone();
-                match error.refusal() {
-                    Some(refusal) if (400..429).contains(&refusal.code) => {
-                        let message = refusal.message.clone();
-                        Err(RefusedPolicy { name, message }.into())
-                    }
-                    _ => Err(anyhow!(error).context(name.to_string())),
-                }
+        let before = self.made.insert(name.clone(), object.clone());
+        let Err(error) = self.put_policy(object).await else {
+            return Ok(());
+        };
+        match error.refusal() {
+            Some(refusal) if (400..429).contains(&refusal.code) => {
+                // What there was before is there still.
+                match before {
+                    Some(before) => self.made.insert(name.clone(), before),
+                    None => self.made.remove(&name),
+                };
+                let message = refusal.message.clone();
+                Err(RefusedPolicy { name, message }.into())
             }
+            _ => Err(anyhow!(error).context(name.to_string())),
+        }
+    }
+
+    /// Policies of the cluster may be another's, and are left alone then.
+    async fn put_policy(&self, object: &Object) -> Result<(), ApiError> {
+        let manifest = self.names.policy(object);
+        if object.name().namespace.is_empty() {
+            let (collection, name) = (
+                self.names.collection(object),
+                self.names.name(object.name()),
+            );
+            let own = self.names.own();
+            let made = self.api.make_own((&collection, &name), &manifest, own);
+            return made.await;
+        }
+        let path = self.names.path(object);
+        self.api.apply(&path, &manifest).await.map(drop)
+    }
+
+    /// Asks for everything to be taken away; what of that is refused is left to the end of the run.
+    pub(super) async fn abandon(mut self) {
+        let _no_matter = self.clear_policies().await;
+        let collection = "/api/v1/namespaces";
+        let own = format!("{collection}?labelSelector={ROOM}%3D{}", self.names.room());
+        for namespace in self.api.list(&own).await.unwrap_or_default() {
+            let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
+            let path = format!("{collection}/{name}");
+            let _no_matter = self.api.delete_one(&path, &namespace).await;
         }
     }
 
@@ -357,7 +383,11 @@ impl Room {
         for object in gone {
             let path = self.names.path(&object);
             let name = object.name();
-            let deleted = self.api.delete(&path).await;
+            let deleted = if is_policy(name) && name.namespace.is_empty() {
+                self.api.delete_own(&path, self.names.own()).await
+            } else {
+                self.api.delete(&path).await
+            };
             deleted.map_err(|error| anyhow!(error).context(name.to_string()))?;
             let key = format!("{}/{}", name.namespace, name.name);
             match name.kind.as_str() {

@@ -60,8 +60,7 @@ impl Run<'_> {
             return Ok(Ended::Skipped(reason));
         }
         if let Err(failure) = self.control(&bare).await? {
-            let reason = format!("before any policy, {}", failure.reason);
-            return Ok(Ended::Failed(Failure { reason, ..failure }));
+            bail!("before any policy, {}", failure.reason);
         }
         let mut state = self.start()?;
         self.room.show(&state).await?;
@@ -299,7 +298,8 @@ impl Run<'_> {
                 next.clone_from(&all);
                 continue;
             }
-            if wait.since.elapsed() > wait.limit {
+            // A look that began before may have seen what was before.
+            if began > wait.limit {
                 let failure = Failure::of_cells(number, &cells, &expected, &observed, is_right);
                 return Ok(failure.map_or(Ok(began), Err));
             }

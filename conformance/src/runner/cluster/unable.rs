@@ -36,7 +36,7 @@ pub(super) fn unable(case: &Case, found: &Found) -> Option<String> {
 }
 
 /// Everything that a case brings along or makes.
-fn objects(case: &Case) -> impl Iterator<Item = &Object> {
+pub(super) fn objects(case: &Case) -> impl Iterator<Item = &Object> {
     let events = case.steps.iter().flat_map(|step| &step.events);
     let made = events.filter_map(|event| match event {
         Event::Apply(object) => Some(object),

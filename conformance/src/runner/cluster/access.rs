@@ -1,6 +1,6 @@
 //! The way to a cluster: its kubeconfig, whether it answers, what one may do there, and what it has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use kube::Client;
@@ -15,15 +15,17 @@ use super::{ClusterError, ClusterOptions};
 const NEEDED: &[(&[&str], &str, &str)] = &[
     (&["list"], "", "nodes"),
     (&["create", "delete", "patch", "list"], "", "namespaces"),
-    (&["create", "delete", "patch", "list"], "", "pods"),
+    (&["create", "delete", "get", "list", "patch"], "", "pods"),
     (&["get", "create"], "", "pods/exec"),
-    (&["delete", "patch"], "", "services"),
+    (&["create", "delete", "patch"], "", "services"),
     (
         &["create", "delete", "patch"],
         "networking.k8s.io",
         "networkpolicies",
     ),
 ];
+/// The same of cluster-scoped policies, without which their cases are left out.
+const NEEDED_OF_ADMIN: &[&str] = &["create", "delete", "get", "list", "patch"];
 /// The group of the cluster-scoped kinds.
 const ADMIN: &str = "policy.networking.k8s.io";
 
@@ -43,6 +45,8 @@ pub(super) struct Found {
     pub(super) nodes: Vec<RealNode>,
     /// The resources of [`ADMIN`] that are served, `VERSION/RESOURCE`.
     pub(super) admin: BTreeSet<String>,
+    /// Of those, what one may not do with them.
+    pub(super) forbidden: BTreeMap<String, String>,
     /// Whether somebody has the one `BaselineAdminNetworkPolicy` that there can be.
     pub(super) has_baseline: bool,
 }
@@ -123,12 +127,17 @@ pub(super) async fn look(api: &Api) -> Result<Found, ClusterError> {
     let nodes = api.list("/api/v1/nodes").await.map_err(failed)?;
     let nodes = usable(&nodes);
     if nodes.is_empty() {
-        return Err(ClusterError::Lacks("no node that is ready".to_owned()));
+        return Err(ClusterError::Lacks(
+            "no node of Linux that is ready and takes pods".to_owned(),
+        ));
     }
     let mut admin = BTreeSet::new();
     for version in ["v1alpha1", "v1alpha2"] {
-        let listed = api.get(&format!("/apis/{ADMIN}/{version}")).await;
-        let resources = listed.map_or(Value::Null, |mut it| it["resources"].take());
+        let mut listed = match api.get(&format!("/apis/{ADMIN}/{version}")).await {
+            Err(ApiError::Refused(refusal)) if refusal.code == 404 => continue,
+            other => other.map_err(failed)?,
+        };
+        let resources = listed["resources"].take();
         for resource in resources.as_array().into_iter().flatten() {
             let name = resource["name"].as_str().unwrap_or_default();
             admin.insert(format!("{version}/{name}"));
@@ -138,14 +147,65 @@ pub(super) async fn look(api: &Api) -> Result<Found, ClusterError> {
     // Where nobody can tell, it is somebody's.
     let found = api.get(&baseline).await;
     let has_baseline = found.err().and_then(|it| it.refusal().map(|it| it.code)) != Some(404);
+    let forbidden = forbidden(api, &admin).await.map_err(failed)?;
     Ok(Found {
         nodes,
         admin,
+        forbidden,
         has_baseline,
     })
 }
 
-/// Nodes that are ready; those without taints and cordons first, then by name.
+/// What one may not do with cluster-scoped policies, by their resource.
+async fn forbidden(
+    api: &Api,
+    admin: &BTreeSet<String>,
+) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut all = BTreeMap::new();
+    let policies = admin.iter().filter(|it| it.ends_with("networkpolicies"));
+    for served in policies {
+        let resource = served.split_once('/').map_or("", |(_, resource)| resource);
+        let mut missing = Vec::new();
+        for verb in NEEDED_OF_ADMIN {
+            missing.extend(may(api, verb, ADMIN, resource).await?);
+        }
+        if !missing.is_empty() {
+            all.insert(served.clone(), missing.join(", "));
+        }
+    }
+    Ok(all)
+}
+
+/// Whether it can run the pods of the suite at all, which are of Linux; a virtual node has no kubelet of its own.
+fn is_fit(node: &Value) -> bool {
+    let labels = &node["metadata"]["labels"];
+    let os = labels["kubernetes.io/os"].as_str().unwrap_or("linux");
+    let is_virtual = labels["type"] == "virtual-kubelet";
+    os == "linux" && !is_virtual && node["spec"]["unschedulable"] != true
+}
+
+/// The nodes of one architecture, as an image may have one alone: this machine's, for which images are built here, if
+/// there is a node of it.
+fn of_one_architecture(mut nodes: Vec<&Value>) -> Vec<&Value> {
+    let own = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let of = |node: &Value| node["metadata"]["labels"]["kubernetes.io/arch"].clone();
+    let is_own = |node: &&Value| of(node) == own;
+    let first = nodes
+        .iter()
+        .copied()
+        .find(|node| is_own(node))
+        .or(nodes.first().copied());
+    if let Some(wanted) = first.map(of) {
+        nodes.retain(|node| of(node) == wanted);
+    }
+    nodes
+}
+
+/// Nodes that are ready and take pods of the suite; those without taints first, then by name.
 fn usable(nodes: &[Value]) -> Vec<RealNode> {
     let is_ready = |node: &&Value| {
         let conditions = node["status"]["conditions"].as_array();
@@ -153,12 +213,11 @@ fn usable(nodes: &[Value]) -> Vec<RealNode> {
         conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
     };
     let is_shut = |node: &Value| {
-        node["spec"]["unschedulable"] == true
-            || node["spec"]["taints"].as_array().is_some_and(|taints| {
-                taints
-                    .iter()
-                    .any(|it| it["effect"] == "NoSchedule" || it["effect"] == "NoExecute")
-            })
+        node["spec"]["taints"].as_array().is_some_and(|taints| {
+            taints
+                .iter()
+                .any(|it| it["effect"] == "NoSchedule" || it["effect"] == "NoExecute")
+        })
     };
     let one = |node: &Value| {
         let metadata = &node["metadata"];
@@ -170,7 +229,9 @@ fn usable(nodes: &[Value]) -> Vec<RealNode> {
         };
         (is_shut(node), real)
     };
-    let mut found: Vec<_> = nodes.iter().filter(is_ready).map(one).collect();
+    let fit = nodes.iter().filter(is_ready).filter(|it| is_fit(it));
+    let fit = of_one_architecture(fit.collect()).into_iter();
+    let mut found: Vec<_> = fit.map(one).collect();
     found.sort_by(|(shut, one), (other_shut, other)| {
         (shut, &one.name).cmp(&(other_shut, &other.name))
     });
@@ -198,5 +259,28 @@ mod tests {
         ];
         let names: Vec<String> = usable(&nodes).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn nodes_that_cannot_run_the_pods_are_left_out() {
+        let node = |name: &str, label: (&str, &str), unschedulable: bool| {
+            let mut labels = serde_json::Map::new();
+            labels.insert("kubernetes.io/arch".to_owned(), json!("riscv64"));
+            labels.insert(label.0.to_owned(), json!(label.1));
+            json!({
+                "metadata": {"name": name, "labels": labels}, "spec": {"unschedulable": unschedulable},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            })
+        };
+        let os = |name| ("kubernetes.io/os", name);
+        let nodes = [
+            node("windows", os("windows"), false),
+            node("virtual", ("type", "virtual-kubelet"), false),
+            node("cordoned", os("linux"), true),
+            node("plain", os("linux"), false),
+            node("other", ("kubernetes.io/arch", "s390x"), false),
+        ];
+        let names: Vec<String> = usable(&nodes).into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["plain"]);
     }
 }

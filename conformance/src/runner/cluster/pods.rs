@@ -11,14 +11,15 @@ use crate::case::Object;
 
 /// Reasons for which a container waits that waiting does not mend.
 const HOPELESS: &[&str] = &[
-    "ErrImagePull",
-    "ImagePullBackOff",
     "ErrImageNeverPull",
     "InvalidImageName",
     "ImageInspectError",
     "CreateContainerConfigError",
     "CrashLoopBackOff",
 ];
+
+/// Reasons that a registry may give that is busy: they say nothing before some time has passed.
+const PASSING: &[&str] = &["ErrImagePull", "ImagePullBackOff"];
 
 /// What a pod is made of.
 pub(super) fn manifest(pod: &Object, names: &Names, image: &str, node: Option<&str>) -> Value {
@@ -131,8 +132,9 @@ pub(super) fn is_ready(pod: &Value) -> bool {
     conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
 }
 
-/// Why a pod will not become ready, in the words of its kubelet.
-pub(super) fn hopeless(pod: &Value) -> Option<String> {
+/// Why a pod will not become ready, in the words of its kubelet. Whether it has been waited for long decides about what
+/// may pass.
+pub(super) fn hopeless(pod: &Value, has_waited: bool) -> Option<String> {
     let status = &pod["status"];
     if status["phase"] == "Failed" {
         let said = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
@@ -144,7 +146,7 @@ pub(super) fn hopeless(pod: &Value) -> Option<String> {
         let waiting = &container["state"]["waiting"];
         let reason = waiting["reason"].as_str()?;
         let message = waiting["message"].as_str().unwrap_or_default();
-        let is_hopeless = HOPELESS.contains(&reason);
+        let is_hopeless = HOPELESS.contains(&reason) || has_waited && PASSING.contains(&reason);
         is_hopeless.then(|| format!("image {}: {reason}: {message}", container["image"]))
     })
 }
@@ -194,11 +196,12 @@ mod tests {
         let pod = json!({"status": {"containerStatuses": [{"image": "x:1",
             "state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}]}});
         assert_eq!(
-            hopeless(&pod).unwrap(),
+            hopeless(&pod, true).unwrap(),
             "image \"x:1\": ErrImagePull: no such host"
         );
+        assert_eq!(hopeless(&pod, false), None);
         let waits = json!({"status": {"containerStatuses": [{
             "state": {"waiting": {"reason": "ContainerCreating"}}}]}});
-        assert_eq!(hopeless(&waits), None);
+        assert_eq!(hopeless(&waits, true), None);
     }
 }

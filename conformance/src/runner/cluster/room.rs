@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
@@ -25,6 +25,9 @@ use crate::world::world;
 
 /// So many things are made at once.
 const AT_ONCE: usize = 16;
+
+/// By then an image has come, or does not.
+const IMAGE: Duration = Duration::from_secs(30);
 
 /// A pod that is there.
 pub(super) struct Prober {
@@ -302,7 +305,8 @@ impl Room {
 
     async fn await_pods(&mut self, fresh: &[Object]) -> Result<()> {
         let mut waiting: Vec<&Object> = fresh.iter().collect();
-        let deadline = Instant::now() + LIMIT;
+        let since = Instant::now();
+        let deadline = since + LIMIT;
         while !waiting.is_empty() {
             let namespaces: BTreeSet<String> =
                 waiting.iter().map(|it| self.names.collection(it)).collect();
@@ -310,9 +314,10 @@ impl Room {
             for collection in namespaces {
                 there.extend(self.api.list(&collection).await?);
             }
+            let has_waited = since.elapsed() > IMAGE;
             let mut ready = Vec::new();
             for object in std::mem::take(&mut waiting) {
-                match ready_pod(&there, object, &self.names)? {
+                match ready_pod(&there, object, &self.names, has_waited)? {
                     Some(pod) => ready.push((object, pod)),
                     None => waiting.push(object),
                 }
@@ -461,7 +466,12 @@ fn is_policy(name: &ObjectName) -> bool {
 }
 
 /// The pod of an object, once it is ready.
-fn ready_pod(there: &[Value], object: &Object, names: &Names) -> Result<Option<Value>> {
+fn ready_pod(
+    there: &[Value],
+    object: &Object,
+    names: &Names,
+    has_waited: bool,
+) -> Result<Option<Value>> {
     let namespace = names.namespace(&object.name().namespace);
     let is_it = |pod: &&Value| {
         pod["metadata"]["name"] == object.name().name.as_str()
@@ -470,7 +480,7 @@ fn ready_pod(there: &[Value], object: &Object, names: &Names) -> Result<Option<V
     let Some(pod) = there.iter().find(is_it) else {
         return Ok(None);
     };
-    if let Some(why) = pods::hopeless(pod) {
+    if let Some(why) = pods::hopeless(pod, has_waited) {
         return Err(Fatal(format!("{}: {why}", object.name())).into());
     }
     Ok(pods::is_ready(pod).then(|| pod.clone()))

@@ -96,7 +96,11 @@ fn asked_about(step: &Step) -> impl Iterator<Item = &Object> {
 }
 
 fn unserved(object: &Object, found: &Found) -> Option<String> {
-    let resource = admin_resource(object).filter(|it| !found.admin.contains(it))?;
+    let resource = admin_resource(object)?;
+    if found.admin.contains(&resource) {
+        let missing = found.forbidden.get(&resource)?;
+        return Some(format!("no permission to {missing}"));
+    }
     Some(format!(
         "the cluster does not serve {} ({resource})",
         object.name().kind
@@ -186,6 +190,7 @@ mod tests {
         let found = Found {
             nodes: Vec::new(),
             admin: kinds.map(str::to_owned).into(),
+            forbidden: BTreeMap::new(),
             has_baseline: false,
         };
         let cases = Catalogue::built_in().cases;
@@ -201,8 +206,18 @@ mod tests {
         let none = Found {
             nodes: Vec::new(),
             admin: BTreeSet::new(),
+            forbidden: BTreeMap::new(),
             has_baseline: false,
         };
+        let anp = "v1alpha1/adminnetworkpolicies".to_owned();
+        let forbidden = Found {
+            forbidden: [(anp, "create adminnetworkpolicies".to_owned())].into(),
+            ..found.clone()
+        };
+        let case = cases.iter().find(|case| case.theme() == "anp").unwrap();
+        let said = unable(case, &forbidden).unwrap();
+        assert_eq!(said, "no permission to create adminnetworkpolicies");
+        assert_eq!(unable(case, &found), None);
         let taken = Found {
             has_baseline: true,
             ..found.clone()

@@ -13,20 +13,19 @@ mod pods;
 mod room;
 mod run;
 mod session;
+mod stops;
 mod unable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 
 use super::{CaseResult, Outcome, Runner};
 use crate::StateError;
@@ -37,6 +36,7 @@ use api::{Api, ApiError};
 use names::{Names, RUN};
 use room::{RefusedPolicy, Room};
 use run::{Ended, Run};
+use stops::Stop;
 
 /// How long the cluster may take to let go of namespaces.
 const GONE: Duration = Duration::from_mins(2);
@@ -60,7 +60,8 @@ pub struct ClusterOptions {
     pub convergence: Duration,
     /// Whether everything that was made stays when the runner is closed.
     pub keep: bool,
-    /// Whether SIGINT and SIGTERM end the case that is under way, and no other begins.
+    /// Whether SIGINT, SIGTERM and SIGHUP end the case that is under way, and no other begins; a second one ends the
+    /// program, after it has said what it leaves.
     pub interruptible: bool,
     /// Told what takes its time.
     pub progress: fn(&str),
@@ -113,13 +114,6 @@ pub struct ClusterRunner {
     is_closed: bool,
 }
 
-/// Somebody wants it to end.
-#[derive(Default)]
-struct Stop {
-    is_asked: AtomicBool,
-    asked: Notify,
-}
-
 /// The cluster, and what was made there.
 struct Site {
     api: Api,
@@ -130,6 +124,8 @@ struct Site {
     rooms: BTreeMap<Arc<str>, Room>,
     /// Of what was not judged of late: how often in a row, and why.
     failures: BTreeMap<String, (u32, String)>,
+    /// The longest that a change took to come into force.
+    longest: Option<Duration>,
     /// The paths of the cluster-scoped policies that there may be of this run.
     admin: BTreeSet<String>,
     /// Rooms that were made, as each has a name of its own.
@@ -147,22 +143,21 @@ impl ClusterRunner {
             .enable_all()
             .build()
             .map_err(|error| ClusterError::Lacks(format!("threads: {error}")))?;
+        let run = format!("{:05x}", RandomState::new().hash_one(0) & 0xf_ffff);
         let stop = Arc::new(Stop::default());
         if options.interruptible {
+            let left = format!("left: kubectl get namespaces --selector {RUN}={run}");
             let _context = runtime.enter();
-            for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-                let signals = signal(kind);
-                let mut signals =
-                    signals.map_err(|error| ClusterError::Lacks(format!("signals: {error}")))?;
-                let stop = Arc::clone(&stop);
-                runtime.spawn(async move {
-                    signals.recv().await;
-                    stop.is_asked.store(true, Ordering::Relaxed);
-                    stop.asked.notify_one();
-                });
-            }
+            stops::hear(&stop, options.progress, &left)
+                .map_err(|error| ClusterError::Lacks(format!("signals: {error}")))?;
         }
-        let site = runtime.block_on(Site::find(options))?;
+        let site = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stop.asked.notified() => Err(ClusterError::Access("interrupted".to_owned())),
+                site = Site::find(options, run) => site,
+            }
+        })?;
         Ok(Self {
             runtime,
             site,
@@ -267,11 +262,10 @@ struct Seen {
 }
 
 impl Site {
-    async fn find(options: ClusterOptions) -> Result<Self, ClusterError> {
+    async fn find(options: ClusterOptions, run: String) -> Result<Self, ClusterError> {
         let api = access::connect(&options).await?;
         access::review(&api).await?;
         let found = access::look(&api).await?;
-        let run = format!("{:05x}", RandomState::new().hash_one(0) & 0xf_ffff);
         let objects = Names::new(&options.prefix, &run, "objects", BTreeMap::new());
         Ok(Self {
             api,
@@ -280,6 +274,7 @@ impl Site {
             run,
             rooms: BTreeMap::new(),
             failures: BTreeMap::new(),
+            longest: None,
             admin: BTreeSet::new(),
             made: 0,
             objects,
@@ -310,9 +305,12 @@ impl Site {
             convergence: self.options.convergence,
             cells: &mut seen.cells,
             converged: &mut seen.converged,
+            longest: self.longest,
+            before: BTreeMap::new(),
             open: BTreeMap::new(),
         };
         let ended = run.case().await;
+        self.longest = self.longest.max(seen.converged);
         let cleared = room.clear_policies().await;
         let (ended, is_as_before) = match (ended, cleared) {
             (Ok(ended), Ok(())) => (Ok(ended), true),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use sluice_kubernetes::World;
 use sluice_oracle::{Cell, Family, Port, Target};
+use sluice_policy::Protocol;
 use sluice_prober::Reply;
 use sluice_prober::protocol::{Answer, Probed, Question, Received, Request, Transport};
 use tokio::sync::Semaphore;
@@ -29,6 +30,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long everybody may take to reach everybody where there is no policy: a new Service takes a second or more.
 const CONTROL: Duration = Duration::from_secs(30);
 
+/// How long is waited at least for what a change that changes no cell could do.
+const LEAST: Duration = Duration::from_secs(1);
+/// How often a datagram is sent again that may have been lost.
+const AGAIN: usize = 3;
+
 /// How a case ended that could be judged.
 pub(super) enum Ended {
     /// Every step was as expected.
@@ -49,6 +55,10 @@ pub(super) struct Run<'r> {
     pub(super) cells: &'r mut usize,
     /// The longest that a change took, of those that came into force.
     pub(super) converged: &'r mut Option<Duration>,
+    /// The longest that a change took in the cases before.
+    pub(super) longest: Option<Duration>,
+    /// What was expected of the step before.
+    pub(super) before: BTreeMap<Cell, Expected>,
     /// Cells of connections that are kept.
     pub(super) open: BTreeMap<Arc<str>, Cell>,
 }
@@ -278,6 +288,7 @@ impl Run<'_> {
         *self.cells += asked.len();
         let cells: Vec<Cell> = asked.iter().map(|it| it.cell.clone()).collect();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
+        let least = self.least(&cells, &expected);
         let all: Vec<usize> = (0..cells.len()).collect();
         let mut observed = vec![Observed::Denied; cells.len()];
         let mut next = all.clone();
@@ -288,6 +299,10 @@ impl Run<'_> {
             for (at, seen) in next.iter().zip(self.observe(&some).await?) {
                 observed[*at] = seen;
             }
+            if seen_right.is_some() || began > wait.limit {
+                let all = (&asked[..], &expected[..]);
+                self.look_for_lost(all, &next, &mut observed).await?;
+            }
             let is_wrong = |at: &usize| !is_right(&expected[*at], &observed[*at]);
             let wrong: Vec<usize> = all.iter().copied().filter(is_wrong).collect();
             if wrong.is_empty() {
@@ -296,6 +311,7 @@ impl Run<'_> {
                 }
                 seen_right = Some(began);
                 next.clone_from(&all);
+                tokio::time::sleep(least.saturating_sub(wait.since.elapsed())).await;
                 continue;
             }
             // A look that began before may have seen what was before.
@@ -307,6 +323,46 @@ impl Run<'_> {
             next = wrong;
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// How long after a change is looked once more: where it changes no cell, nothing shows when it is in force.
+    fn least(&mut self, cells: &[Cell], expected: &[Expected]) -> Duration {
+        let now = cells.iter().cloned().zip(expected.iter().cloned());
+        let now: BTreeMap<Cell, Expected> = now.collect();
+        let is_same = now
+            .iter()
+            .all(|(cell, it)| self.before.get(cell) == Some(it));
+        self.before = now;
+        let longest = (*self.converged).max(self.longest).unwrap_or_default();
+        if is_same {
+            longest.max(LEAST).min(self.convergence)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Asks what may have been lost of these again: a datagram is not sent twice by itself.
+    async fn look_for_lost(
+        &self,
+        (asked, expected): (&[Asked], &[Expected]),
+        some: &[usize],
+        observed: &mut [Observed],
+    ) -> Result<()> {
+        let mut lost = some.to_vec();
+        for _ in 0..AGAIN {
+            lost.retain(|at| {
+                let is_datagram = asked[*at].cell.port.protocol == Protocol::Udp;
+                is_datagram && observed[*at].may_be_lost(&expected[*at])
+            });
+            if lost.is_empty() {
+                break;
+            }
+            let cells: Vec<&Asked> = lost.iter().map(|at| &asked[*at]).collect();
+            for (at, seen) in lost.iter().zip(self.observe(&cells).await?) {
+                observed[*at] = seen;
+            }
+        }
+        Ok(())
     }
 
     /// Asks all of these at once, one request a pod.

@@ -18,6 +18,8 @@ use crate::{Reply, Sctp};
 
 /// The longest name, `NAMESPACE/NAME`, has 63 + 1 + 253 bytes.
 const NAME: usize = 512;
+/// What a word on an open connection begins with: servers return it, whatever the protocol.
+pub(crate) const MORE: &str = "more ";
 /// Client ports go round in the kernel's own ephemeral range.
 const FIRST_PORT: u16 = 32_768;
 /// The last of them.
@@ -179,30 +181,66 @@ impl Client {
 
 /// An open connection to a server.
 #[derive(Debug)]
-pub enum Conversation {
-    /// A stream.
-    Tcp(TcpStream),
+pub struct Conversation {
+    carrier: Carrier,
+    /// That of the last word: each has its own, so that a late answer to an earlier one is not taken for its answer.
+    number: u64,
+}
+
+#[derive(Debug)]
+enum Carrier {
+    /// A stream, and what came of a line that has not ended.
+    Tcp(TcpStream, Vec<u8>),
     /// Datagrams to one peer.
     Udp(UdpSocket),
 }
 
+impl Carrier {
+    const fn conversation(self) -> Conversation {
+        Conversation {
+            carrier: self,
+            number: 0,
+        }
+    }
+}
+
 impl Conversation {
-    /// Says something more, and waits for the answer for as long as it takes.
+    /// Says something more, and waits for the answer to just that for as long as it takes. May be given up at any time,
+    /// and gone on with later.
     pub async fn go_on(&mut self) -> io::Result<()> {
-        const WORD: &[u8; 4] = b"more";
-        let mut buffer = [0; NAME];
-        match self {
-            Self::Tcp(stream) => {
-                stream.write_all(WORD).await?;
-                stream.read_exact(&mut buffer[..WORD.len()]).await?;
+        self.number += 1;
+        let word = format!("{MORE}{}\n", self.number);
+        let word = word.as_bytes();
+        match &mut self.carrier {
+            Carrier::Tcp(stream, came) => {
+                stream.write_all(word).await?;
+                while !came.split_inclusive(|it| *it == b'\n').any(|it| it == word) {
+                    keep_unfinished(came);
+                    if stream.read_buf(came).await? == 0 {
+                        return Err(ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                keep_unfinished(came);
             }
-            Self::Udp(socket) => {
-                socket.send(WORD).await?;
-                socket.recv(&mut buffer).await?;
+            Carrier::Udp(socket) => {
+                socket.send(word).await?;
+                let mut buffer = [0; NAME];
+                loop {
+                    let length = socket.recv(&mut buffer).await?;
+                    if buffer[..length] == *word {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Drops the lines that have ended.
+fn keep_unfinished(came: &mut Vec<u8>) {
+    let ended = came.iter().rposition(|it| *it == b'\n');
+    came.drain(..ended.map_or(0, |at| at + 1));
 }
 
 async fn connect_tcp(socket: OwnedFd, to: SocketAddr) -> io::Result<(String, Conversation)> {
@@ -216,7 +254,10 @@ async fn connect_tcp(socket: OwnedFd, to: SocketAddr) -> io::Result<(String, Con
     reader.read_until(b'\n', &mut line).await?;
     let stream = reader.into_inner().into_inner();
     match line.strip_suffix(b"\n") {
-        Some(name) => Ok((text(name)?, Conversation::Tcp(stream))),
+        Some(name) => {
+            let carrier = Carrier::Tcp(stream, Vec::new());
+            Ok((text(name)?, carrier.conversation()))
+        }
         None => Err(io::Error::new(
             ErrorKind::UnexpectedEof,
             "the server closed before it had said its name",
@@ -233,7 +274,8 @@ async fn connect_udp(
     socket.send(b"who").await?;
     let mut buffer = [0; NAME];
     let length = socket.recv(&mut buffer).await?;
-    Ok((text(&buffer[..length])?, Conversation::Udp(socket)))
+    let carrier = Carrier::Udp(socket);
+    Ok((text(&buffer[..length])?, carrier.conversation()))
 }
 
 async fn ask_sctp(socket: OwnedFd, source_port: u16, to: SocketAddr) -> io::Result<String> {

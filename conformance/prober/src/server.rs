@@ -2,7 +2,7 @@
 //! pods are not known here.
 //!
 //! A TCP server writes `NAME\n` and then returns whatever it is sent, so that a connection can be held and tried again
-//! later; a UDP server answers every datagram with `NAME`; an SCTP server puts the name into the state cookie of its
+//! later; a UDP server answers every datagram with `NAME`, but returns one that says something more to it; an SCTP server puts the name into the state cookie of its
 //! INIT ACK. Where the kernel has SCTP itself, its associations are served as connections are. Whoever counts or wants to
 //! answer for itself what comes is a [`Visitors`].
 
@@ -18,6 +18,7 @@ use tokio::io::{AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use crate::Sctp;
+use crate::client::MORE;
 use crate::raw::{RawSocket, family};
 use crate::sctp::{Chunk, Packet};
 
@@ -149,7 +150,10 @@ async fn serve_udp(socket: UdpSocket, name: &str, visitors: &impl Visitors) -> i
         if let Ok((length, from)) = socket.recv_from(&mut buffer).await
             && visitors.received(Protocol::Udp, from, port, &buffer[..length])
         {
-            drop(socket.send_to(name.as_bytes(), from).await);
+            let came = &buffer[..length];
+            let is_more = came.starts_with(MORE.as_bytes());
+            let answer = if is_more { came } else { name.as_bytes() };
+            drop(socket.send_to(answer, from).await);
         }
     }
 }

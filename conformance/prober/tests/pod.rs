@@ -147,3 +147,33 @@ async fn pods_do_not_all_begin_at_the_same_port() {
     }
     assert!(first.len() > 1, "{first:?}");
 }
+
+/// Two words on a connection to a server that says its name, and returns nothing but the first word, once the second
+/// one has come.
+#[tokio::test]
+async fn a_late_answer_to_an_earlier_word_is_no_answer() {
+    let pod = Pod::new("ns/a", vec![HOME]);
+    let server = tokio::net::UdpSocket::bind((HOME, 0)).await.unwrap();
+    let question = Question {
+        to: server.local_addr().unwrap(),
+        transport: Transport::Udp,
+    };
+    let serve = async {
+        let (mut first, mut other) = ([0; 64], [0; 64]);
+        let (_, from) = server.recv_from(&mut first).await.unwrap();
+        server.send_to(b"ns/b", from).await.unwrap();
+        let (length, _) = server.recv_from(&mut first).await.unwrap();
+        let (second, _) = server.recv_from(&mut other).await.unwrap();
+        server.send_to(&first[..length], from).await.unwrap();
+        assert_ne!(first[..length], other[..second]);
+    };
+    let ask = async {
+        let opened = pod.answer(Request::Open("c".to_owned(), question)).await;
+        assert_eq!(opened, Answer::Opened(Reply::Name("ns/b".to_owned())));
+        for _ in 0..2 {
+            let goes_on = pod.answer(Request::GoOn("c".to_owned())).await;
+            assert_eq!(goes_on, Answer::GoesOn(false));
+        }
+    };
+    tokio::join!(serve, ask);
+}

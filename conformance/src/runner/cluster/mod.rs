@@ -6,6 +6,7 @@
 mod accepted;
 mod access;
 mod api;
+mod kept;
 mod make;
 mod names;
 mod places;

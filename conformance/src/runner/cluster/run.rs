@@ -14,6 +14,7 @@ use sluice_prober::protocol::{Answer, Probed, Question, Received, Request, Trans
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::kept::Silence;
 use super::room::Room;
 use crate::State;
 use crate::case::{Case, Event, Object, Step};
@@ -232,15 +233,20 @@ impl Run<'_> {
             .get(name)
             .with_context(|| format!("no connection {name}"))?;
         let deadline = Instant::now() + self.convergence;
+        let mut silence = Silence::default();
         loop {
+            let said = Instant::now();
             let request = Request::GoOn(name.to_string());
             let Answer::GoesOn(is_alive) = self.prober(cell)?.session.ask(&request).await? else {
                 bail!("asked for connection {name}, a pod answers something else");
             };
-            if is_alive == goes_on {
+            silence.saw(is_alive, said);
+            let is_cut = silence.is_cut(Instant::now());
+            if (goes_on && is_alive) || (!goes_on && is_cut) {
                 return Ok(None);
             }
-            if Instant::now() > deadline {
+            // One that has just fallen silent is looked at until that is long enough.
+            if said > deadline && (goes_on || is_alive) {
                 let said = if goes_on { "was cut" } else { "goes on" };
                 return Ok(Some(format!("connection {name} {said}")));
             }

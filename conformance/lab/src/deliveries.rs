@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
-use crate::Family;
+use crate::{Family, Outcome};
 
 /// What a socket holds between two looks: a thousand probes at once are some thousand packets, and a small packet takes
-/// a kilobyte. What does not fit counts as not delivered.
+/// a kilobyte. What does not fit is counted by the kernel: of packets that were not heard then, nothing is known.
 const ROOM: usize = 16 << 20;
 /// Network header without options, and ports.
 const BEGINNING: usize = 128;
@@ -31,7 +31,7 @@ pub(crate) struct Deliveries {
 impl Deliveries {
     /// Sockets in the network namespace of the calling thread.
     pub(crate) fn open() -> io::Result<Self> {
-        let sockets = Family::ALL.into_iter().map(socket);
+        let sockets = Family::ALL.into_iter().map(|family| socket(family, ROOM));
         Ok(Self {
             sockets: sockets.collect::<io::Result<_>>()?,
         })
@@ -42,9 +42,10 @@ impl Deliveries {
         self.sockets.extend(other.sockets);
     }
 
-    /// Who sent what came in since the last call.
-    pub(crate) fn take(&self) -> io::Result<BTreeSet<Sender>> {
+    /// What came in since the last call.
+    pub(crate) fn take(&self) -> io::Result<Arrived> {
         let mut senders = BTreeSet::new();
+        let mut unheard = 0;
         let mut buffer = [0; BEGINNING];
         for socket in &self.sockets {
             loop {
@@ -55,13 +56,59 @@ impl Deliveries {
                     Err(error) => return Err(error.into()),
                 }
             }
+            unheard += drops(socket)?;
         }
-        Ok(senders)
+        Ok(Arrived { senders, unheard })
     }
 }
 
+/// What came in.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    senders: BTreeSet<Sender>,
+    /// Packets that came in too, and that no socket had room for.
+    unheard: u64,
+}
+
+impl Arrived {
+    /// What came of a probe that this sender sent, in the light of what arrived.
+    pub(crate) fn judge(&self, outcome: Outcome, sender: &Sender) -> Outcome {
+        match outcome {
+            Outcome::Denied if self.senders.contains(sender) => Outcome::ReplyLost,
+            Outcome::Denied if self.unheard > 0 => Outcome::Error(format!(
+                "nothing came back, and {} packets arrived unheard",
+                self.unheard
+            )),
+            outcome => outcome,
+        }
+    }
+}
+
+/// packet(7), `PACKET_STATISTICS`: how many packets a socket had no room for since it was last asked.
+fn drops(socket: &OwnedFd) -> io::Result<u64> {
+    let mut statistics = libc::tpacket_stats {
+        tp_packets: 0,
+        tp_drops: 0,
+    };
+    let mut length = libc::socklen_t::try_from(size_of_val(&statistics)).unwrap_or_default();
+    // SAFETY: the kernel writes no more than `length` bytes, which is the size of what it writes to.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut statistics).cast(),
+            &raw mut length,
+        )
+    };
+    if got != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(u64::from(statistics.tp_drops))
+}
+
 /// packet(7): of one ethertype. A socket for all would hear what goes out as well.
-fn socket(family: Family) -> io::Result<OwnedFd> {
+fn socket(family: Family, room: usize) -> io::Result<OwnedFd> {
     let ethertype: u16 = match family {
         Family::Ipv4 => 0x0800,
         Family::Ipv6 => 0x86dd,
@@ -70,7 +117,7 @@ fn socket(family: Family) -> io::Result<OwnedFd> {
     let protocol = std::num::NonZeroU32::new(number).map(Protocol::from_raw);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::DGRAM, flags, protocol)?;
-    set_socket_recv_buffer_size_force(&socket, ROOM)?;
+    set_socket_recv_buffer_size_force(&socket, room)?;
     Ok(socket)
 }
 
@@ -111,5 +158,32 @@ mod tests {
             }
         }
         assert_eq!(sender(&[]), None);
+    }
+
+    #[test]
+    fn what_arrives_unheard_is_no_denial() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let sender: Sender = (17, "127.0.0.1:9".parse().unwrap());
+        let judged = |arrived: Arrived| arrived.judge(Outcome::Denied, &sender);
+        let netns = sluice_netlink::Netns::new().unwrap();
+        let work = || {
+            let mut netlink = sluice_netlink::Rtnetlink::open().unwrap();
+            netlink.set_up("lo").unwrap();
+            let deliveries = Deliveries {
+                sockets: vec![socket(Family::Ipv4, 1 << 12).unwrap()],
+            };
+            let to = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let from = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            for _ in 0..1000 {
+                from.send_to(b"who", to.local_addr().unwrap()).unwrap();
+            }
+            let outcome = judged(deliveries.take().unwrap());
+            assert!(matches!(outcome, Outcome::Error(_)), "{outcome}");
+            let later = judged(deliveries.take().unwrap());
+            assert_eq!(later, Outcome::Denied, "it is counted once");
+        };
+        netns.enter(work).unwrap();
     }
 }

@@ -261,12 +261,11 @@ impl Lab {
             let replies = self.ask_batch(clients, batch)?;
             let arrived = self.deliveries.take()?;
             let answered = batch.iter().zip(replies).zip(senders?);
-            outcomes.extend(answered.map(
-                |((cell, reply), sender)| match self.outcome(cell, reply) {
-                    Outcome::Denied if arrived.contains(&sender) => Outcome::ReplyLost,
-                    outcome => outcome,
-                },
-            ));
+            outcomes.extend(
+                answered.map(|((cell, reply), sender)| {
+                    arrived.judge(self.outcome(cell, reply), &sender)
+                }),
+            );
         }
         Ok(outcomes)
     }

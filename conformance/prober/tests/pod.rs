@@ -123,7 +123,10 @@ async fn source_ports(pod: &Pod) -> BTreeSet<u16> {
         transport: Transport::Udp,
     };
     match pod.answer(Request::Probe(vec![question; 1000])).await {
-        Answer::Probed(all) => all.iter().map(|it| it.from.unwrap().port()).collect(),
+        Answer::Probed(all) => {
+            let port = |it: &Probed| it.from.expect("a source").port();
+            all.iter().map(port).collect()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -41,15 +41,17 @@ enum Event {
 
 type Granted = (Addr, Addr, Transport, u16);
 
-/// Whether it allows, the generations of both ends, and until when.
-type Grant = (bool, (u32, u32), Option<u64>);
+/// The generations of both ends, and until when.
+type Grant = ((u32, u32), Option<u64>);
 
 /// What was granted, and what ended it.
 #[derive(Default)]
 struct Ledger {
     pods: HashMap<Addr, u32>,
     generations: HashMap<Addr, u32>,
-    leases: HashMap<Granted, Grant>,
+    /// What allows and what denies are in maps of their own: the one may end before the other.
+    allowed: HashMap<Granted, Grant>,
+    denied: HashMap<Granted, Grant>,
     /// Openings that passed: both addresses and ports, when, in which generations.
     openings: Vec<(Packet, u64, (u32, u32))>,
     /// Those of them that passed by a lease, and of which no packet has said since that it ends: their replies are
@@ -78,10 +80,17 @@ impl Ledger {
             packet.transport,
             packet.destination_port,
         );
-        let (allow, generation, expires) = self.leases.get(&key)?;
-        let live = *generation == self.generation(packet.source, packet.destination)
-            && expires.is_none_or(|expires| now < expires);
-        live.then_some(*allow)
+        let generation = self.generation(packet.source, packet.destination);
+        let is_live = |grants: &HashMap<Granted, Grant>| {
+            grants.get(&key).is_some_and(|(of, expires)| {
+                *of == generation && expires.is_none_or(|expires| now < expires)
+            })
+        };
+        match (is_live(&self.allowed), is_live(&self.denied)) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
     }
 
     /// Whether some opening that passed makes the packet a reply.
@@ -282,7 +291,12 @@ fn grant(
         packet.transport,
         packet.destination_port,
     );
-    ledger.leases.insert(granted, (allow, generation, until));
+    if allow {
+        ledger.allowed.insert(granted, (generation, until));
+    } else {
+        ledger.allowed.remove(&granted);
+        ledger.denied.insert(granted, (generation, until));
+    }
 }
 
 fn packet(

@@ -66,10 +66,22 @@ impl World {
             self.kubectl(&line)?;
         }
         if !has_all(&there) {
-            self.apply(&objects().to_string())?;
+            self.bring_back()?;
         }
         self.look()?;
         self.install(&[])
+    }
+
+    /// Makes what is missing. No pod is taken before its namespace has a service account, which a controller makes.
+    fn bring_back(&self) -> Result<()> {
+        let missing = "serviceaccount \"default\" not found";
+        soon("everything is made", || {
+            match self.apply(&objects().to_string()) {
+                Ok(()) => Ok(Some(())),
+                Err(error) if error.to_string().contains(missing) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// Starts what a case that has failed may have stopped, and joins what it may have cut.

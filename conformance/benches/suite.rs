@@ -9,6 +9,7 @@ use std::path::Path;
 
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
+use sluice_conformance::per_core;
 use sluice_conformance::profile::Profile;
 use sluice_conformance::report::Report;
 use sluice_conformance::runner::{
@@ -21,9 +22,6 @@ use sluice_lab::{Family, Mode};
 const ROUNDS: usize = 5;
 /// The limit of the evaluator is for so many cases.
 const CASES: f64 = 1200.0;
-
-/// Laboratories per core, as `run` has them.
-const LABS: usize = 2;
 
 /// What is measured: its name, and the seconds that it may take.
 struct Measure {
@@ -93,10 +91,18 @@ fn laboratories(agent: &Path, upstream: &[&Case], all: Option<&[&Case]>) {
         }
     };
     for (measure, mode) in [(HYBRID, Mode::Hybrid), (NFQUEUE, Mode::Nfqueue)] {
-        print(&measure, &[judged(lab(mode), LABS, upstream)], None);
+        print(
+            &measure,
+            &[judged(lab(mode), LabRunner::PER_CORE, upstream)],
+            None,
+        );
     }
     if let Some(all) = all {
-        print(&ALL, &[judged(lab(Mode::Hybrid), LABS, all)], None);
+        print(
+            &ALL,
+            &[judged(lab(Mode::Hybrid), LabRunner::PER_CORE, all)],
+            None,
+        );
     }
 }
 
@@ -113,10 +119,9 @@ fn cluster(upstream: &[&Case]) {
     }
 }
 
-/// Those of the cases that runners of a kind can judge, so many at a time per core.
-fn judged<R: Runner + Send>(runner: impl Fn() -> R, per_core: usize, cases: &[&Case]) -> Report {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut runners: Vec<R> = (0..cores * per_core).map(|_| runner()).collect();
+/// Those of the cases that runners of a kind can judge, so many at a time for each core.
+fn judged<R: Runner + Send>(runner: impl Fn() -> R, count: usize, cases: &[&Case]) -> Report {
+    let mut runners: Vec<R> = (0..per_core(count)).map(|_| runner()).collect();
     let able: Vec<&Case> = cases
         .iter()
         .filter(|case| runners[0].unable(case).is_none())

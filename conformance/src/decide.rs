@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use sluice_kubernetes::World;
 use sluice_oracle::{Cell, Port};
-use sluice_policy::{Action, Decision, Index, Scope, Snapshot, Tier, Tuple};
+use sluice_policy::{Action, Decision, Index, Scope, Snapshot, Tuple};
 
 use crate::expect::{self, Expected, Probe};
 
@@ -115,13 +115,7 @@ impl One {
     fn of(decision: &Decision<'_>) -> Self {
         Self {
             allowed: decision.action == Action::Allow,
-            tier: match decision.tier {
-                Tier::Admin => "Admin",
-                Tier::NetworkPolicy => "NetworkPolicy",
-                Tier::Baseline => "Baseline",
-                Tier::Default => "Default",
-                Tier::Exempt => "Exempt",
-            },
+            tier: decision.tier.name(),
             policy: decision.policy.map(ToString::to_string),
             rule: decision.rule,
         }

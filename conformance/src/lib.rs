@@ -66,8 +66,10 @@ pub mod report;
 pub mod runner;
 pub mod schema;
 pub mod selection;
+mod share;
 mod state;
 pub mod waivers;
 pub mod world;
 
+pub use share::per_core;
 pub use state::{State, StateError};

@@ -79,8 +79,8 @@ impl State {
     /// The same without any policy.
     #[must_use]
     pub fn without_policies(&self) -> Self {
-        let is_policy = |object: &Object| object.name().kind.ends_with("NetworkPolicy");
-        let objects = self.objects.iter().filter(|object| !is_policy(object));
+        let objects = self.objects.iter();
+        let objects = objects.filter(|object| !object.name().is_policy());
         Self {
             objects: objects.cloned().collect(),
             addresses: Arc::clone(&self.addresses),

@@ -101,10 +101,6 @@ fn connect(options: ClusterOptions) -> Result<ClusterRunner> {
     Ok(ClusterRunner::connect(options)?)
 }
 
-fn profile() -> Result<Profile> {
-    Ok("sluice".parse()?)
-}
-
 /// A kubeconfig, a context and an image that are not there, and a user who may do nothing.
 fn what_cannot_be_had_is_named(kubeconfig: &Path, nobody: &Path) -> Result<()> {
     let wrong = |options: ClusterOptions| match ClusterRunner::connect(options) {
@@ -130,7 +126,7 @@ fn what_cannot_be_had_is_named(kubeconfig: &Path, nobody: &Path) -> Result<()> {
         image: "registry.invalid/none:1".to_owned(),
         ..options(kubeconfig)
     })?;
-    runner.judge(case.context("a case")?, profile()?);
+    runner.judge(case.context("a case")?, Profile::SLUICE);
     let said = runner.fatal().unwrap_or_default().to_owned();
     ensure!(said.contains("registry.invalid/none:1"), "{said}");
     runner.close()?;
@@ -191,7 +187,9 @@ fn a_baseline_that_comes_later_stays(kubeconfig: &Path, kubectl: &Path) -> Resul
     let case =
         cases.find(|it| has_baseline(it) && !it.is_about_problems() && runner.unable(it).is_none());
     let before = apply_baseline(kubectl)?;
-    let outcome = runner.judge(case.context("a case")?, profile()?).outcome;
+    let outcome = runner
+        .judge(case.context("a case")?, Profile::SLUICE)
+        .outcome;
     println!("beside a baseline that came later: {outcome:?}");
     let is_error = matches!(&outcome, Outcome::Error(why) if why.contains("not of this run"));
     ensure!(is_error, "{outcome:?}");
@@ -214,7 +212,7 @@ fn a_baseline_of_others_is_left_alone(kubeconfig: &Path, kubectl: &Path) -> Resu
     let mut cases = cases.filter(|case| case.theme() == "upstream");
     for expected in ["before any policy", "before any policy", "not made again"] {
         let outcome = runner
-            .judge(cases.next().context("a case")?, profile()?)
+            .judge(cases.next().context("a case")?, Profile::SLUICE)
             .outcome;
         println!("beside a baseline of others: {outcome:?}");
         let is_error = matches!(&outcome, Outcome::Error(why) if why.contains(expected));
@@ -239,7 +237,7 @@ fn needs_denial(case: &Case) -> Result<bool> {
         }
         let world = state.load(&case.id).world;
         let cells = expect::cells(&world, &expect::ports(&world, &case.ports), &[Family::Ipv4]);
-        let expected = expect::expected(&world, &profile()?.readings(), &cells);
+        let expected = expect::expected(&world, &Profile::SLUICE.readings(), &cells);
         if expected.contains(&Expected::Denied) {
             return Ok(true);
         }
@@ -260,7 +258,7 @@ fn without_an_enforcer(kubeconfig: &Path) -> Result<()> {
     })?;
     let (mut passed, mut failed) = (0, 0);
     for case in upstream.step_by(4) {
-        let result = runner.judge(case, profile()?);
+        let result = runner.judge(case, Profile::SLUICE);
         match (needs_denial(case)?, &result.outcome) {
             (false, Outcome::Passed) => passed += 1,
             (true, Outcome::Failed(failure)) if failure.is_want_of_denial() => failed += 1,
@@ -289,7 +287,7 @@ fn with_agents(kubeconfig: &Path) -> Result<()> {
     for (theme, step) in SAMPLE {
         let started = Instant::now();
         let cases: Vec<&Case> = of(theme).step_by(step).collect();
-        let report = Report::of(&mut runner, &cases, profile()?);
+        let report = Report::of(&mut runner, &cases, Profile::SLUICE);
         let failed: Vec<String> = report.failures().collect();
         let seconds = started.elapsed().as_secs_f64();
         println!(

@@ -47,14 +47,13 @@ fn read(case: &Case) -> Case {
 }
 
 fn policies(case: &Case) -> usize {
-    let names = case.objects.iter().map(|it| &it.name().kind);
-    names.filter(|kind| kind.ends_with("NetworkPolicy")).count()
+    let objects = case.objects.iter();
+    objects.filter(|it| it.name().is_policy()).count()
 }
 
 /// Every fault that a case tells, by name.
 fn kills(case: &Case) -> Vec<&'static str> {
-    let profile: Profile = "sluice".parse().unwrap_or_default();
-    let tried = trial(&[case], profile, |_| {});
+    let tried = trial(&[case], Profile::SLUICE, |_| {});
     let tried = tried.unwrap_or_else(|error| panic!("{error}"));
     let killed = tried.iter().filter(|it| it.killed.is_some());
     killed.map(|it| it.id).collect()

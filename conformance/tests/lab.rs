@@ -36,10 +36,9 @@ fn check(mode: Mode, is_meant: impl Fn(&Case) -> bool) {
     let Some(mut runner) = runner(mode) else {
         return;
     };
-    let profile: Profile = "sluice".parse().expect("a profile");
     let cases = Catalogue::built_in().cases;
     let meant: Vec<&Case> = cases.iter().filter(|case| is_meant(case)).collect();
-    let report = Report::of(&mut runner, &meant, profile);
+    let report = Report::of(&mut runner, &meant, Profile::SLUICE);
     let failed: Vec<String> = report.failures().chain(report.not_judged()).collect();
     assert_eq!(failed, [""; 0], "{} passed", report.passed());
     assert!(report.passed() > 0);

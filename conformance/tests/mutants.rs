@@ -9,8 +9,7 @@ use sluice_conformance::profile::Profile;
 
 fn tried(cases: &[Case]) -> Result<Vec<Tried>, String> {
     let cases: Vec<&Case> = cases.iter().collect();
-    let profile: Profile = "sluice".parse().unwrap_or_default();
-    trial(&cases, profile, |_| {}).map_err(|error| error.to_string())
+    trial(&cases, Profile::SLUICE, |_| {}).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -36,6 +36,19 @@ pub enum Tier {
     Exempt,
 }
 
+impl Tier {
+    /// As users read it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "Admin",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::Baseline => "Baseline",
+            Self::Default => "Default",
+            Self::Exempt => "Exempt",
+        }
+    }
+}
+
 /// One direction's outcome and its reason.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -125,7 +125,7 @@ impl Outcome<'_> {
     fn of(decision: &Decision<'_>) -> Self {
         Self {
             allowed: decision.action == Action::Allow,
-            tier: tier(decision.tier).into(),
+            tier: decision.tier.name().into(),
             policy: decision.policy.map(|policy| policy.to_string().into()),
             rule: decision.rule,
         }
@@ -138,15 +138,4 @@ fn protocol(tuple: &Tuple) -> Cow<'static, str> {
 
 fn family(address: IpAddr) -> &'static str {
     Family::of(address).name()
-}
-
-/// A tier's name.
-pub(super) const fn tier(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Admin => "Admin",
-        Tier::NetworkPolicy => "NetworkPolicy",
-        Tier::Baseline => "Baseline",
-        Tier::Default => "Default",
-        Tier::Exempt => "Exempt",
-    }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use sluice_policy::{Direction, Tier};
 
-use super::cell::{Outcome, tier};
+use super::cell::Outcome;
 use super::matrix::Named;
 use super::table::{Axes, Grid};
 
@@ -66,14 +66,14 @@ fn by_reason<'g>(
 /// When the tier that decides is asked.
 fn place(outcome: &Outcome<'_>) -> usize {
     let tiers = [Tier::Admin, Tier::NetworkPolicy, Tier::Baseline];
-    let is_it = |other: &Tier| tier(*other) == outcome.tier;
+    let is_it = |other: &Tier| other.name() == outcome.tier;
     tiers.iter().position(is_it).unwrap_or(tiers.len())
 }
 
 /// The policy that denies, and its rule; where its name does not say of which tier it is, that as well.
 fn reason(outcome: &Outcome<'_>) -> String {
     let mut words = Vec::new();
-    if outcome.tier != tier(Tier::NetworkPolicy) {
+    if outcome.tier != Tier::NetworkPolicy.name() {
         words.push(outcome.tier.to_string());
     }
     words.extend(outcome.policy.as_deref().map(ToOwned::to_owned));

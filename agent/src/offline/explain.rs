@@ -12,7 +12,7 @@ use sluice_policy::{Action, Direction, Pod, Protocol, Snapshot, Step, Tuple};
 
 use super::Model;
 use super::ask::{self, Family, Who};
-use super::cell::{Cell, Ends, steps, tier};
+use super::cell::{Cell, Ends, steps};
 use crate::cli::{DEFAULT_SOCKET, Output};
 use crate::exit::Failure;
 use crate::socket::{self, AskError, Request};
@@ -284,7 +284,7 @@ impl TraceStep {
                 Direction::Egress => "egress".to_owned(),
                 Direction::Ingress => "ingress".to_owned(),
             },
-            tier: tier(step.tier).to_owned(),
+            tier: step.tier.name().to_owned(),
             allowed: step.action.map(|action| action == Action::Allow),
             policy: step.policy.map(ToString::to_string),
             rule: step.rule,

@@ -59,6 +59,13 @@ fn kind(name: &str) -> Result<(&'static str, bool), ObjectNameError> {
         .ok_or_else(|| ObjectNameError::Kind(name.to_owned()))
 }
 
+impl ObjectName {
+    /// Whether it is a policy, of whichever kind.
+    pub fn is_policy(&self) -> bool {
+        self.kind.ends_with("NetworkPolicy")
+    }
+}
+
 impl FromStr for ObjectName {
     type Err = ObjectNameError;
 

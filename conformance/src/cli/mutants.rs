@@ -26,9 +26,8 @@ pub(super) struct MutantsArgs {
 pub(super) fn mutants(args: &MutantsArgs) -> Result<ExitCode, Stopped> {
     let catalogue = args.cases.catalogue()?;
     let cases = args.cases.chosen(&catalogue)?;
-    let profile: Profile = "sluice".parse().unwrap_or_default();
     let started = Instant::now();
-    let tried = trial(&cases, profile, progress());
+    let tried = trial(&cases, Profile::SLUICE, progress());
     let tried = tried.map_err(|error| Stopped(1, error.to_string()))?;
     let seconds = started.elapsed().as_secs_f64();
     let killed = tried.iter().filter(|it| it.killed.is_some()).count();

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sluice_conformance::case::Case;
+use sluice_conformance::per_core;
 use sluice_conformance::profile::Profile;
 use sluice_conformance::report::{self, Report, Standing};
 use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Runner, Sluice};
@@ -21,9 +22,6 @@ use super::{CasesArgs, Output, Stopped, print, read};
 
 /// As shells say that Ctrl-C ended a program.
 const INTERRUPTED: u8 = 130;
-
-/// Laboratories per core: they mostly wait for answers that do not come.
-const LABS: usize = 2;
 
 /// `run`.
 #[derive(Debug, Args)]
@@ -131,7 +129,10 @@ impl RunArgs {
             RunnerName::Lab => {
                 let options = self.lab.options()?;
                 let runner = || LabRunner::new(options.clone());
-                (watched(self, runner, self.jobs(LABS), cases)?, None)
+                (
+                    watched(self, runner, self.jobs(LabRunner::PER_CORE), cases)?,
+                    None,
+                )
             }
             RunnerName::Cluster => cluster::judge(&self.cluster, cases, self.profile())?,
         })
@@ -147,9 +148,8 @@ impl RunArgs {
     }
 
     /// How many cases are judged at a time.
-    fn jobs(&self, per_core: usize) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs.map_or_else(|| cores() * per_core, usize::from)
+    fn jobs(&self, count: usize) -> usize {
+        self.jobs.map_or_else(|| per_core(count), usize::from)
     }
 
     fn waivers(&self) -> Result<Option<Waivers>, Stopped> {

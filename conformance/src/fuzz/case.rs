@@ -129,12 +129,10 @@ impl Making {
     fn event(&self, draw: &mut Draw) -> Event {
         let event = match draw.number(0..=9) {
             0..=2 => Some(Event::Apply(self.policy(draw))),
-            3 | 4 => self
-                .name(draw, |kind| kind.ends_with("NetworkPolicy"))
-                .map(Event::Delete),
+            3 | 4 => self.name(draw, ObjectName::is_policy).map(Event::Delete),
             5 => self.relabel(draw, "Pod", &POD_LABELS),
             6 => self.relabel(draw, "Namespace", &NAMESPACE_LABELS),
-            7 => self.name(draw, |kind| kind == "Pod").map(Event::Delete),
+            7 => self.name(draw, |it| it.kind == "Pod").map(Event::Delete),
             8 => self.pod(draw).map(Event::Apply),
             _ => self.ports(draw).map(Event::Apply),
         };
@@ -159,14 +157,14 @@ impl Making {
     }
 
     /// The name of something that is there.
-    fn name(&self, draw: &mut Draw, is: impl Fn(&str) -> bool) -> Option<ObjectName> {
+    fn name(&self, draw: &mut Draw, is: impl Fn(&ObjectName) -> bool) -> Option<ObjectName> {
         let objects = self.state.objects().iter().map(Object::name);
-        let names: Vec<&ObjectName> = objects.filter(|name| is(&name.kind)).collect();
+        let names: Vec<&ObjectName> = objects.filter(|name| is(name)).collect();
         (!names.is_empty()).then(|| (*draw.one(&names)).clone())
     }
 
     fn relabel(&self, draw: &mut Draw, kind: &str, of: &[(&str, &[&str])]) -> Option<Event> {
-        let name = self.name(draw, |it| it == kind)?;
+        let name = self.name(draw, |it| it.kind == kind)?;
         let (key, values) = draw.one(of);
         let value = (!draw.one_in(3)).then(|| (*draw.one(values)).to_owned());
         Some(Event::Label(name, vec![((*key).to_owned(), value)]))
@@ -192,7 +190,7 @@ impl Making {
 
     /// A pod as it is, with other ports.
     fn ports(&self, draw: &mut Draw) -> Option<Object> {
-        let name = self.name(draw, |kind| kind == "Pod")?;
+        let name = self.name(draw, |it| it.kind == "Pod")?;
         let mut objects = self.state.objects().iter();
         let mut value = objects.find(|it| *it.name() == name)?.value().clone();
         let other = cluster::pod(draw, &name.namespace, &name.name, 1);

@@ -7,11 +7,12 @@ use sluice_oracle::{Cell, Family};
 
 use super::draw::Draw;
 use super::relation::{RELATIONS, Relation};
-use super::run::{Tally, profile};
+use super::run::Tally;
 use crate::State;
 use crate::case::{Case, Step};
 use crate::expect;
 use crate::judge::Observed;
+use crate::profile::Profile;
 use crate::runner::{Evaluator, Run, Scene, observed, play};
 
 /// How many relations are tried on each case.
@@ -32,7 +33,7 @@ pub(super) fn judge(
     tally: &mut Tally,
 ) -> Option<Trouble> {
     let mut run = Run::new(evaluator);
-    let played = play(case, profile(), &mut run);
+    let played = play(case, Profile::SLUICE, &mut run);
     tally.cells += run.cells;
     tally.denied += run.denied;
     match played {
@@ -62,7 +63,7 @@ pub(super) fn judge(
 
 /// Whether the oracle disagrees about a connection, in a case that is as it is meant to be.
 pub(super) fn is_disputed(evaluator: &mut impl Evaluator, case: &Case) -> bool {
-    let played = play(case, profile(), &mut Run::new(evaluator));
+    let played = play(case, Profile::SLUICE, &mut Run::new(evaluator));
     played.is_err_and(|failure| !failure.wrong.is_empty())
 }
 
@@ -139,8 +140,13 @@ fn draw(seed: u64, relation: &Relation) -> Draw {
 }
 
 fn end(case: &Case) -> Option<State> {
+    state_after(case, case.steps.len())
+}
+
+/// What there is after so many steps of a case; none where something cannot happen.
+pub(super) fn state_after(case: &Case, steps: usize) -> Option<State> {
     let mut state = case.start().ok()?;
-    for event in case.steps.iter().flat_map(|step| &step.events) {
+    for event in case.steps[..steps].iter().flat_map(|step| &step.events) {
         state.apply(event).ok()?;
     }
     Some(state)

@@ -120,7 +120,7 @@ fn is_network_policy(object: &Object) -> bool {
 }
 
 fn is_policy(object: &Object) -> bool {
-    object.name().kind.ends_with("NetworkPolicy")
+    object.name().is_policy()
 }
 
 fn network_policies(state: &State) -> Vec<&Object> {

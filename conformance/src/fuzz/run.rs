@@ -1,9 +1,7 @@
 //! Many cases, and what became of them.
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::ops::ControlFlow;
 
 use super::case::case;
 use super::judge::{self, Trouble, judge};
@@ -11,6 +9,7 @@ use super::shrink::{is_as_meant, shrink};
 use crate::case::Case;
 use crate::profile::Profile;
 use crate::runner::{Evaluator, Failure, Outcome, Runner};
+use crate::share::{per_core, share};
 
 /// As many of those that fail are made smaller, which takes a while.
 const SHRUNK: usize = 5;
@@ -50,33 +49,21 @@ pub struct Disagreement {
 }
 
 /// Judges the cases of so many seeds by evaluators, several at a time. `progress` hears how many are done.
-pub fn fuzz<E: Evaluator>(
-    make: impl Fn() -> E + Sync,
+pub fn fuzz<E: Evaluator + Send>(
+    make: impl Fn() -> E,
     seed: u64,
     cases: usize,
     progress: impl Fn(usize) + Sync,
 ) -> Tally {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut evaluator, mut tally) = (make(), Tally::default());
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= cases {
-                return tally;
-            }
-            one(&mut evaluator, seed.wrapping_add(number as u64), &mut tally);
-            progress(number + 1);
-        }
-    };
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let tallies: Vec<Tally> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
-        joined
-            .map(|it| it.unwrap_or_else(|panic| resume_unwind(panic)))
-            .collect()
+    let worker = || (make(), Tally::default());
+    let mut workers: Vec<_> = (0..per_core(1)).map(|_| worker()).collect();
+    share(&mut workers, cases, |(evaluator, tally), number| {
+        one(evaluator, seed.wrapping_add(number as u64), tally);
+        progress(number + 1);
+        ControlFlow::Continue(())
     });
-    let mut all = tallies.into_iter().fold(Tally::default(), Tally::and);
+    let tallies = workers.into_iter().map(|(_, tally)| tally);
+    let mut all = tallies.fold(Tally::default(), Tally::and);
     all.found.sort_by_key(|it| it.seed.wrapping_sub(seed));
     let mut evaluator = make();
     for found in all.found.iter_mut().take(SHRUNK) {
@@ -96,7 +83,7 @@ pub fn fuzz_with(
     for number in 0..cases {
         let seed = seed.wrapping_add(number as u64);
         let case = case(seed);
-        let result = runner.judge(&case, profile());
+        let result = runner.judge(&case, Profile::SLUICE);
         tally.cases += 1;
         tally.steps += result.steps;
         tally.cells += result.cells;
@@ -118,11 +105,6 @@ pub fn fuzz_with(
         progress(number + 1);
     }
     tally
-}
-
-/// Of what the API leaves open, what Sluice says of itself.
-pub(super) fn profile() -> Profile {
-    "sluice".parse().unwrap_or_default()
 }
 
 fn one(evaluator: &mut impl Evaluator, seed: u64, tally: &mut Tally) {
@@ -169,6 +151,7 @@ impl Tally {
             *self.relations.entry(name).or_default() += count;
         }
         self.found.extend(other.found);
+        self.errors.extend(other.errors);
         self
     }
 }

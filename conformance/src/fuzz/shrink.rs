@@ -4,6 +4,7 @@ use serde_json::Value;
 use sluice_kubernetes::Problem;
 
 use super::case::features;
+use super::judge::state_after;
 use crate::State;
 use crate::case::{Case, Event, Object, Step};
 
@@ -191,14 +192,11 @@ fn without(case: &Case, part: &Part) -> Option<Case> {
 /// A case that begins with what there is after so many steps.
 fn after(case: &Case, steps: usize) -> Option<Case> {
     let world = crate::world::world(&case.world).ok()?;
-    let mut state = case.start().ok()?;
-    for event in case.steps[..steps].iter().flat_map(|step| &step.events) {
-        state.apply(event).ok()?;
-    }
+    let state = state_after(case, steps)?;
     let is_own = |object: &&Object| !world.objects().contains(object);
     let own = state.objects().iter().filter(is_own).cloned();
     let (policies, mut objects): (Vec<Object>, Vec<Object>) =
-        own.partition(|it| it.name().kind.ends_with("NetworkPolicy"));
+        own.partition(|it| it.name().is_policy());
     objects.extend(policies);
     let first = [Step::default()].into_iter();
     Some(Case {

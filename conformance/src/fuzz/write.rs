@@ -27,7 +27,7 @@ pub fn yaml(case: &Case) -> String {
         let ports = case.ports.iter().map(|port| json!(port.to_string()));
         line(&mut text, "ports: ", &ports.collect());
     }
-    let is_policy = |object: &&Object| object.name().kind.ends_with("NetworkPolicy");
+    let is_policy = |object: &&Object| object.name().is_policy();
     let (policies, others): (Vec<&Object>, Vec<&Object>) = case.objects.iter().partition(is_policy);
     for (field, objects) in [("objects:\n", others), ("policies:\n", policies)] {
         if !objects.is_empty() {

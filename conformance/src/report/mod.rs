@@ -10,14 +10,14 @@ mod table;
 mod tap;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::profile::Profile;
 use crate::runner::{CaseResult, Failure, Outcome, Runner};
+use crate::share::share;
 
 pub use conformance::{Implementation, conformance};
 pub use json::json;
@@ -58,55 +58,31 @@ pub enum Standing<'r> {
     Skipped(&'r str),
 }
 
-/// Cases that several runners share.
-struct Queue<'q, O> {
-    cases: &'q [&'q Case],
-    next: AtomicUsize,
-    seen: Mutex<Seen<'q, O>>,
-}
-
-/// Who sees how it goes, and what came of cases so far, by their place.
-struct Seen<'q, O> {
-    observer: &'q mut O,
+/// Who sees how a run goes, and what came of its cases so far, by their place.
+struct Course<'o, O> {
+    observer: &'o mut O,
     results: BTreeMap<usize, CaseResult>,
 }
 
-impl<'q, O: Observer> Queue<'q, O> {
-    /// Judges one case after another, until there are no more or nobody wants any.
-    fn work_off(&self, runner: &mut impl Runner, profile: Profile) {
-        while let Some((place, case)) = self.take() {
-            if !self.put(place, runner.judge(case, profile)) {
-                return;
-            }
+impl<O: Observer> Course<'_, O> {
+    fn begin(&mut self, case: &Case) -> ControlFlow<()> {
+        if self.observer.is_stopped() {
+            return ControlFlow::Break(());
         }
-    }
-
-    fn take(&self) -> Option<(usize, &'q Case)> {
-        let mut seen = self.seen();
-        if seen.observer.is_stopped() {
-            return None;
-        }
-        let place = self.next.fetch_add(1, Ordering::Relaxed);
-        let case = self.cases.get(place)?;
-        seen.observer.begins(case);
-        Some((place, case))
+        self.observer.begins(case);
+        ControlFlow::Continue(())
     }
 
     /// Keeps a result. Who stops a run from a terminal stops the agents as well: only what passed all the same is meant
-    /// then, and this is false.
-    fn put(&self, place: usize, result: CaseResult) -> bool {
-        let mut seen = self.seen();
+    /// then.
+    fn end(&mut self, place: usize, result: CaseResult) -> ControlFlow<()> {
         let is_spoilt = matches!(result.outcome, Outcome::Failed(_) | Outcome::Error(_));
-        if is_spoilt && seen.observer.is_stopped() {
-            return false;
+        if is_spoilt && self.observer.is_stopped() {
+            return ControlFlow::Break(());
         }
-        seen.observer.ended(&result);
-        seen.results.insert(place, result);
-        true
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen<'q, O>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.observer.ended(&result);
+        self.results.insert(place, result);
+        ControlFlow::Continue(())
     }
 }
 
@@ -124,21 +100,19 @@ impl Report {
         observer: &mut (impl Observer + Send),
     ) -> Self {
         let started = Instant::now();
-        let queue = Queue {
-            cases,
-            next: AtomicUsize::new(0),
-            seen: Mutex::new(Seen {
-                observer,
-                results: BTreeMap::new(),
-            }),
-        };
-        thread::scope(|scope| {
-            for runner in runners {
-                scope.spawn(|| queue.work_off(runner, profile));
-            }
+        let course = Mutex::new(Course {
+            observer,
+            results: BTreeMap::new(),
         });
-        let seen = queue.seen.into_inner();
-        let results = seen.unwrap_or_else(PoisonError::into_inner).results;
+        let now = || course.lock().unwrap_or_else(PoisonError::into_inner);
+        share(runners, cases.len(), |runner, place| {
+            let case = cases[place];
+            now().begin(case)?;
+            let result = runner.judge(case, profile);
+            now().end(place, result)
+        });
+        let course = course.into_inner();
+        let results = course.unwrap_or_else(PoisonError::into_inner).results;
         let results: Vec<CaseResult> = results.into_values().collect();
         Self {
             left_out: cases.len() - results.len(),

@@ -8,7 +8,7 @@ use sluice_oracle::{Family, Port};
 use sluice_policy::{Action, Index, Pod, Scope, Tuple};
 
 use super::script::{Player, Questions, play};
-use super::{CaseResult, Failure, Outcome, Runner};
+use super::{CaseResult, Failure, Outcome, Runner, Tally};
 use crate::State;
 use crate::case::Case;
 use crate::expect::{Expected, Probe};
@@ -96,18 +96,15 @@ impl<E: Evaluator> Runner for EvaluatorRunner<E> {
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
         let started = Instant::now();
         let mut run = Run::new(&mut self.evaluator);
-        let (steps, outcome) = match play(case, profile, &mut run) {
+        let ended = match play(case, profile, &mut run) {
             Ok(steps) => (steps, Outcome::Passed),
             Err(failure) => (failure.step, Outcome::from(failure)),
         };
-        CaseResult {
-            id: Arc::clone(&case.id),
-            outcome,
-            steps,
+        let tally = Tally {
             cells: run.cells,
-            took: started.elapsed(),
-            convergence: None,
-        }
+            ..Tally::default()
+        };
+        CaseResult::of(case, started, &tally, ended)
     }
 }
 

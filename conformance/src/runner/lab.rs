@@ -12,12 +12,12 @@ use sluice_kubernetes::World;
 use sluice_lab::{Agent, Connection, Mode};
 use sluice_oracle::{Cell, Family};
 
-use super::{CaseResult, Failure, Outcome, Runner, asked};
+use super::{CaseResult, Failure, Outcome, Runner, Tally, asked};
 use crate::State;
 use crate::case::{AgentEvent, Case, Event, Step};
 use crate::expect::{self, Expected};
 use crate::judge::{self, Observed};
-use crate::profile::{Established, Profile};
+use crate::profile::Profile;
 use room::Room;
 
 /// How often a probe that came to nothing although it should have come to something is repeated: packets do get lost on
@@ -44,6 +44,9 @@ pub struct LabRunner {
 }
 
 impl LabRunner {
+    /// So many for each core: they mostly wait for answers that do not come.
+    pub const PER_CORE: usize = 2;
+
     /// A runner without any laboratory yet.
     pub fn new(options: LabOptions) -> Self {
         Self {
@@ -68,19 +71,12 @@ impl Runner for LabRunner {
         let started = Instant::now();
         let mut tally = Tally::default();
         let outcome = self.take_place(case, profile, &mut tally);
-        let (steps, outcome) = match outcome {
+        let ended = match outcome {
             Ok(Ok(steps)) => (steps, Outcome::Passed),
             Ok(Err(failure)) => (failure.step, Outcome::from(failure)),
             Err(error) => (0, Outcome::Error(format!("{error:#}"))),
         };
-        CaseResult {
-            id: Arc::clone(&case.id),
-            outcome,
-            steps,
-            cells: tally.cells,
-            took: started.elapsed(),
-            convergence: tally.convergence,
-        }
+        CaseResult::of(case, started, &tally, ended)
     }
 }
 
@@ -108,13 +104,6 @@ impl LabRunner {
         }
         Ok(judged)
     }
-}
-
-/// What a case came to so far.
-#[derive(Debug, Default)]
-struct Tally {
-    cells: usize,
-    convergence: Option<Duration>,
 }
 
 /// One case under way.
@@ -161,8 +150,9 @@ impl Run<'_> {
 
     /// Has a state enforced, and keeps how long that took at most.
     fn show(&mut self, state: &State) -> Result<()> {
-        let took = self.room.show(state)?;
-        self.tally.convergence = self.tally.convergence.max(took);
+        if let Some(took) = self.room.show(state)? {
+            self.tally.came_into_force(took);
+        }
         Ok(())
     }
 
@@ -187,13 +177,9 @@ impl Run<'_> {
 
     fn step(&mut self, state: &State, number: usize, step: &Step) -> Result<Result<(), Failure>> {
         let world = state.load(&self.case.id).world;
-        for (names, goes_on) in [(&step.alive, Some(true)), (&step.cut, self.cut_goes_on())] {
-            // What a profile leaves open is not judged.
-            let Some(goes_on) = goes_on else { continue };
-            for name in names {
-                if let Err(reason) = self.connection(name, goes_on)? {
-                    return Ok(Err(Failure::new(number, reason)));
-                }
+        for (name, goes_on) in asked::kept(step, self.profile) {
+            if !self.connection(name, goes_on)? {
+                return Ok(Err(asked::not_so(number, name, goes_on)));
             }
         }
         let cells = asked::cells(self.case, &world, &[step], self.families);
@@ -203,13 +189,8 @@ impl Run<'_> {
         self.compare(&world, cells, number)
     }
 
-    /// Whether connections that policy denies go on: an enforcer that only judges new ones lets them.
-    fn cut_goes_on(&self) -> Option<bool> {
-        let established = self.profile.established?;
-        Some(established == Established::Kept)
-    }
-
-    fn connection(&mut self, name: &str, goes_on: bool) -> Result<Result<(), String>> {
+    /// Whether a connection goes on, or does not.
+    fn connection(&mut self, name: &str, goes_on: bool) -> Result<bool> {
         let lab = self.room.lab();
         let connection = self
             .open
@@ -217,13 +198,9 @@ impl Run<'_> {
             .with_context(|| format!("no connection {name}"))?;
         let deadline = Instant::now() + ENDS;
         loop {
-            let is_alive = lab.is_alive(connection);
-            if is_alive == goes_on {
-                return Ok(Ok(()));
-            }
-            if Instant::now() > deadline {
-                let said = if goes_on { "was cut" } else { "goes on" };
-                return Ok(Err(format!("connection {name} {said}")));
+            let is_so = lab.is_alive(connection) == goes_on;
+            if is_so || Instant::now() > deadline {
+                return Ok(is_so);
             }
         }
     }
@@ -236,10 +213,7 @@ impl Run<'_> {
     ) -> Result<Result<(), Failure>> {
         cells.retain(|cell| self.room.serves(cell));
         if cells.is_empty() {
-            return Ok(Err(Failure::new(
-                number,
-                "nobody is there to be asked".to_owned(),
-            )));
+            return Ok(Err(asked::nobody(number)));
         }
         self.tally.cells += cells.len();
         let expected = expect::expected(world, &self.profile.readings(), &cells);

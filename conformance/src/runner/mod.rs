@@ -6,7 +6,8 @@ mod evaluator;
 mod lab;
 mod script;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use sluice_oracle::Cell;
@@ -25,7 +26,7 @@ pub(crate) use script::{Player, Questions, play};
 #[derive(Clone, Debug)]
 pub struct CaseResult {
     /// Which.
-    pub id: std::sync::Arc<str>,
+    pub id: Arc<str>,
     /// Whether it passed.
     pub outcome: Outcome,
     /// Steps that were judged.
@@ -38,11 +39,44 @@ pub struct CaseResult {
     pub convergence: Option<Duration>,
 }
 
+/// What is counted of a case while it is judged.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Cells that were compared.
+    pub(crate) cells: usize,
+    /// The longest that a change took, of those that came into force.
+    pub(crate) convergence: Option<Duration>,
+}
+
+impl Tally {
+    /// A change came into force.
+    pub(crate) fn came_into_force(&mut self, took: Duration) {
+        self.convergence = self.convergence.max(Some(took));
+    }
+}
+
 impl CaseResult {
+    /// One that was begun at some time, and how it ended: steps that were judged, and the outcome.
+    pub(crate) fn of(
+        case: &Case,
+        started: Instant,
+        tally: &Tally,
+        (steps, outcome): (usize, Outcome),
+    ) -> Self {
+        Self {
+            id: Arc::clone(&case.id),
+            outcome,
+            steps,
+            cells: tally.cells,
+            took: started.elapsed(),
+            convergence: tally.convergence,
+        }
+    }
+
     /// One that was not judged.
     pub fn skipped(case: &Case, reason: String) -> Self {
         Self {
-            id: std::sync::Arc::clone(&case.id),
+            id: Arc::clone(&case.id),
             outcome: Outcome::Skipped(reason),
             steps: 0,
             cells: 0,

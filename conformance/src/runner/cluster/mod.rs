@@ -28,7 +28,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use super::{CaseResult, Outcome, Runner};
+use super::{CaseResult, Outcome, Runner, Tally};
 use crate::StateError;
 use crate::case::Case;
 use crate::profile::Profile;
@@ -219,7 +219,7 @@ impl Runner for ClusterRunner {
 
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult {
         let started = Instant::now();
-        let mut seen = Seen::default();
+        let mut tally = Tally::default();
         let Self {
             runtime,
             site,
@@ -230,10 +230,10 @@ impl Runner for ClusterRunner {
             tokio::select! {
                 biased;
                 () = stop.asked.notified() => Ok(Ended::Skipped("interrupted".to_owned())),
-                ended = site.judge(case, profile, &mut seen) => ended,
+                ended = site.judge(case, profile, &mut tally) => ended,
             }
         });
-        let (steps, outcome) = match ended {
+        let ended = match ended {
             Ok(Ended::Passed) => (case.steps.len(), Outcome::Passed),
             Ok(Ended::Failed(failure)) => (failure.step, Outcome::from(failure)),
             Ok(Ended::Skipped(reason)) => (0, Outcome::Skipped(reason)),
@@ -244,22 +244,8 @@ impl Runner for ClusterRunner {
                 (0, Outcome::Error(format!("{error:#}")))
             }
         };
-        CaseResult {
-            id: Arc::clone(&case.id),
-            outcome,
-            steps,
-            cells: seen.cells,
-            took: started.elapsed(),
-            convergence: seen.converged,
-        }
+        CaseResult::of(case, started, &tally, ended)
     }
-}
-
-/// What is counted of a case.
-#[derive(Default)]
-struct Seen {
-    cells: usize,
-    converged: Option<Duration>,
 }
 
 impl Site {
@@ -283,7 +269,7 @@ impl Site {
         })
     }
 
-    async fn judge(&mut self, case: &Case, profile: Profile, seen: &mut Seen) -> Result<Ended> {
+    async fn judge(&mut self, case: &Case, profile: Profile, tally: &mut Tally) -> Result<Ended> {
         if accepted::is_all(case) {
             self.make_namespaces(case).await?;
             return accepted::judge(&self.api, &self.objects, case).await;
@@ -304,14 +290,13 @@ impl Site {
             case,
             profile,
             convergence: self.options.convergence,
-            cells: &mut seen.cells,
-            converged: &mut seen.converged,
+            tally,
             longest: self.longest,
             before: BTreeMap::new(),
             open: BTreeMap::new(),
         };
         let ended = run.case().await;
-        self.longest = self.longest.max(seen.converged);
+        self.longest = self.longest.max(tally.convergence);
         let cleared = room.clear_policies().await;
         let (ended, is_as_before) = match (ended, cleared) {
             (Ok(ended), Ok(())) => (Ok(ended), true),

@@ -200,10 +200,10 @@ fn resource(kind: &str) -> String {
 
 /// The resource of a cluster-scoped policy as discovery lists it, `VERSION/RESOURCE`; none of any other kind.
 pub(super) fn admin_resource(object: &Object) -> Option<String> {
-    let kind = &object.name().kind;
-    let is_admin = object.name().namespace.is_empty() && kind.ends_with("NetworkPolicy");
+    let name = object.name();
+    let is_admin = name.namespace.is_empty() && name.is_policy();
     let version = object.value()["apiVersion"].as_str()?.rsplit('/').next()?;
-    is_admin.then(|| format!("{version}/{}", resource(kind)))
+    is_admin.then(|| format!("{version}/{}", resource(&name.kind)))
 }
 
 #[cfg(test)]

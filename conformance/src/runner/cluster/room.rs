@@ -133,9 +133,9 @@ impl Room {
 
     /// Makes everything what a state says it is.
     pub(super) async fn show(&mut self, state: &State) -> Result<()> {
-        self.remove(state, is_policy).await?;
+        self.remove(state, ObjectName::is_policy).await?;
         self.build(state).await?;
-        for object in state.objects().iter().filter(|it| is_policy(it.name())) {
+        for object in state.objects().iter().filter(|it| it.name().is_policy()) {
             self.show_policy(object).await?;
         }
         self.remove(state, |name| name.kind == "Pod").await?;
@@ -145,7 +145,7 @@ impl Room {
 
     /// Takes every policy away.
     pub(super) async fn clear_policies(&mut self) -> Result<()> {
-        self.remove(&State::default(), is_policy).await
+        self.remove(&State::default(), ObjectName::is_policy).await
     }
 
     fn is_made(&self, object: &Object) -> bool {
@@ -388,7 +388,7 @@ impl Room {
         for object in gone {
             let path = self.names.path(&object);
             let name = object.name();
-            let deleted = if is_policy(name) && name.namespace.is_empty() {
+            let deleted = if name.is_policy() && name.namespace.is_empty() {
                 self.api.delete_own(&path, self.names.own()).await
             } else {
                 self.api.delete(&path).await
@@ -459,10 +459,6 @@ async fn listening(session: &Session, ports: &BTreeSet<(Transport, u16)>) -> Res
         Answer::Listening(listening) => Ok(listening),
         other => bail!("asked to listen, a pod answers {other:?}"),
     }
-}
-
-fn is_policy(name: &ObjectName) -> bool {
-    name.kind.ends_with("NetworkPolicy")
 }
 
 /// The pod of an object, once it is ready.

@@ -20,8 +20,8 @@ use crate::State;
 use crate::case::{Case, Event, Object, Step};
 use crate::expect::{self, Expected};
 use crate::judge::{self, Observed};
-use crate::profile::{Established, Profile};
-use crate::runner::{Failure, asked};
+use crate::profile::Profile;
+use crate::runner::{Failure, Tally, asked};
 use crate::world::world;
 
 /// So many pods are asked at once.
@@ -53,9 +53,7 @@ pub(super) struct Run<'r> {
     pub(super) profile: Profile,
     /// By then a change is in force.
     pub(super) convergence: Duration,
-    pub(super) cells: &'r mut usize,
-    /// The longest that a change took, of those that came into force.
-    pub(super) converged: &'r mut Option<Duration>,
+    pub(super) tally: &'r mut Tally,
     /// The longest that a change took in the cases before.
     pub(super) longest: Option<Duration>,
     /// What was expected of the step before.
@@ -95,7 +93,7 @@ impl Run<'_> {
 
     /// Makes everything but policies, and nothing else: that state.
     async fn begin(&mut self) -> Result<State> {
-        let is_built = |it: &&Object| !it.name().kind.ends_with("NetworkPolicy");
+        let is_built = |it: &&Object| !it.name().is_policy();
         let mut state = self.room.places.settled(&world(&self.case.world)?);
         for object in self.case.objects.iter().filter(is_built) {
             let settled = self.room.places.settle(object);
@@ -153,7 +151,7 @@ impl Run<'_> {
                 self.open.insert(Arc::clone(&wanted.name), cell);
                 return Ok(());
             }
-            Event::Apply(object) if !object.name().kind.ends_with("NetworkPolicy") => {
+            Event::Apply(object) if !object.name().is_policy() => {
                 let mut next = state.clone();
                 let settled = self.room.places.settle(object);
                 settled.iter().try_for_each(|it| next.put(it))?;
@@ -191,25 +189,15 @@ impl Run<'_> {
             again: true,
         };
         match self.settle_down(&world, cells, number, wait).await? {
-            Ok(took) => *self.converged = Some(took.max(self.converged.unwrap_or_default())),
+            Ok(took) => self.tally.came_into_force(took),
             Err(failure) => return Ok(Err(failure)),
         }
-        for (names, goes_on) in [(&step.alive, Some(true)), (&step.cut, self.cut_goes_on())] {
-            // What a profile leaves open is not judged.
-            let Some(goes_on) = goes_on else { continue };
-            for name in names {
-                if let Some(reason) = self.connection(name, goes_on).await? {
-                    return Ok(Err(Failure::new(number, reason)));
-                }
+        for (name, goes_on) in asked::kept(step, self.profile) {
+            if !self.connection(name, goes_on).await? {
+                return Ok(Err(asked::not_so(number, name, goes_on)));
             }
         }
         Ok(Ok(()))
-    }
-
-    /// Whether connections that policy denies go on: an enforcer that only judges new ones lets them.
-    fn cut_goes_on(&self) -> Option<bool> {
-        let established = self.profile.established?;
-        Some(established == Established::Kept)
     }
 
     async fn open_connection(&self, name: &str, cell: &Cell) -> Result<()> {
@@ -226,8 +214,8 @@ impl Run<'_> {
         }
     }
 
-    /// What is wrong with a connection that is kept.
-    async fn connection(&self, name: &Arc<str>, goes_on: bool) -> Result<Option<String>> {
+    /// Whether a connection goes on, or does not.
+    async fn connection(&self, name: &Arc<str>, goes_on: bool) -> Result<bool> {
         let cell = self
             .open
             .get(name)
@@ -243,12 +231,11 @@ impl Run<'_> {
             silence.saw(is_alive, said);
             let is_cut = silence.is_cut(Instant::now());
             if (goes_on && is_alive) || (!goes_on && is_cut) {
-                return Ok(None);
+                return Ok(true);
             }
             // One that has just fallen silent is looked at until that is long enough.
             if said > deadline && (goes_on || is_alive) {
-                let said = if goes_on { "was cut" } else { "goes on" };
-                return Ok(Some(format!("connection {name} {said}")));
+                return Ok(false);
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -288,10 +275,9 @@ impl Run<'_> {
         wait: Wait,
     ) -> Result<Result<Duration, Failure>> {
         if asked.is_empty() {
-            let reason = "nobody is there to be asked".to_owned();
-            return Ok(Err(Failure::new(number, reason)));
+            return Ok(Err(asked::nobody(number)));
         }
-        *self.cells += asked.len();
+        self.tally.cells += asked.len();
         let cells: Vec<Cell> = asked.iter().map(|it| it.cell.clone()).collect();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
         let least = self.least(&cells, &expected);
@@ -339,7 +325,7 @@ impl Run<'_> {
             .iter()
             .all(|(cell, it)| self.before.get(cell) == Some(it));
         self.before = now;
-        let longest = (*self.converged).max(self.longest).unwrap_or_default();
+        let longest = self.tally.convergence.max(self.longest).unwrap_or_default();
         if is_same {
             longest.max(LEAST).min(self.convergence)
         } else {

@@ -1,9 +1,9 @@
 //! Reading what a test binary prints (libtest's human format, run with `--show-output`).
 //!
-//! Three things are taken from it: the result line, the names of failed tests, and which of the passed tests said
-//! that they were skipped. All else is only shown.
+//! Three things are taken from it: the result line, the names of failed tests with what they printed, and which of the
+//! passed tests said that they were skipped. All else is only shown.
 
-use super::tally::Tally;
+use super::tally::{Failure, Tally};
 
 /// What has been read so far of one test binary, or of all doc tests.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Transcript {
     in_successes: bool,
     /// Whose captured output we are in, until it has said that it was skipped.
     test: Option<String>,
+    /// Inside of the captured output of which failure.
+    failure: Option<usize>,
 }
 
 /// The line that a test prints when it cannot run.
@@ -34,11 +36,13 @@ impl Transcript {
         if let Some(counts) = counts(line) {
             self.count(counts);
             self.in_successes = false;
+            self.failure = None;
             return Some(line.to_owned());
         }
         match line {
             "successes:" => self.in_successes = true,
-            "failures:" => self.in_successes = false,
+            // Printed twice: above what the failed tests printed, and above their names.
+            "failures:" => (self.in_successes, self.failure) = (false, None),
             _ => {}
         }
         if self.in_successes {
@@ -48,9 +52,29 @@ impl Transcript {
             .strip_prefix("test ")
             .and_then(|rest| rest.strip_suffix(" ... FAILED"))
         {
-            self.tally.failures.push(format!("{}: {name}", self.label));
+            self.name(name);
         }
+        self.failed(line);
         Some(line.to_owned())
+    }
+
+    /// Notes a failure by its name.
+    fn name(&mut self, name: &str) {
+        let what = format!("{}: {name}", self.label);
+        self.tally.failures.push(Failure::of(what));
+    }
+
+    /// A line that may be of what a failed test printed.
+    fn failed(&mut self, line: &str) {
+        if let Some(name) = owner(line) {
+            let what = format!("{}: {name}", self.label);
+            let mut failures = self.tally.failures.iter();
+            self.failure = failures.position(|failure| failure.what == what);
+        } else if let Some(failure) = self.failure
+            && !line.is_empty()
+        {
+            self.tally.failures[failure].output.push(line.to_owned());
+        }
     }
 
     /// The counts, `success` being the exit status. A binary that broke off is a failure, whatever it printed.
@@ -68,15 +92,12 @@ impl Transcript {
     /// Counts a failure that no test stands for.
     pub(super) fn fail(&mut self, how: &str) {
         self.tally.failed += 1;
-        self.tally.failures.push(format!("{}: {how}", self.label));
+        self.name(how);
     }
 
     /// A line of what passed tests printed: shown only where it says that the test was skipped.
     fn success(&mut self, line: &str) -> Option<String> {
-        if let Some(name) = line
-            .strip_prefix("---- ")
-            .and_then(|rest| rest.strip_suffix(" stdout ----"))
-        {
+        if let Some(name) = owner(line) {
             self.test = Some(name.to_owned());
             return None;
         }
@@ -92,6 +113,11 @@ impl Transcript {
         self.tally.failed += failed;
         self.tally.skipped += ignored;
     }
+}
+
+/// The test whose captured output begins here.
+fn owner(line: &str) -> Option<&str> {
+    line.strip_prefix("---- ")?.strip_suffix(" stdout ----")
 }
 
 /// Passed, failed and ignored of a result line; what a child process printed before it on the same line is skipped.
@@ -177,7 +203,10 @@ mod tests {
                     test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
         let (tally, shown) = read(text, false);
         assert_eq!(tally.to_string(), "0 passed, 1 failed, 0 skipped");
-        assert_eq!(tally.failures, ["p: a"]);
+        let [failure] = &tally.failures[..] else {
+            panic!("{tally:?}");
+        };
+        assert_eq!(failure.to_string(), "failed: p: a\n  skipped: not really");
         assert!(
             shown.contains("skipped: not really"),
             "a failed test's output is shown as it is: {shown}"

@@ -348,7 +348,7 @@ mod tests {
         runs.end(Ok(()));
         assert_eq!(runs.sum.to_string(), "3 passed, 1 failed, 0 skipped");
         assert!(
-            runs.sum.failures[0].starts_with("b: "),
+            runs.sum.failures[0].what.starts_with("b: "),
             "{:?}",
             runs.sum.failures
         );
@@ -365,7 +365,7 @@ mod tests {
             runs.sum
                 .failures
                 .iter()
-                .any(|failure| failure.starts_with("b: "))
+                .any(|failure| failure.what.starts_with("b: "))
         );
     }
 

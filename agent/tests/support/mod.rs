@@ -202,7 +202,8 @@ impl Node {
                 "{what}: not seen in {status:#}\n{}",
                 self.log()
             );
-            std::thread::yield_now();
+            // So that the waiting leaves the processor to what is waited for.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -261,7 +262,8 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         while !so() {
             assert!(Instant::now() < deadline, "{what}: never\n{}", self.log());
-            std::thread::yield_now();
+            // So that the waiting leaves the processor to what is waited for.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

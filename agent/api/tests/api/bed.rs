@@ -152,7 +152,8 @@ impl Bed {
                 return;
             }
             assert!(Instant::now() < deadline, "{what}: never; {report:#?}");
-            std::thread::yield_now();
+            // So that the waiting leaves the processor to what is waited for.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -172,7 +172,8 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_mins(1);
     while !condition() {
         assert!(Instant::now() < limit, "never: {what}");
-        std::thread::yield_now();
+        // So that the waiting leaves the processor to what is waited for.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

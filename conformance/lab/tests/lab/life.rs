@@ -11,11 +11,11 @@ mod twice;
 
 use std::time::{Duration, Instant};
 
-use sluice_lab::stream::{Hammer, Lost, Pace, Stream};
+use sluice_lab::stream::{Direction, Hammer, Lost, Pace, Stream};
 use sluice_lab::{Agent, AgentOptions, Cell, Family, Lab, Mode, Options};
 use sluice_policy::Protocol;
 
-use crate::common::{agent_binary, cell, example, skipped};
+use crate::common::{agent_binary, cell, eventually, example, skipped};
 
 pub(crate) const EITHER: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
@@ -82,6 +82,8 @@ pub(crate) const PACE: Pace = Pace {
 pub(crate) const DENIED_EVERY: Duration = Duration::from_millis(4);
 
 impl Load {
+    /// Every stream is open when it returns: an agent that is killed before it has judged the first packet leaves it to
+    /// the fail mode.
     pub(crate) fn start(lab: &Lab) -> Self {
         let mut load = Self {
             streams: Vec::new(),
@@ -89,6 +91,8 @@ impl Load {
         };
         let mut stream = |cell: Cell| {
             let stream = lab.stream(&cell, PACE).unwrap();
+            let is_open = || stream.delivered(Direction::Backward) > 0;
+            eventually(&format!("{cell} is open"), is_open);
             load.streams.push((cell, stream));
         };
         for protocol in EITHER {

@@ -1,6 +1,7 @@
 //! How long to wait for an answer that may never come. The limit adapts to the answers that do come, so that a slow
 //! machine is not mistaken for a policy; what is probed is not known here.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,11 +17,15 @@ const CEILING: Duration = Duration::from_millis(2500);
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// How many times the slowest round trips, a percent of them aside, are waited for.
 const FACTOR: u32 = 4;
+/// Round trips count for so long: how busy the machine was before that says nothing about now.
+const RECENT: Duration = Duration::from_secs(30);
+/// But the last ones count, so many of them, however old they are.
+const LEAST: usize = 64;
 /// Time is waited for in pieces of this length. One that took longer counts as one all the same: for the rest of it
 /// this process did not run, and its servers could not answer.
 const SLICE: Duration = Duration::from_millis(25);
 
-/// The round trips seen so far, and what follows from them.
+/// The round trips seen of late, and what follows from them.
 #[derive(Debug, Default)]
 pub struct Patience {
     round_trips: Mutex<RoundTrips>,
@@ -28,28 +33,35 @@ pub struct Patience {
 
 #[derive(Debug)]
 struct RoundTrips {
-    seen: Vec<Duration>,
+    /// Each with the time when it ended, in that order.
+    seen: VecDeque<(Instant, Duration)>,
     limit: Duration,
-    /// Once so many are seen, the limit is worked out again: every waiting probe asks for it all the time.
-    next: usize,
+    /// Those that the limit does not know of. It is worked out now and then: every waiting probe asks for it all the time.
+    fresh: usize,
 }
 
 impl Default for RoundTrips {
     fn default() -> Self {
         Self {
-            seen: Vec::new(),
+            seen: VecDeque::new(),
             limit: UNKNOWN,
-            next: 1,
+            fresh: 0,
         }
     }
 }
 
 impl RoundTrips {
-    fn push(&mut self, round_trip: Duration) {
-        self.seen.push(round_trip);
-        if self.seen.len() >= self.next {
-            self.limit = limit(&mut self.seen);
-            self.next = self.seen.len() + self.seen.len() / 8 + 1;
+    fn push(&mut self, now: Instant, round_trip: Duration) {
+        self.seen.push_back((now, round_trip));
+        self.fresh += 1;
+        let is_old = |(at, _): &(Instant, Duration)| now.duration_since(*at) > RECENT;
+        while self.seen.len() > LEAST && self.seen.front().is_some_and(is_old) {
+            self.seen.pop_front();
+        }
+        if self.fresh > self.seen.len() / 8 {
+            let mut seen: Vec<Duration> = self.seen.iter().map(|(_, it)| *it).collect();
+            self.limit = limit(&mut seen);
+            self.fresh = 0;
         }
     }
 }
@@ -81,7 +93,7 @@ impl Patience {
     }
 
     fn saw(&self, round_trip: Duration) {
-        self.lock().push(round_trip);
+        self.lock().push(Instant::now(), round_trip);
     }
 
     fn lock(&self) -> MutexGuard<'_, RoundTrips> {
@@ -140,6 +152,22 @@ mod tests {
             "{:?}",
             patience.limit()
         );
+    }
+
+    #[test]
+    fn a_busy_time_is_forgotten_and_the_last_answers_are_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let (slow, fast) = (Duration::from_millis(600), Duration::from_millis(5));
+        let mut round_trips = RoundTrips::default();
+        (0..100).for_each(|_| round_trips.push(at(0), slow));
+        assert_eq!(round_trips.limit, slow * FACTOR);
+        (0..50).for_each(|_| round_trips.push(at(29), fast));
+        assert_eq!(round_trips.limit, slow * FACTOR, "it may come again");
+        (0..100).for_each(|_| round_trips.push(at(31), fast));
+        assert_eq!(round_trips.limit, FLOOR);
+        round_trips.push(at(900), fast);
+        assert_eq!(round_trips.seen.len(), LEAST);
     }
 
     #[tokio::test]

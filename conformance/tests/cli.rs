@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -246,8 +247,51 @@ fn an_interrupt_ends_a_run_after_its_case() {
     let output = child.wait_with_output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(130), "{out}");
-    assert!(out.contains("left, as the run was interrupted"), "{out}");
+    assert!(out.contains("left, as the run ended early"), "{out}");
     assert!(out.contains(" passed, 0 failed"), "{out}");
+}
+
+/// An API server that takes a request and never answers.
+#[test]
+fn a_signal_ends_a_run_whose_cluster_does_not_answer() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let files = Files::of(&[(
+        "kubeconfig",
+        &format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, \
+             clusters: [{{name: c, cluster: {{server: 'http://{}'}}}}], \
+             users: [{{name: u, user: {{}}}}], \
+             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}",
+            server.local_addr().unwrap()
+        ),
+    )]);
+    let kubeconfig = files.path("kubeconfig");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        // Whoever runs this test may ignore one of them.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,TERM,HUP", "--"])
+            .arg(env!("CARGO_BIN_EXE_sluice-conformance"))
+            .args(["run", "--runner", "cluster", "--kubeconfig", &kubeconfig])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let _request = server.accept().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        let mut err = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut err)
+            .unwrap();
+        assert_eq!(
+            (status.code(), &*err),
+            (Some(130), "error: interrupted\n"),
+            "{signal:?}"
+        );
+    }
 }
 
 const WORLD: &str = "\

@@ -2,17 +2,17 @@
 #![expect(clippy::print_stderr, reason = "a command says how far it is")]
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use sluice_conformance::case::Case;
 use sluice_conformance::profile::Profile;
-use sluice_conformance::report::Report;
+use sluice_conformance::report::{Observer, Report};
 use sluice_conformance::runner::{
-    CaseResult, ClusterError, ClusterOptions, ClusterRunner, Outcome, Runner as _,
+    CaseResult, ClusterError, ClusterOptions, ClusterRunner, Outcome,
 };
 
-use super::Stopped;
+use super::{INTERRUPTED, Stopped};
 
 /// What only clusters have.
 #[derive(Debug, Args)]
@@ -69,33 +69,47 @@ pub(super) fn judge(
         progress: |text| eprintln!("{text}"),
     };
     let mut runner = ClusterRunner::connect(options).map_err(|error| stopped(&error))?;
-    let started = Instant::now();
-    let mut results = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
-        let result = runner.judge(case, profile);
-        eprintln!("{}/{} {}", number + 1, cases.len(), line(&result));
-        results.push(result);
-        if runner.fatal().is_some() || runner.is_interrupted() {
-            break;
-        }
-    }
-    let took = started.elapsed();
-    let fatal = runner.fatal().map(str::to_owned);
-    let was_interrupted = runner.is_interrupted();
+    let mut lines = Lines {
+        done: 0,
+        total: cases.len(),
+        is_stopped: runner.interruption(),
+    };
+    let runners = std::slice::from_mut(&mut runner);
+    let report = Report::observed(runners, cases, profile, &mut lines);
+    let fatal = runner.fatal().map(|why| Stopped(2, why.to_owned()));
     if args.keep {
         let label = runner.label();
         eprintln!("left: kubectl get namespaces --selector {label}");
     }
-    let fatal = fatal.map(|why| Stopped(2, why));
     let left = runner.close().err().map(|error| stopped(&error));
-    let report = report(cases, results, took, was_interrupted);
     Ok((report, fatal.or(left)))
+}
+
+/// A line for each case: one takes seconds.
+struct Lines<F> {
+    done: usize,
+    total: usize,
+    is_stopped: F,
+}
+
+impl<F: Fn() -> bool> Observer for Lines<F> {
+    fn begins(&mut self, _case: &Case) {}
+
+    fn ended(&mut self, result: &CaseResult) {
+        self.done += 1;
+        eprintln!("{}/{} {}", self.done, self.total, line(result));
+    }
+
+    fn is_stopped(&self) -> bool {
+        (self.is_stopped)()
+    }
 }
 
 fn stopped(error: &ClusterError) -> Stopped {
     let code = match error {
         ClusterError::Access(_) => 2,
         ClusterError::Lacks(_) => 3,
+        ClusterError::Interrupted => INTERRUPTED,
     };
     Stopped(code, error.to_string())
 }
@@ -108,25 +122,6 @@ fn line(result: &CaseResult) -> String {
         Outcome::Skipped(reason) => format!("skipped: {reason}"),
     };
     format!("{} {said} ({:.1} s)", result.id, result.took.as_secs_f64())
-}
-
-/// What was judged; a case that was interrupted was not.
-fn report(
-    cases: &[&Case],
-    mut results: Vec<CaseResult>,
-    took: Duration,
-    was_interrupted: bool,
-) -> Report {
-    let is_skipped = |it: &mut CaseResult| matches!(it.outcome, Outcome::Skipped(_));
-    if was_interrupted {
-        results.pop_if(is_skipped);
-    }
-    Report {
-        left_out: cases.len() - results.len(),
-        results,
-        took,
-        ..Report::default()
-    }
 }
 
 /// After the report: what all failures have in common, if it is that nothing is denied.

@@ -27,6 +27,9 @@ use sluice_conformance::selection::{Selection, Shard, is_any, unknown};
 const EXIT_CODES: &str = "Exit codes: 0 it holds, 1 it was judged and does not hold, 2 bad usage or bad input, 3 the \
                           machine cannot do this, 130 Ctrl-C ended it.";
 
+/// As shells say that Ctrl-C ended a program.
+const INTERRUPTED: u8 = 130;
+
 /// Tests enforcers of Kubernetes network policies against truth tables.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-conformance", version, max_term_width = 100, after_help = EXIT_CODES)]

@@ -18,10 +18,7 @@ use super::cluster::{self, ClusterArgs};
 use super::lab::LabArgs;
 use super::outputs::OutputArgs;
 use super::progress::Progress;
-use super::{CasesArgs, Output, Stopped, print, read};
-
-/// As shells say that Ctrl-C ended a program.
-const INTERRUPTED: u8 = 130;
+use super::{CasesArgs, INTERRUPTED, Output, Stopped, print, read};
 
 /// `run`.
 #[derive(Debug, Args)]

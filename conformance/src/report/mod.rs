@@ -109,7 +109,11 @@ impl Report {
             let case = cases[place];
             now().begin(case)?;
             let result = runner.judge(case, profile);
-            now().end(place, result)
+            now().end(place, result)?;
+            if runner.is_over() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
         });
         let course = course.into_inner();
         let results = course.unwrap_or_else(PoisonError::into_inner).results;

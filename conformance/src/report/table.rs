@@ -40,7 +40,7 @@ pub fn summary(report: &Report) -> String {
     for (count, said) in [
         (report.waived(), "waived"),
         (report.errors(), "not judged"),
-        (report.left_out, "left, as the run was interrupted"),
+        (report.left_out, "left, as the run ended early"),
     ] {
         if count > 0 {
             let _infallible = write!(text, ", {count} {said}");

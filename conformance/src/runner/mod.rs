@@ -206,6 +206,11 @@ pub trait Runner {
 
     /// Judges a case that it can judge.
     fn run(&mut self, case: &Case, profile: Profile) -> CaseResult;
+
+    /// Whether it would be pointless to judge any other case.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

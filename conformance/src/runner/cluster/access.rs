@@ -133,20 +133,12 @@ pub(super) async fn look(api: &Api) -> Result<Found, ClusterError> {
     }
     let mut admin = BTreeSet::new();
     for version in ["v1alpha1", "v1alpha2"] {
-        let mut listed = match api.get(&format!("/apis/{ADMIN}/{version}")).await {
-            Err(ApiError::Refused(refusal)) if refusal.code == 404 => continue,
-            other => other.map_err(failed)?,
-        };
-        let resources = listed["resources"].take();
-        for resource in resources.as_array().into_iter().flatten() {
-            let name = resource["name"].as_str().unwrap_or_default();
-            admin.insert(format!("{version}/{name}"));
-        }
+        let discovered = api.get(&format!("/apis/{ADMIN}/{version}")).await;
+        let served = served(discovered).map_err(failed)?;
+        admin.extend(served.iter().map(|name| format!("{version}/{name}")));
     }
     let baseline = format!("/apis/{ADMIN}/v1alpha1/baselineadminnetworkpolicies/default");
-    // Where nobody can tell, it is somebody's.
-    let found = api.get(&baseline).await;
-    let has_baseline = found.err().and_then(|it| it.refusal().map(|it| it.code)) != Some(404);
+    let has_baseline = !is_missing(&api.get(&baseline).await);
     let forbidden = forbidden(api, &admin).await.map_err(failed)?;
     Ok(Found {
         nodes,
@@ -154,6 +146,24 @@ pub(super) async fn look(api: &Api) -> Result<Found, ClusterError> {
         forbidden,
         has_baseline,
     })
+}
+
+/// Whether the server says that there is no such thing. Where nobody can tell, it is there.
+fn is_missing<T>(answer: &Result<T, ApiError>) -> bool {
+    let refusal = answer.as_ref().err().and_then(ApiError::refusal);
+    refusal.is_some_and(|it| it.code == 404)
+}
+
+/// The resources that discovery lists of a version; none of one that is not served.
+fn served(discovered: Result<Value, ApiError>) -> Result<Vec<String>, ApiError> {
+    if is_missing(&discovered) {
+        return Ok(Vec::new());
+    }
+    let mut listed = discovered?;
+    let resources = listed["resources"].take();
+    let names = resources.as_array().into_iter().flatten();
+    let names = names.filter_map(|it| it["name"].as_str().map(str::to_owned));
+    Ok(names.collect())
 }
 
 /// What one may not do with cluster-scoped policies, by their resource.
@@ -241,6 +251,34 @@ fn usable(nodes: &[Value]) -> Vec<RealNode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::cluster::api::Refusal;
+
+    fn refused(code: u16) -> ApiError {
+        ApiError::Refused(Refusal {
+            code,
+            message: String::new(),
+            fields: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_discovery_that_fails_is_not_taken_for_what_is_not_served() {
+        let listed = json!({"resources": [{"name": "a"}, {"name": "a/status"}]});
+        assert_eq!(
+            served(Ok(listed)),
+            Ok(vec!["a".to_owned(), "a/status".to_owned()])
+        );
+        assert_eq!(served(Err(refused(404))), Ok(Vec::new()));
+        for error in [
+            refused(403),
+            refused(503),
+            ApiError::Lost("no answer".to_owned()),
+        ] {
+            assert_eq!(served(Err(error.clone())), Err(error.clone()));
+            assert!(!is_missing::<()>(&Err(error)));
+        }
+        assert!(is_missing::<()>(&Err(refused(404))));
+    }
 
     #[test]
     fn nodes_that_take_pods_come_first() {

@@ -1,22 +1,76 @@
-//! When a connection that is kept counts as cut: one answer that is missing may be a packet that was lost.
+//! Connections that are kept, and when one counts as cut: one answer that is missing may be a packet that was lost.
 
 use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use sluice_oracle::Cell;
+use sluice_prober::Reply;
+use sluice_prober::protocol::{Answer, Request};
+
+use super::observe::{prober, question};
+use super::room::Room;
+use super::settle::PAUSE;
 
 /// So many words without an answer, one after another.
 const MISSES: u32 = 3;
 /// And so long: by then TCP has sent a word four times.
 const SILENT: Duration = Duration::from_secs(3);
 
+/// Opens a connection, which may have to wait until what allows it is in force.
+pub(super) async fn open(room: &Room, name: &str, cell: &Cell, patience: Duration) -> Result<()> {
+    let question = question(room, cell)?;
+    let pod = prober(room, &cell.from.to_string())?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let request = Request::Open(name.to_owned(), question);
+        match pod.session.ask(&request).await? {
+            Answer::Opened(Reply::Name(_)) => return Ok(()),
+            Answer::Opened(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Answer::Opened(reply) => bail!("connection {name}, {cell}: {reply:?}"),
+            other => bail!("asked to connect, a pod answers {other:?}"),
+        }
+    }
+}
+
+/// Whether a connection goes on, or does not, as it ought to.
+pub(super) async fn is_so(
+    room: &Room,
+    (name, goes_on): (&str, bool),
+    cell: &Cell,
+    patience: Duration,
+) -> Result<bool> {
+    let pod = prober(room, &cell.from.to_string())?;
+    let deadline = Instant::now() + patience;
+    let mut silence = Silence::default();
+    loop {
+        let said = Instant::now();
+        let request = Request::GoOn(name.to_owned());
+        let Answer::GoesOn(is_alive) = pod.session.ask(&request).await? else {
+            bail!("asked for connection {name}, a pod answers something else");
+        };
+        silence.saw(is_alive, said);
+        let is_cut = silence.is_cut(Instant::now());
+        if (goes_on && is_alive) || (!goes_on && is_cut) {
+            return Ok(true);
+        }
+        // One that has just fallen silent is looked at until that is long enough.
+        if said > deadline && (goes_on || is_alive) {
+            return Ok(false);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// The words since the last one that was answered.
 #[derive(Debug, Default)]
-pub(super) struct Silence {
+struct Silence {
     misses: u32,
     since: Option<Instant>,
 }
 
 impl Silence {
     /// Takes down what came of a word that was said at some time, and is known now.
-    pub(super) fn saw(&mut self, is_answered: bool, said: Instant) {
+    fn saw(&mut self, is_answered: bool, said: Instant) {
         if is_answered {
             *self = Self::default();
         } else {
@@ -26,7 +80,7 @@ impl Silence {
     }
 
     /// Whether that is more than packets that were lost.
-    pub(super) fn is_cut(&self, now: Instant) -> bool {
+    fn is_cut(&self, now: Instant) -> bool {
         let is_long = |since| now.duration_since(since) >= SILENT;
         self.misses >= MISSES && self.since.is_some_and(is_long)
     }

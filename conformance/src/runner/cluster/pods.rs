@@ -132,14 +132,17 @@ pub(super) fn is_ready(pod: &Value) -> bool {
     conditions.any(|it| it["type"] == "Ready" && it["status"] == "True")
 }
 
-/// Why a pod will not become ready, in the words of its kubelet. Whether it has been waited for long decides about what
+/// Why a pod will not become ready, as its node has no place for it, or it has ended: another one may.
+pub(super) fn ended(pod: &Value) -> Option<String> {
+    let status = &pod["status"];
+    let said = |field: &str| status[field].as_str().unwrap_or_default();
+    (said("phase") == "Failed").then(|| format!("{}: {}", said("reason"), said("message")))
+}
+
+/// Why no pod will become ready, in the words of its kubelet. Whether it has been waited for long decides about what
 /// may pass.
 pub(super) fn hopeless(pod: &Value, has_waited: bool) -> Option<String> {
     let status = &pod["status"];
-    if status["phase"] == "Failed" {
-        let said = |field: &str| status[field].as_str().unwrap_or_default().to_owned();
-        return Some(format!("{}: {}", said("reason"), said("message")));
-    }
     let all = ["containerStatuses", "initContainerStatuses"];
     let mut statuses = all.iter().filter_map(|it| status[it].as_array()).flatten();
     statuses.find_map(|container| {
@@ -203,5 +206,10 @@ mod tests {
         let waits = json!({"status": {"containerStatuses": [{
             "state": {"waiting": {"reason": "ContainerCreating"}}}]}});
         assert_eq!(hopeless(&waits, true), None);
+        assert_eq!(ended(&waits), None);
+        let rejected =
+            json!({"status": {"phase": "Failed", "reason": "NodePorts", "message": "taken"}});
+        assert_eq!(ended(&rejected).unwrap(), "NodePorts: taken");
+        assert_eq!(hopeless(&rejected, true), None, "another may start");
     }
 }

@@ -1,33 +1,29 @@
 //! A world of a case in the cluster: its namespaces, pods, Services and policies, made to be what a state says. What is
 //! judged in it is not known here.
 
+mod policies;
+mod start;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use sluice_oracle::{Cell, Family, Port, Target};
 use sluice_prober::protocol::{Answer, Listening, Request, Transport};
-use tokio::task::JoinSet;
 
 use super::access::RealNode;
-use super::api::{Api, ApiError};
-use super::make::{LIMIT, LOOK, await_gone, make_namespace, make_pod};
+use super::api::Api;
+use super::make::{await_gone, make_namespace};
 use super::names::{Names, ROOM};
 use super::places::{Places, addresses};
 use super::session::Session;
-use super::{ClusterOptions, Fatal, pods};
+use super::{ClusterOptions, pods};
 use crate::State;
 use crate::case::{Object, ObjectName};
 use crate::world::world;
-
-/// So many things are made at once.
-const AT_ONCE: usize = 16;
-
-/// By then an image has come, or does not.
-const IMAGE: Duration = Duration::from_secs(30);
+pub(super) use policies::RefusedPolicy;
 
 /// A pod that is there.
 pub(super) struct Prober {
@@ -35,21 +31,6 @@ pub(super) struct Prober {
     pub(super) listening: Listening,
     host_network: bool,
 }
-
-/// A policy that the API server does not take.
-#[derive(Debug)]
-pub(super) struct RefusedPolicy {
-    pub(super) name: ObjectName,
-    pub(super) message: String,
-}
-
-impl std::fmt::Display for RefusedPolicy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the API server refuses {}: {}", self.name, self.message)
-    }
-}
-
-impl std::error::Error for RefusedPolicy {}
 
 /// A world that is there.
 pub(super) struct Room {
@@ -152,55 +133,25 @@ impl Room {
         self.made.get(object.name()) == Some(object)
     }
 
-    async fn show_policy(&mut self, object: &Object) -> Result<()> {
-        if self.is_made(object) {
-            return Ok(());
-        }
-        let name = object.name().clone();
-        // Recorded first: what becomes of a request that got lost is not known.
-        let before = self.made.insert(name.clone(), object.clone());
-        let Err(error) = self.put_policy(object).await else {
-            return Ok(());
-        };
-        match error.refusal() {
-            Some(refusal) if (400..429).contains(&refusal.code) => {
-                // What there was before is there still.
-                match before {
-                    Some(before) => self.made.insert(name.clone(), before),
-                    None => self.made.remove(&name),
-                };
-                let message = refusal.message.clone();
-                Err(RefusedPolicy { name, message }.into())
-            }
-            _ => Err(anyhow!(error).context(name.to_string())),
-        }
-    }
-
-    /// Policies of the cluster may be another's, and are left alone then.
-    async fn put_policy(&self, object: &Object) -> Result<(), ApiError> {
-        let manifest = self.names.policy(object);
-        if object.name().namespace.is_empty() {
-            let (collection, name) = (
-                self.names.collection(object),
-                self.names.name(object.name()),
-            );
-            let own = self.names.own();
-            let made = self.api.make_own((&collection, &name), &manifest, own);
-            return made.await;
-        }
-        let path = self.names.path(object);
-        self.api.apply(&path, &manifest).await.map(drop)
-    }
-
-    /// Asks for everything to be taken away; what of that is refused is left to the end of the run.
+    /// Asks for everything to be taken away, and waits a while until it is: its pods have ports of nodes. What of that is
+    /// refused is left to the end of the run.
     pub(super) async fn abandon(mut self) {
         let _no_matter = self.clear_policies().await;
         let collection = "/api/v1/namespaces";
         let own = format!("{collection}?labelSelector={ROOM}%3D{}", self.names.room());
-        for namespace in self.api.list(&own).await.unwrap_or_default() {
-            let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-            let path = format!("{collection}/{name}");
-            let _no_matter = self.api.delete_one(&path, &namespace).await;
+        let namespaces = self.api.list(&own).await.unwrap_or_default();
+        let name = |it: &Value| {
+            it["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let path = |it: &Value| format!("{collection}/{}", name(it));
+        for namespace in &namespaces {
+            let _no_matter = self.api.delete_one(&path(namespace), namespace).await;
+        }
+        for namespace in &namespaces {
+            let _no_matter = await_gone(&self.api, &path(namespace)).await;
         }
     }
 
@@ -256,124 +207,6 @@ impl Room {
         let patch = json!({"metadata": {"labels": patch}});
         let merged = self.api.merge(&self.names.path(after), &patch).await;
         merged.map_err(|error| anyhow!(error).context(after.name().to_string()))?;
-        Ok(())
-    }
-
-    /// Makes the pods that are missing, all at once, and labels those that are there.
-    async fn make_pods(&mut self, state: &State) -> Result<()> {
-        let mut fitting = state.clone();
-        fitting.retain(|object| {
-            self.made
-                .get(object.name())
-                .is_none_or(|it| is_same_pod(it, object))
-        });
-        self.remove(&fitting, |name| name.kind == "Pod" && state.has(name))
-            .await?;
-        let mut fresh: Vec<Object> = Vec::new();
-        for object in state.objects().iter().filter(|it| it.name().kind == "Pod") {
-            match self.made.get(object.name()) {
-                None => fresh.push(object.clone()),
-                Some(before) if before.value()["metadata"] != object.value()["metadata"] => {
-                    self.relabel(before, object).await?;
-                    self.made.insert(object.name().clone(), object.clone());
-                }
-                Some(_) => {}
-            }
-        }
-        for some in fresh.chunks(AT_ONCE) {
-            let mut made = JoinSet::new();
-            for object in some {
-                let node = self.places.node_of(object).map(|it| it.name.clone());
-                let manifest = pods::manifest(object, &self.names, &self.image, node.as_deref());
-                let (api, path) = (self.api.clone(), self.names.collection(object));
-                let object = object.clone();
-                made.spawn(async move {
-                    make_pod(&api, &path, &manifest)
-                        .await
-                        .with_context(|| object.name().to_string())
-                });
-            }
-            for one in made.join_all().await {
-                one?;
-            }
-            for object in some {
-                self.made.insert(object.name().clone(), object.clone());
-            }
-        }
-        self.await_pods(&fresh).await
-    }
-
-    async fn await_pods(&mut self, fresh: &[Object]) -> Result<()> {
-        let mut waiting: Vec<&Object> = fresh.iter().collect();
-        let since = Instant::now();
-        let deadline = since + LIMIT;
-        while !waiting.is_empty() {
-            let namespaces: BTreeSet<String> =
-                waiting.iter().map(|it| self.names.collection(it)).collect();
-            let mut there = Vec::new();
-            for collection in namespaces {
-                there.extend(self.api.list(&collection).await?);
-            }
-            let has_waited = since.elapsed() > IMAGE;
-            let mut ready = Vec::new();
-            for object in std::mem::take(&mut waiting) {
-                match ready_pod(&there, object, &self.names, has_waited)? {
-                    Some(pod) => ready.push((object, pod)),
-                    None => waiting.push(object),
-                }
-            }
-            self.meet(ready).await?;
-            if waiting.is_empty() {
-                break;
-            }
-            if Instant::now() > deadline {
-                let names: Vec<String> = waiting.iter().map(|it| it.name().to_string()).collect();
-                let why = format!("not ready in {LIMIT:?}: {}", names.join(", "));
-                return Err(Fatal(why).into());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
-    /// Begins a conversation with pods that have become ready.
-    async fn meet(&mut self, ready: Vec<(&Object, Value)>) -> Result<()> {
-        let mut met = JoinSet::new();
-        for (object, pod) in ready {
-            let host_network = object.value()["spec"]["hostNetwork"] == true;
-            let ports = if host_network {
-                pods::declared(object)
-            } else {
-                self.ports.clone()
-            };
-            let text = |field: &str| {
-                pod["metadata"][field]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let (namespace, name) = (text("namespace"), text("name"));
-            let session = Session::new(&self.api, &namespace, &name);
-            let key = format!("{}/{}", object.name().namespace, object.name().name);
-            let own = addresses(&pod["status"]["podIPs"], "ip");
-            met.spawn(async move {
-                let listening = listening(&session, &ports).await?;
-                anyhow::Ok((
-                    key,
-                    own,
-                    Prober {
-                        session,
-                        listening,
-                        host_network,
-                    },
-                ))
-            });
-        }
-        for one in met.join_all().await {
-            let (key, own, prober) = one?;
-            self.places.pods.insert(key.clone(), own);
-            self.probers.insert(key, Arc::new(prober));
-        }
         Ok(())
     }
 
@@ -449,35 +282,9 @@ impl Room {
     }
 }
 
-/// What a pod is made of does not change while it is there.
-fn is_same_pod(one: &Object, other: &Object) -> bool {
-    one.name().kind != "Pod" || one.value()["spec"] == other.value()["spec"]
-}
-
 async fn listening(session: &Session, ports: &BTreeSet<(Transport, u16)>) -> Result<Listening> {
     match session.ask(&Request::Listen(ports.clone())).await? {
         Answer::Listening(listening) => Ok(listening),
         other => bail!("asked to listen, a pod answers {other:?}"),
     }
-}
-
-/// The pod of an object, once it is ready.
-fn ready_pod(
-    there: &[Value],
-    object: &Object,
-    names: &Names,
-    has_waited: bool,
-) -> Result<Option<Value>> {
-    let namespace = names.namespace(&object.name().namespace);
-    let is_it = |pod: &&Value| {
-        pod["metadata"]["name"] == object.name().name.as_str()
-            && pod["metadata"]["namespace"] == namespace.as_str()
-    };
-    let Some(pod) = there.iter().find(is_it) else {
-        return Ok(None);
-    };
-    if let Some(why) = pods::hopeless(pod, has_waited) {
-        return Err(Fatal(format!("{}: {why}", object.name())).into());
-    }
-    Ok(pods::is_ready(pod).then(|| pod.clone()))
 }

@@ -11,8 +11,22 @@ use tokio::sync::Notify;
 /// Somebody wants it to end.
 #[derive(Default)]
 pub(super) struct Stop {
-    pub(super) is_asked: AtomicBool,
-    pub(super) asked: Notify,
+    is_asked: AtomicBool,
+    asked: Notify,
+}
+
+impl Stop {
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it is asked for.
+    pub(super) async fn asked(&self) {
+        let asked = self.asked.notified();
+        if !self.is_asked() {
+            asked.await;
+        }
+    }
 }
 
 /// Hears signals from now on, within a runtime: the first asks for the end; at the second it says what is `left`, and
@@ -34,7 +48,7 @@ pub(super) fn hear(stop: &Arc<Stop>, progress: fn(&str), left: &str) -> io::Resu
                     progress(&left);
                     std::process::exit(128 + kind.as_raw_value());
                 }
-                stop.asked.notify_one();
+                stop.asked.notify_waiters();
             }
         });
     }

@@ -1,6 +1,8 @@
 //! Cases in a real Kubernetes: what the agents of the chart do is right, what nobody does is noticed, and nothing is left.
 //! Needs root, and what `cargo xtask cluster build` and `cargo xtask image` make.
 
+mod faults;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -81,6 +83,10 @@ fn a_cluster_is_judged_by_what_its_enforcer_does() -> Result<()> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../helm/sluice");
     cluster.install(&image("sluice")?, &chart, "sluice-system", &[])?;
     inside(&|| a_baseline_of_others_is_left_alone(&kubeconfig, &kubectl))?;
+    inside(&|| faults::what_happens_to_pods_is_no_denial(&kubeconfig, &kubectl))?;
+    let limited = cluster.control().user("limited", &[])?;
+    inside(&|| faults::what_is_refused_keeps_nothing_else(&limited, ("limited", &kubectl)))?;
+    inside(&|| faults::signals_end_a_run(&kubeconfig, &kubectl))?;
     inside(&|| with_agents(&kubeconfig))?;
     let kinds = format!("namespaces,{}", ADMIN.join(","));
     let selector = "--selector=sluice-conformance/run";

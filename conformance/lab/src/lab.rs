@@ -15,7 +15,6 @@ use sluice_netlink::Netns;
 use sluice_policy::PodName;
 use sluice_prober::{Client, Conversation, Listener, Patience, Sctp, SourcePorts};
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
 
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::complete::complete;
@@ -372,20 +371,11 @@ impl Lab {
     fn ask_batch(&self, clients: Vec<Client>, cells: &[Cell]) -> Result<Vec<Reply>> {
         let destinations = cells.iter().map(|cell| self.destination(cell));
         let destinations: Vec<SocketAddr> = destinations.collect::<Result<_>>()?;
-        let asked = clients.into_iter().zip(destinations).enumerate();
-        Ok(self.runtime.block_on(async {
-            let mut tasks = JoinSet::new();
-            for (number, (client, to)) in asked {
-                let patience = Arc::clone(&self.patience);
-                tasks.spawn(async move {
-                    let reply = patience.wait(client.ask(to)).await;
-                    (number, reply.unwrap_or(Reply::Silence))
-                });
-            }
-            let mut replies = tasks.join_all().await;
-            replies.sort_unstable_by_key(|(number, _)| *number);
-            replies.into_iter().map(|(_, reply)| reply).collect()
-        }))
+        let asks = clients.into_iter().zip(destinations);
+        let asks = asks.map(|(client, to)| client.ask(to));
+        let replies = self.runtime.block_on(self.patience.wait_all(asks));
+        let reply = |it: Option<Reply>| it.unwrap_or(Reply::Silence);
+        Ok(replies.into_iter().map(reply).collect())
     }
 
     /// Hears what arrives in every pod with a network of its own.

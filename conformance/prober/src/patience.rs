@@ -2,11 +2,13 @@
 //! machine is not mistaken for a policy; what is probed is not known here.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// A denied probe costs at least this.
@@ -71,20 +73,78 @@ impl Patience {
     /// reached: answers to others that came meanwhile count.
     pub async fn wait<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let start = Instant::now();
-        let mut work = pin!(work);
+        tokio::select! {
+            // An answer that is there at the limit is an answer, however late this task runs.
+            biased;
+            done = work => {
+                self.saw(start.elapsed());
+                Some(done)
+            }
+            () = self.run_out() => None,
+        }
+    }
+
+    /// What each of many works comes to that begin together, in the same order: the same as with [`Self::wait`], but one
+    /// clock goes for all of them. Each with a clock of its own wakes a processor up so many times every 25 ms, and that
+    /// costs more than what is asked.
+    pub async fn wait_all<T, W>(
+        self: &Arc<Self>,
+        works: impl IntoIterator<Item = W>,
+    ) -> Vec<Option<T>>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let (over, ends) = watch::channel(());
+        let (begun, mut beginning) = mpsc::channel::<Infallible>(1);
+        let mut tasks = JoinSet::new();
+        for (number, work) in works.into_iter().enumerate() {
+            let (patience, ends, begun) = (Arc::clone(self), ends.clone(), begun.clone());
+            tasks.spawn(async move {
+                drop(begun);
+                (number, patience.until(ends, work).await)
+            });
+        }
+        drop(begun);
+        let clock = async {
+            // Time counts from when the last one has begun.
+            while beginning.recv().await.is_some() {}
+            self.run_out().await;
+            drop(over);
+            pending::<Infallible>().await
+        };
+        let mut outcomes = tokio::select! {
+            outcomes = tasks.join_all() => outcomes,
+            never = clock => match never {},
+        };
+        outcomes.sort_unstable_by_key(|(number, _)| *number);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// What `work` comes to, or nothing where `ends` does before. An answer that is there at the end is an answer.
+    async fn until<T>(
+        &self,
+        mut ends: watch::Receiver<()>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let start = Instant::now();
+        tokio::select! {
+            biased;
+            done = work => {
+                self.saw(start.elapsed());
+                Some(done)
+            }
+            _ = ends.changed() => None,
+        }
+    }
+
+    /// Waits for as long as answers take, by the answers that come meanwhile too.
+    async fn run_out(&self) {
         let mut waited = Duration::ZERO;
         while waited < self.limit() {
-            tokio::select! {
-                // An answer that is there at the limit is an answer, however late this task runs.
-                biased;
-                done = &mut work => {
-                    self.saw(start.elapsed());
-                    return Some(done);
-                }
-                () = sleep(SLICE) => waited += SLICE,
-            }
+            sleep(SLICE).await;
+            waited += SLICE;
         }
-        None
     }
 
     /// The time that an answer has at present.
@@ -168,6 +228,29 @@ mod tests {
         assert_eq!(round_trips.limit, FLOOR);
         round_trips.push(at(900), fast);
         assert_eq!(round_trips.seen.len(), LEAST);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_works_those_that_never_end_are_given_up() {
+        let patience = Arc::new(Patience::default());
+        let works = (0..100).map(|number| async move {
+            if number % 2 == 0 {
+                pending::<()>().await;
+            }
+            number
+        });
+        let expected: Vec<Option<u32>> = (0..100).map(|it| (it % 2 == 1).then_some(it)).collect();
+        assert_eq!(patience.wait_all(works).await, expected);
+        assert_eq!(patience.limit(), FLOOR, "those that ended are seen");
+        let none: [std::future::Ready<()>; 0] = [];
+        assert_eq!(patience.wait_all(none).await, []);
+    }
+
+    #[tokio::test]
+    async fn what_is_there_at_the_end_is_an_answer() {
+        let (over, ends) = watch::channel(());
+        drop(over);
+        assert_eq!(Patience::default().until(ends, async { 7 }).await, Some(7));
     }
 
     #[tokio::test]

@@ -2,8 +2,9 @@
 //! own business.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// An agent that is not ready by then has a problem worth reading its log for. Half a second is usual; on an emulated
 /// processor, which two tests share, reading the kernel's types alone takes 10 s.
 const READY: Duration = Duration::from_mins(2);
+/// What an agent that runs may take for its status.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What SIGTERM may take, by its own promise.
 const STOP: Duration = Duration::from_secs(5);
 /// How much of a log is shown.
@@ -177,6 +180,24 @@ impl Agent {
             );
         }
         serde_json::from_slice(&output.stdout).context("sluice status: not one JSON document")
+    }
+
+    /// The same document, asked of the agent without a process in between; none where it does not listen. For those who
+    /// ask again and again.
+    pub fn said(&self) -> Result<Option<serde_json::Value>> {
+        let asked = UnixStream::connect(&self.paths.socket).and_then(|mut stream| {
+            stream.set_read_timeout(Some(ANSWER))?;
+            stream.write_all(b"{\"request\":\"status\"}\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        });
+        let answer = match asked {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(None),
+            answer => answer.with_context(|| self.paths.socket.display().to_string())?,
+        };
+        let mut answer: serde_json::Value =
+            serde_json::from_str(&answer).with_context(|| format!("status: {answer}"))?;
+        Ok(Some(answer["ok"].take()))
     }
 
     /// The page of `/metrics`.

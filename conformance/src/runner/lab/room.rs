@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow, bail};
@@ -21,6 +22,8 @@ use crate::expect;
 const FILE: &str = "objects.yaml";
 /// By then a change is in force, on a busy machine too.
 const IN_FORCE: Duration = Duration::from_secs(20);
+/// How often that is looked for.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A laboratory and what its agents are shown.
 pub(super) struct Room {
@@ -192,7 +195,8 @@ impl Room {
         let deadline = Instant::now() + IN_FORCE;
         for agent in self.lab.agents() {
             // Its clock is this machine's.
-            while !is_in_force(&agent.status()?, since) {
+            while !agent.said()?.is_some_and(|it| is_in_force(&it, since)) {
+                thread::sleep(LOOK);
                 if Instant::now() > deadline {
                     bail!(
                         "the agent of {} does not enforce it after {IN_FORCE:?}",

@@ -2,12 +2,12 @@
 
 mod room;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sluice_kubernetes::World;
 use sluice_lab::{Agent, Connection, Mode};
 use sluice_oracle::{Cell, Family};
@@ -119,11 +119,9 @@ struct Run<'r> {
 
 impl Run<'_> {
     fn case(&mut self) -> Result<Result<usize, Failure>> {
+        let denied = self.ever_denied()?;
+        self.control(&denied).context("before any policy")?;
         let mut state = self.case.start()?;
-        if let Err(failure) = self.control()? {
-            let reason = format!("before any policy, {}", failure.reason);
-            return Ok(Err(Failure { reason, ..failure }));
-        }
         self.show(&state)?;
         for (number, step) in self.case.steps.iter().enumerate() {
             for event in &step.events {
@@ -131,21 +129,53 @@ impl Run<'_> {
                 self.happens(event, &state)?;
             }
             if let Err(failure) = self.step(&state, number + 1, step)? {
+                self.blame(&failure, &denied)?;
                 return Ok(Err(failure));
             }
         }
         Ok(Ok(self.case.steps.len()))
     }
 
-    /// Before there is any policy, everybody who is ever there reaches everybody: what is denied later is denied by
-    /// policy.
-    fn control(&mut self) -> Result<Result<(), Failure>> {
+    /// What some step denies, or may.
+    fn ever_denied(&self) -> Result<BTreeSet<Cell>> {
+        let mut state = self.case.start()?;
+        let mut denied = BTreeSet::new();
+        for step in &self.case.steps {
+            for event in &step.events {
+                state.apply(event)?;
+            }
+            let world = state.load(&self.case.id).world;
+            let cells = asked::cells(self.case, &world, &[step], self.families);
+            let expected = expect::expected(&world, &self.profile.readings(), &cells);
+            let said = cells.into_iter().zip(expected);
+            denied.extend(said.filter_map(|(cell, it)| (it != Expected::Allowed).then_some(cell)));
+        }
+        Ok(denied)
+    }
+
+    /// Without any policy these connections open: what is denied of them later is denied by policy. Where they do not,
+    /// nothing is found out about policy.
+    fn control(&mut self, cells: &BTreeSet<Cell>) -> Result<()> {
         let bare = room::built(self.case)?.without_policies();
         self.room.show(&bare)?;
+        let is_served = |cell: &&Cell| self.room.serves(cell);
+        let cells: Vec<Cell> = cells.iter().filter(is_served).cloned().collect();
         let world = bare.load(&self.case.id).world;
-        let steps: Vec<&Step> = self.case.steps.iter().collect();
-        let cells = asked::cells(self.case, &world, &steps, self.families);
-        self.compare(&world, cells, 0)
+        match self.look(&world, &cells, 0)? {
+            Some(failure) => bail!("{}", failure.reason),
+            None => Ok(()),
+        }
+    }
+
+    /// Nobody is to blame for what does not get through without policies either.
+    fn blame(&mut self, failure: &Failure, asked: &BTreeSet<Cell>) -> Result<()> {
+        let lost = never_reached(failure, asked);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let Failure { step, reason, .. } = failure;
+        self.control(&lost)
+            .with_context(|| format!("step {step}: {reason}; without policies"))
     }
 
     /// Has a state enforced, and keeps how long that took at most.
@@ -215,17 +245,18 @@ impl Run<'_> {
         if cells.is_empty() {
             return Ok(Err(asked::nobody(number)));
         }
+        Ok(self.look(world, &cells, number)?.map_or(Ok(()), Err))
+    }
+
+    /// Asks cells, and compares what comes of them with what ought to.
+    fn look(&mut self, world: &World, cells: &[Cell], number: usize) -> Result<Option<Failure>> {
         self.tally.cells += cells.len();
-        let expected = expect::expected(world, &self.profile.readings(), &cells);
-        let observed = self.observe(&cells, &expected)?;
-        let failure = Failure::of_cells(
-            number,
-            &cells,
-            &expected,
-            &observed,
-            |expected, observed| observed.meets(expected),
-        );
-        Ok(failure.map_or(Ok(()), Err))
+        let expected = expect::expected(world, &self.profile.readings(), cells);
+        let observed = self.observe(cells, &expected)?;
+        let meets = |expected: &Expected, observed: &Observed| observed.meets(expected);
+        Ok(Failure::of_cells(
+            number, cells, &expected, &observed, meets,
+        ))
     }
 
     fn observe(&self, cells: &[Cell], expected: &[Expected]) -> Result<Vec<Observed>> {
@@ -246,6 +277,13 @@ impl Run<'_> {
         }
         Ok(observed)
     }
+}
+
+/// What did not get through although it must, and was not asked without policies yet, as no step denies it.
+fn never_reached(failure: &Failure, asked: &BTreeSet<Cell>) -> BTreeSet<Cell> {
+    let wrong = failure.wrong.iter();
+    let lost = wrong.filter(|it| it.expected == Expected::Allowed && !asked.contains(&it.cell));
+    lost.map(|it| it.cell.clone()).collect()
 }
 
 impl From<sluice_lab::Outcome> for Observed {

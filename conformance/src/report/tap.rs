@@ -1,25 +1,28 @@
-//! For test harnesses: the Test Anything Protocol, version 14, with what is wrong as YAML.
+//! For test harnesses: the Test Anything Protocol, version 13, with what is wrong as YAML.
+//!
+//! What is said here is the same in version 14, whose readers read 13 as well; those that know nothing later than 13, as
+//! `prove` of Perl 5.36, take a 14 for an error. Their YAML is a small part of it: a text is one line between double
+//! quotes, or a literal block in which no line is empty.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use serde::Serialize;
+use serde_json::Value;
 
 use super::{Report, Standing, comparison};
 use crate::runner::{CaseResult, Failure};
 
 /// What is said below a test that did not pass.
-#[derive(Serialize)]
 struct Diagnosis {
     message: String,
     severity: &'static str,
     duration_ms: u128,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// Empty where it is not about connections.
     tables: String,
 }
 
 /// The whole document. What may fail is a `TODO`, which harnesses do not count as failed.
 pub fn tap(report: &Report) -> String {
-    let mut text = format!("TAP version 14\n1..{}\n", report.results.len());
+    let mut text = format!("TAP version 13\n1..{}\n", report.results.len());
     for (number, (result, standing)) in report.standings().enumerate() {
         point(&mut text, number + 1, result, standing);
     }
@@ -43,13 +46,27 @@ fn point(text: &mut String, number: usize, result: &CaseResult, standing: Standi
     let word = if is_ok { "ok" } else { "not ok" };
     let _infallible = writeln!(text, "{word} {number} - {}{directive}", escaped(&result.id));
     if let Some(diagnosis) = diagnosis {
-        text.push_str("  ---\n");
-        // What has only texts and numbers can be written.
-        let yaml = serde_saphyr::to_string(&diagnosis).unwrap_or_default();
-        for line in yaml.lines() {
-            let _infallible = writeln!(text, "  {line}");
+        let _infallible = writeln!(text, "  ---\n{diagnosis}  ...");
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            message,
+            severity,
+            duration_ms,
+            tables,
+        } = self;
+        // A text of JSON is one of YAML between double quotes.
+        writeln!(f, "  message: {}", Value::from(message.as_str()))?;
+        writeln!(f, "  severity: {severity}")?;
+        writeln!(f, "  duration_ms: {duration_ms}")?;
+        if !tables.is_empty() {
+            writeln!(f, "  tables: |")?;
         }
-        text.push_str("  ...\n");
+        let mut lines = tables.lines();
+        lines.try_for_each(|it| writeln!(f, "    {it}"))
     }
 }
 
@@ -90,9 +107,9 @@ mod tests {
     use crate::report::examples;
 
     /// Every test with its directive and what its YAML says, by the words of the protocol.
-    fn read(text: &str) -> Vec<(bool, String, Option<serde_json::Value>)> {
+    fn read(text: &str) -> Vec<(bool, String, Option<Value>)> {
         let mut lines = text.lines().peekable();
-        assert_eq!(lines.next(), Some("TAP version 14"));
+        assert_eq!(lines.next(), Some("TAP version 13"));
         let plan: usize = lines.next().unwrap()["1..".len()..].parse().unwrap();
         let mut points = Vec::new();
         while let Some(line) = lines.next() {
@@ -114,6 +131,23 @@ mod tests {
         }
         assert_eq!(points.len(), plan);
         points
+    }
+
+    /// What Perl's harness says of a report, where there is one.
+    #[test]
+    fn perls_harness_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run.tap");
+        std::fs::write(&path, tap(&examples::report())).unwrap();
+        let Ok(output) = std::process::Command::new("prove").arg(&path).output() else {
+            println!("skipped: no prove");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("Tests: 5 Failed: 2)"), "{said}");
+        assert!(said.contains("(less 1 skipped subtest: 2 okay)"), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("Parse errors"), "{said}{errors}");
     }
 
     #[test]

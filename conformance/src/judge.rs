@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sluice_kubernetes::World;
+use sluice_lab::distinct;
 use sluice_oracle::{Cell, Family, Reading, Target};
 
 use crate::case::{Mark, Matrix, Part, Step};
@@ -213,17 +214,6 @@ fn sources(cells: &[Cell]) -> Vec<String> {
 
 fn destinations(cells: &[Cell]) -> Vec<String> {
     distinct(cells.iter().map(|cell| destination(&cell.to)))
-}
-
-/// Names in order of their first appearance, each once.
-pub fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    for name in names {
-        if !seen.contains(&name) {
-            seen.push(name);
-        }
-    }
-    seen
 }
 
 #[cfg(test)]

@@ -46,3 +46,14 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+/// The rows or columns of a table: names in order of their first appearance, each once.
+pub fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
+}

@@ -31,7 +31,7 @@ mod usable;
 mod warden;
 
 pub use agent::{Agent, AgentOptions, Mode, StartError};
-pub use cell::Outcome;
+pub use cell::{Outcome, distinct};
 pub use confine::Confinement;
 pub use counters::{Counters, counters};
 pub use forge::{Forged, Forger, Segment};

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use sluice_lab::distinct;
 use sluice_oracle::{Cell, Family, Port};
 
 use crate::expect::Expected;
-use crate::judge::{destination, distinct};
+use crate::judge::destination;
 
 /// A cell and what is said of it.
 pub type Judged = (Cell, Expected);

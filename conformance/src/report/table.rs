@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use sluice_lab::distinct;
 use sluice_oracle::{Family, Port};
 
 use super::{Report, Standing};
-use crate::judge::{Seen, destination, distinct};
+use crate::judge::{Seen, destination};
 use crate::runner::Failure;
 
 /// The last lines of a run: what failed, and counts.

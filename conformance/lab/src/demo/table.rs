@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::demo::report::{Report, Rounds};
-use crate::{Cell, Counters, Family, Lab, Port, Reply, Target};
+use crate::{Cell, Counters, Family, Lab, Port, Reply, Target, distinct};
 
 /// Names up to this length stand over their columns; longer ones are numbered.
 const LONGEST_COLUMN: usize = 12;
@@ -119,16 +119,6 @@ fn observed(lab: &Lab, cell: &Cell, reply: &Reply) -> char {
         Outcome::Refused => 'R',
         Outcome::Error(_) => 'E',
     }
-}
-
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut seen = Vec::new();
-    for name in names {
-        if !seen.contains(&name) {
-            seen.push(name);
-        }
-    }
-    seen
 }
 
 /// One matrix: a sign for each pair of names.

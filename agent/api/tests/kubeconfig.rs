@@ -31,7 +31,7 @@ fn troubled(source: &Source, said: &str) -> Report {
             return report;
         }
         assert!(Instant::now() < deadline, "{said}: never; {report:#?}");
-        // So that the waiting leaves the processor to what is waited for.
+        // reason: from one look to the next; the processor is left to what is waited for
         std::thread::sleep(Duration::from_millis(1));
     }
 }

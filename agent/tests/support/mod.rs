@@ -202,7 +202,7 @@ impl Node {
                 "{what}: not seen in {status:#}\n{}",
                 self.log()
             );
-            // So that the waiting leaves the processor to what is waited for.
+            // reason: from one look to the next; the processor is left to what is waited for
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -262,7 +262,7 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         while !so() {
             assert!(Instant::now() < deadline, "{what}: never\n{}", self.log());
-            // So that the waiting leaves the processor to what is waited for.
+            // reason: from one look to the next; the processor is left to what is waited for
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -152,7 +152,7 @@ impl Bed {
                 return;
             }
             assert!(Instant::now() < deadline, "{what}: never; {report:#?}");
-            // So that the waiting leaves the processor to what is waited for.
+            // reason: from one look to the next; the processor is left to what is waited for
             std::thread::sleep(Duration::from_millis(1));
         }
     }

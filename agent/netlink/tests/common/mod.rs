@@ -48,7 +48,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
-        // So that the waiting leaves the processor to what is waited for.
+        // reason: from one look to the next; the processor is left to what is waited for
         std::thread::sleep(Duration::from_millis(1));
     }
 }

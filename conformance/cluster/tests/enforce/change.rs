@@ -240,7 +240,7 @@ fn hand_out_next(world: &World, node: usize, address: IpAddr) -> Result<()> {
     let start = Instant::now();
     while kept.exists() {
         ensure!(start.elapsed() < GIVEN_BACK, "{address} is not given back");
-        // So that the waiting leaves the processor to what is waited for.
+        // reason: from one look to the next; the processor is left to what is waited for
         std::thread::sleep(Duration::from_millis(1));
     }
     let before = std::net::Ipv4Addr::from(u32::from(address) - 1);

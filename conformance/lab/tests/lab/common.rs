@@ -172,7 +172,7 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let limit = Instant::now() + Duration::from_mins(1);
     while !condition() {
         assert!(Instant::now() < limit, "never: {what}");
-        // So that the waiting leaves the processor to what is waited for.
+        // reason: from one look to the next; the processor is left to what is waited for
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -365,7 +365,7 @@ fn listen_again(at: SocketAddr) -> TcpListener {
     while let Err(error) = TcpListener::bind(at) {
         let is_taken = error.kind() == ErrorKind::AddrInUse;
         assert!(is_taken && Instant::now() < limit, "{at}: {error}");
-        // So that the waiting leaves the processor to what is waited for.
+        // reason: from one look to the next; the processor is left to what is waited for
         std::thread::sleep(Duration::from_millis(1));
     }
     listen_at(at)

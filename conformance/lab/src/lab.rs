@@ -65,6 +65,8 @@ pub struct Options {
     pub families: Vec<Family>,
     /// Ports that every pod serves besides those that the world names.
     pub ports: Vec<Port>,
+    /// Ports that no server listens on, whoever names them: the caller's own servers do.
+    pub unserved: Vec<u16>,
     /// Where the run's directory is made [default: `/run/sluice-lab`].
     pub runs: Option<PathBuf>,
     /// Agents get no more rights than the chart gives them, and end where they ask for more.
@@ -133,7 +135,7 @@ impl Lab {
             confined: options.confined,
             deliveries: Deliveries::default(),
         };
-        lab.serve()?;
+        lab.serve(&options.unserved)?;
         if options.deliveries {
             lab.watch()?;
         }
@@ -395,13 +397,17 @@ impl Lab {
     }
 
     /// Opens every listener in its pod's namespace and lets the runtime serve it.
-    fn serve(&self) -> Result<()> {
+    fn serve(&self, unserved: &[u16]) -> Result<()> {
         let _context = self.runtime.enter();
         for (index, pod) in self.plan.pods.iter().enumerate() {
             let open = || -> Result<Vec<Listener>> {
                 let mut listeners = Vec::new();
                 for address in &pod.addresses {
-                    let ports = pod.listens.iter().map(|it| (it.protocol, it.number));
+                    let served = pod
+                        .listens
+                        .iter()
+                        .filter(|it| !unserved.contains(&it.number));
+                    let ports = served.map(|it| (it.protocol, it.number));
                     let opened = Listener::open(*address, ports, Sctp::Raw);
                     listeners.extend(
                         opened

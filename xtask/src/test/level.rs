@@ -53,6 +53,11 @@ const PRIVILEGED: &[Privileged] = &[
         ],
     },
     Privileged {
+        package: "sluice-bench",
+        reason: "measures between namespaces",
+        but: &[],
+    },
+    Privileged {
         package: "sluice",
         reason: "runs the agent against real namespaces",
         but: &[

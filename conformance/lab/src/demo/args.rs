@@ -75,6 +75,7 @@ impl Args {
         Options {
             families: self.family.map_or_else(Vec::new, FamilyName::families),
             ports: Vec::new(),
+            unserved: Vec::new(),
             runs: Some(self.runs.clone()),
             confined: self.confined,
             deliveries: false,

@@ -1,0 +1,115 @@
+//! What a slice came to.
+
+use std::collections::BTreeMap;
+
+use crate::load::Workload;
+use crate::stage::Slice;
+
+/// Figures by name: `p50_us`, `p90_us`, `p99_us`, `mean_us`, `per_second` (connections, or questions and answers),
+/// `gbit_s` (streams), `agent_us` and `machine_us` (processor time of the agent and of everything, for each of these),
+/// `switches` (context switches for each).
+pub(super) type Figures = BTreeMap<&'static str, f64>;
+
+/// `USER_HZ`: the ticks of `/proc/stat` in a second.
+const TICKS: f64 = 100.0;
+
+/// The figures of `slice`; those that it has nothing for are left out.
+#[expect(clippy::cast_precision_loss, reason = "counts of a slice")]
+pub(super) fn figures(workload: Workload, slice: &Slice) -> Figures {
+    let mut figures = Figures::new();
+    let sent = &slice.sent;
+    let (seconds, answered) = (sent.wall.as_secs_f64(), sent.latency.len());
+    if workload == Workload::TcpStream {
+        if sent.bytes > 0 && seconds > 0.0 {
+            figures.insert("gbit_s", sent.bytes as f64 * 8e-9 / seconds);
+        }
+        return figures;
+    }
+    if answered == 0 || seconds <= 0.0 {
+        return figures;
+    }
+    let at = |quantile| sent.latency.value_at_quantile(quantile) as f64 / 1e3;
+    figures.insert("p50_us", at(0.5));
+    figures.insert("p90_us", at(0.9));
+    figures.insert("p99_us", at(0.99));
+    figures.insert("mean_us", sent.latency.mean() / 1e3);
+    figures.insert("per_second", answered as f64 / seconds);
+    // What is measured from outside is of the warm-up too.
+    let all = if workload.opens() {
+        sent.connections
+    } else {
+        answered
+    };
+    let each = |value: f64| value / all as f64;
+    figures.insert("agent_us", each(slice.agent.as_secs_f64() * 1e6));
+    figures.insert("machine_us", each(slice.machine.busy as f64 / TICKS * 1e6));
+    figures.insert("switches", each(slice.machine.switches as f64));
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hdrhistogram::Histogram;
+
+    use super::*;
+    use crate::load::Sent;
+    use crate::noise::CpuTimes;
+    use crate::proof::Seen;
+
+    fn slice(latencies: &[u64], bytes: u64) -> Slice {
+        let mut latency = Histogram::new(3).unwrap();
+        for value in latencies {
+            latency.record(*value).unwrap();
+        }
+        Slice {
+            sent: Sent {
+                latency,
+                connections: 8,
+                failed: None,
+                bytes,
+                wall: Duration::from_millis(500),
+            },
+            seen: Seen::default(),
+            machine: CpuTimes {
+                busy: 40,
+                switches: 80,
+                ..CpuTimes::default()
+            },
+            drifts: [1.0; 2],
+            agent: Duration::from_millis(80),
+        }
+    }
+
+    #[test]
+    fn figures_are_for_each_connection() {
+        let figures = figures(Workload::TcpCrr, &slice(&[1_000, 2_000, 3_000, 50_000], 0));
+        let near = |name: &str, expected: f64| {
+            let value = figures[name];
+            assert!(
+                (value - expected).abs() < expected * 0.002,
+                "{name}: {value}"
+            );
+        };
+        near("p50_us", 2.0);
+        near("p99_us", 50.0);
+        near("mean_us", 14.0);
+        near("per_second", 8.0);
+        near("agent_us", 10_000.0);
+        near("machine_us", 50_000.0);
+        near("switches", 10.0);
+    }
+
+    #[test]
+    fn a_stream_has_a_rate_and_nothing_else() {
+        let figures = figures(Workload::TcpStream, &slice(&[], 1_000_000_000));
+        assert_eq!(figures.len(), 1);
+        assert!((figures["gbit_s"] - 16.0).abs() < 1e-9, "{figures:?}");
+    }
+
+    #[test]
+    fn nothing_that_was_answered_has_no_figures() {
+        assert!(figures(Workload::TcpCrr, &slice(&[], 0)).is_empty());
+    }
+}

@@ -1,0 +1,234 @@
+//! Traffic: what is sent in a slice, and how long it took. Clients and servers are threads of this process in the
+//! network namespaces of pods; nothing is started for a connection.
+
+mod pages;
+mod parallel;
+mod ports;
+mod serial;
+mod server;
+mod socket;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+pub use self::pages::Pages;
+pub use self::ports::Ports;
+pub use self::server::Server;
+use crate::world::{DISCARD, HTTP};
+
+/// What nobody answered by then has failed, and its slice with it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest latency that is told from longer ones, in nanoseconds.
+const LONGEST: u64 = 10_000_000_000;
+/// Digits of a latency that are kept.
+const DIGITS: u8 = 3;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Workload {
+    /// TCP: connect, a byte there, a byte back, reset; one after another
+    TcpCrr,
+    /// The same, 8 at once
+    #[value(name = "tcp_crr_8")]
+    #[serde(rename = "tcp_crr_8")]
+    TcpCrr8,
+    /// The same, 64 at once
+    #[value(name = "tcp_crr_64")]
+    #[serde(rename = "tcp_crr_64")]
+    TcpCrr64,
+    /// The same, begun at 25 % of the rate that the reference reached with 64 at once, whatever is still open; timed from
+    /// when each was due
+    #[value(name = "tcp_open_25")]
+    #[serde(rename = "tcp_open_25")]
+    TcpOpen25,
+    /// The same at 50 %
+    #[value(name = "tcp_open_50")]
+    #[serde(rename = "tcp_open_50")]
+    TcpOpen50,
+    /// The same at 75 %
+    #[value(name = "tcp_open_75")]
+    #[serde(rename = "tcp_open_75")]
+    TcpOpen75,
+    /// The same as the first, over IPv6
+    #[value(name = "tcp_crr_ipv6")]
+    #[serde(rename = "tcp_crr_ipv6")]
+    TcpCrrIpv6,
+    /// The same as the first, through a Service
+    TcpCrrService,
+    /// TCP: a byte there and back on one connection
+    TcpRr,
+    /// UDP: the same
+    UdpRr,
+    /// UDP: a datagram there and back, each from another port
+    UdpNew,
+    /// TCP: as much as goes on one connection
+    TcpStream,
+    /// HTTP/1.0: a page of 1 kB, a connection each
+    Http,
+}
+
+/// The size of the page of [`Workload::Http`].
+const PAGE: usize = 1_000;
+
+/// Where a client sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The server's.
+    pub to: IpAddr,
+    /// The address of the Service, where there is one.
+    pub service: Option<SocketAddr>,
+}
+
+/// How long a slice is, and what it may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// What is not counted at its beginning.
+    pub warm_up: Duration,
+    /// What is counted.
+    pub counted: Duration,
+    /// The most connections that are opened; each port of the server is used once before one is used again.
+    pub limit: Option<u64>,
+    /// For the open workloads: connections per second.
+    pub rate: f64,
+}
+
+/// What came of a slice.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// How long each took, in nanoseconds; nothing of the warm-up.
+    pub latency: Histogram<u64>,
+    /// Connections, or UDP flows, that were opened, those of the warm-up too.
+    pub connections: u64,
+    /// What nobody answered, or refused; the first of the reasons.
+    pub failed: Option<String>,
+    /// What a stream sent after its warm-up, in bytes.
+    pub bytes: u64,
+    /// The time that is counted.
+    pub wall: Duration,
+}
+
+/// A slice while it runs.
+pub(crate) struct Meter {
+    sent: Sent,
+    counted_from: Instant,
+    end: Instant,
+    limit: u64,
+}
+
+impl Meter {
+    pub(crate) fn start(span: &Span) -> Self {
+        let counted_from = Instant::now() + span.warm_up;
+        Self {
+            sent: Sent {
+                latency: Histogram::new_with_bounds(1, LONGEST, DIGITS)
+                    .unwrap_or_else(|error| unreachable!("bounds that are constants: {error}")),
+                connections: 0,
+                failed: None,
+                bytes: 0,
+                wall: Duration::ZERO,
+            },
+            counted_from,
+            end: counted_from + span.counted,
+            limit: span.limit.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whether another connection may be opened, or another byte sent.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.sent.failed.is_none()
+            && self.sent.connections < self.limit
+            && Instant::now() < self.end
+    }
+
+    pub(crate) fn opened(&mut self) {
+        self.sent.connections += 1;
+    }
+
+    /// One was answered now that was begun at `begun`.
+    pub(crate) fn answered(&mut self, begun: Instant) {
+        let now = Instant::now();
+        if begun >= self.counted_from {
+            let nanoseconds = u64::try_from((now - begun).as_nanos()).unwrap_or(LONGEST);
+            self.sent.latency.saturating_record(nanoseconds);
+        }
+    }
+
+    /// So many bytes were taken now.
+    pub(crate) fn took(&mut self, bytes: usize) {
+        if Instant::now() >= self.counted_from {
+            self.sent.bytes += bytes as u64;
+        }
+    }
+
+    pub(crate) fn failed(&mut self, what: &str, error: &io::Error) {
+        self.sent.failed.get_or_insert(format!("{what}: {error}"));
+    }
+
+    pub(crate) fn finish(mut self) -> Sent {
+        self.sent.wall = Instant::now().saturating_duration_since(self.counted_from);
+        self.sent
+    }
+}
+
+impl Workload {
+    /// As flags and documents spell it.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether it goes on over IPv6.
+    pub const fn is_ipv6(self) -> bool {
+        matches!(self, Self::TcpCrrIpv6)
+    }
+
+    /// Whether it opens connections all the time, so that its latency is theirs.
+    pub const fn opens(self) -> bool {
+        !matches!(self, Self::TcpRr | Self::UdpRr | Self::TcpStream)
+    }
+
+    /// For the workloads that open connections at a rate: its share of what the reference can do.
+    pub const fn share(self) -> Option<f64> {
+        match self {
+            Self::TcpOpen25 => Some(0.25),
+            Self::TcpOpen50 => Some(0.5),
+            Self::TcpOpen75 => Some(0.75),
+            _ => None,
+        }
+    }
+
+    /// Sends for as long as `span` says, from the network namespace of the calling thread.
+    pub fn run(self, route: &Route, span: &Span, ports: &mut Ports) -> Sent {
+        let next = |ports: &mut Ports| SocketAddr::new(route.to, ports.next());
+        let meter = Meter::start(span);
+        match self {
+            Self::TcpCrr | Self::TcpCrrIpv6 => serial::tcp_crr(meter, || next(ports)),
+            Self::TcpCrrService => {
+                let to = route.service.unwrap_or_else(|| next(ports));
+                serial::tcp_crr(meter, || to)
+            }
+            Self::TcpCrr8 => parallel::closed(meter, 8, || next(ports)),
+            Self::TcpCrr64 => parallel::closed(meter, 64, || next(ports)),
+            Self::TcpOpen25 | Self::TcpOpen50 | Self::TcpOpen75 => {
+                parallel::open(meter, span.rate, || next(ports))
+            }
+            Self::TcpRr => serial::tcp_rr(meter, next(ports)),
+            Self::UdpRr => serial::udp_rr(meter, next(ports)),
+            Self::UdpNew => serial::udp_new(meter, || next(ports)),
+            Self::TcpStream => serial::tcp_stream(meter, SocketAddr::new(route.to, DISCARD)),
+            Self::Http => pages::fetch(meter, SocketAddr::new(route.to, HTTP), PAGE),
+        }
+    }
+}
+
+/// Fetches pages of `size` bytes, from the network namespace of the calling thread, a connection each.
+pub fn fetch(to: IpAddr, size: usize, span: &Span) -> Sent {
+    pages::fetch(Meter::start(span), SocketAddr::new(to, HTTP), size)
+}

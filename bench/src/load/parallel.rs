@@ -1,0 +1,185 @@
+//! Many connections at once, on one thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, connect, recv, send, sockopt};
+
+use super::{Meter, PATIENCE, Sent, socket};
+
+/// Events that are taken from the kernel at a time.
+const EVENTS: usize = 256;
+/// Connections that are open at once at most; what is due beyond that waits, and its time counts.
+const MOST: usize = 1_024;
+
+/// So many connections at once: when one ends, the next begins.
+pub(super) fn closed(meter: Meter, at_once: usize, to: impl FnMut() -> SocketAddr) -> Sent {
+    drive(meter, to, |open| {
+        if open < at_once {
+            Next::Begin(Instant::now())
+        } else {
+            Next::Wait(None)
+        }
+    })
+}
+
+/// Connections that begin at a rate, whether or not earlier ones have ended. Each is timed from when it was due, so that
+/// those that a slow answer keeps from beginning count as slow too.
+pub(super) fn open(meter: Meter, rate: f64, to: impl FnMut() -> SocketAddr) -> Sent {
+    let interval = Duration::from_secs_f64(1.0 / rate.max(1.0));
+    let mut due = Instant::now();
+    drive(meter, to, |open| {
+        if open == MOST {
+            Next::Wait(None)
+        } else if due <= Instant::now() {
+            let begun = due;
+            due += interval;
+            Next::Begin(begun)
+        } else {
+            Next::Wait(Some(due))
+        }
+    })
+}
+
+/// What to do now.
+enum Next {
+    /// To begin a connection, which is timed from then.
+    Begin(Instant),
+    /// To wait for an answer, or until then.
+    Wait(Option<Instant>),
+}
+
+/// `next` is told how many are open.
+fn drive(
+    mut meter: Meter,
+    to: impl FnMut() -> SocketAddr,
+    next: impl FnMut(usize) -> Next,
+) -> Sent {
+    match Clients::new() {
+        Ok(clients) => {
+            if let Err(error) = clients.run(&mut meter, to, next) {
+                meter.failed("tcp", &error);
+            }
+        }
+        Err(error) => meter.failed("epoll", &error),
+    }
+    meter.finish()
+}
+
+struct Client {
+    socket: OwnedFd,
+    begun: Instant,
+    asked: bool,
+}
+
+/// Open connections by number.
+struct Clients {
+    epoll: OwnedFd,
+    open: Vec<Option<Client>>,
+    free: VecDeque<usize>,
+}
+
+impl Clients {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            open: (0..MOST).map(|_| None).collect(),
+            free: (0..MOST).collect(),
+        })
+    }
+
+    fn run(
+        mut self,
+        meter: &mut Meter,
+        mut to: impl FnMut() -> SocketAddr,
+        mut next: impl FnMut(usize) -> Next,
+    ) -> io::Result<()> {
+        let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
+        let mut heard = Instant::now();
+        while meter.goes_on() || self.count() > 0 {
+            let mut until = None;
+            while meter.goes_on() {
+                match next(self.count()) {
+                    Next::Begin(begun) => self.begin(to(), begun, meter)?,
+                    Next::Wait(due) => {
+                        until = due;
+                        break;
+                    }
+                }
+            }
+            let wait = until.map_or(PATIENCE, |due| {
+                due.saturating_duration_since(Instant::now())
+            });
+            let wait = Timespec::try_from(wait).unwrap_or_default();
+            let (events, _rest) = epoll::wait(&self.epoll, &mut buffer, Some(&wait))?;
+            if !events.is_empty() || self.count() == 0 {
+                heard = Instant::now();
+            } else if heard.elapsed() >= PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            for event in &*events {
+                self.step(event.data.u64(), meter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many are open.
+    fn count(&self) -> usize {
+        MOST - self.free.len()
+    }
+
+    fn begin(&mut self, to: SocketAddr, begun: Instant, meter: &mut Meter) -> io::Result<()> {
+        let Some(number) = self.free.pop_front() else {
+            return Ok(());
+        };
+        let socket = socket::tcp(to, SocketFlags::NONBLOCK)?;
+        meter.opened();
+        match connect(&socket, &to) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let data = epoll::EventData::new_u64(number as u64);
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        epoll::add(&self.epoll, &socket, data, flags)?;
+        self.open[number] = Some(Client {
+            socket,
+            begun,
+            asked: false,
+        });
+        Ok(())
+    }
+
+    /// Something has become of a connection: it is open, or the answer is there.
+    fn step(&mut self, number: u64, meter: &mut Meter) -> io::Result<()> {
+        let number = usize::try_from(number).unwrap_or(MOST);
+        let Some(client) = self.open.get_mut(number).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        if !client.asked {
+            sockopt::socket_error(&client.socket)??;
+            match send(&client.socket, b"?", SendFlags::empty()) {
+                Ok(_one) => client.asked = true,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match recv(&client.socket, &mut [0_u8; 1][..], RecvFlags::empty()) {
+            Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_one) => {
+                meter.answered(client.begun);
+                self.open[number] = None;
+                self.free.push_back(number);
+                Ok(())
+            }
+            Err(Errno::AGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

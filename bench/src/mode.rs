@@ -1,0 +1,84 @@
+//! The modes that are compared.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// What is between two pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Mode {
+    /// Routing alone: no netfilter, no connection tracking
+    None,
+    /// Connection tracking and address translation, as kube-proxy leaves a node: the fair reference, since every
+    /// cluster has it
+    Conntrack,
+    /// The same once more, on a node of its own: what two equal modes differ by is what this machine cannot tell
+    ConntrackAgain,
+    /// Sluice without its fast path, one queue
+    Nfqueue,
+    /// The same with a queue per core
+    NfqueueN,
+    /// Sluice, every pair known to the kernel before
+    Hybrid,
+    /// Sluice, every pair new to it
+    HybridCold,
+    /// Sluice, its agent stopped (SIGSTOP) while a slice lasts
+    HybridStopped,
+    /// A chain of rules, one per allowed pair and port, the one that matches last; no agent
+    Linear,
+}
+
+/// The part of Sluice that a mode runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// With or without the fast path.
+    pub mode: sluice_lab::Mode,
+    /// `--queues`; none: the agent's own default.
+    pub queues: Option<u16>,
+}
+
+impl Mode {
+    /// As flags and documents spell it.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// The agent of the mode, if it has one.
+    pub const fn agent(self) -> Option<Agent> {
+        let (mode, queues) = match self {
+            Self::None | Self::Conntrack | Self::ConntrackAgain | Self::Linear => return None,
+            Self::Nfqueue => (sluice_lab::Mode::Nfqueue, Some(1)),
+            Self::NfqueueN => (sluice_lab::Mode::Nfqueue, None),
+            Self::Hybrid | Self::HybridCold | Self::HybridStopped => {
+                (sluice_lab::Mode::Hybrid, None)
+            }
+        };
+        Some(Agent { mode, queues })
+    }
+
+    /// Whether somebody is denied in it.
+    pub const fn enforces(self) -> bool {
+        self.agent().is_some() || matches!(self, Self::Linear)
+    }
+
+    /// Whether its node tracks connections.
+    pub const fn tracks(self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+/// The pairs of modes whose ratio says something, `a` ÷ `b`.
+pub const PAIRS: [(Mode, Mode); 10] = [
+    (Mode::ConntrackAgain, Mode::Conntrack),
+    (Mode::Conntrack, Mode::None),
+    (Mode::Hybrid, Mode::Conntrack),
+    (Mode::Nfqueue, Mode::Conntrack),
+    (Mode::Nfqueue, Mode::Hybrid),
+    (Mode::NfqueueN, Mode::Nfqueue),
+    (Mode::HybridCold, Mode::Nfqueue),
+    (Mode::HybridStopped, Mode::Hybrid),
+    (Mode::Linear, Mode::Conntrack),
+    (Mode::Linear, Mode::Hybrid),
+];

@@ -1,0 +1,359 @@
+//! Cost against the number of policies: fetches of pages of several sizes, a fresh connection each, under more and more
+//! policies of which the last one matches.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::env::Env;
+use crate::load::{Span, Workload};
+use crate::mode::Mode;
+use crate::noise::{self, Guard};
+use crate::proof;
+use crate::schedule;
+use crate::stage::{Slice, Stage, StageOptions};
+use crate::stats::{self, Ratio, Slope};
+
+/// Sizes of pages by the names that they have in the table.
+pub const SIZES: [(&str, usize); 5] = [
+    (".5k", 500),
+    ("1k", 1_000),
+    ("10k", 10_000),
+    ("100k", 100_000),
+    ("1M", 1_000_000),
+];
+/// The longest that the fetches of one slice may take.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Each once.
+    pub modes: Vec<Mode>,
+    /// Numbers of policies, from few to many.
+    pub policies: Vec<usize>,
+    /// Fetches of each size under each number, over the whole run.
+    pub fetches: u64,
+    /// Slices that they are shared out among.
+    pub rounds: usize,
+    /// Of the orders and the intervals.
+    pub seed: u64,
+    /// The `sluice` binary.
+    pub agent: PathBuf,
+    /// Slices count on a machine that is not quiet too.
+    pub noisy: bool,
+}
+
+/// One slice: `fetches` ÷ `rounds` pages of one size.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// From 0.
+    pub round: usize,
+    /// What was between the pods.
+    pub mode: Mode,
+    /// How many policies there were.
+    pub policies: usize,
+    /// The name of the size.
+    pub size: &'static str,
+    /// Why it does not count.
+    pub void: Option<String>,
+    /// From connecting to the last byte, the mean, in milliseconds.
+    pub mean_ms: f64,
+    /// The same, the median.
+    pub p50_ms: f64,
+}
+
+/// All of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// By mode.
+    pub modes: BTreeMap<Mode, Table>,
+    /// Slices that do not count.
+    pub void_slices: usize,
+    /// Slices in all.
+    pub slices: usize,
+    /// Fetches of each size under each number of policies.
+    pub fetches: u64,
+    /// What it was measured on.
+    pub env: Env,
+    /// Every slice.
+    pub rows: Vec<Row>,
+}
+
+/// One mode.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// By number of policies, then by size: the mean of a fetch in milliseconds, the median of the rounds'.
+    pub mean_ms: BTreeMap<usize, BTreeMap<&'static str, f64>>,
+    /// By number of policies, then by size: the median fetch against the one with the fewest policies.
+    pub against_fewest: BTreeMap<usize, BTreeMap<&'static str, Ratio>>,
+    /// What a thousand policies add to the median fetch of the smallest page, in microseconds.
+    pub slope_us: Option<Slope>,
+}
+
+/// Runs `plan`; `progress` is told of every slice, with how many there are.
+///
+/// # Errors
+/// Where a mode cannot be set up, or its policies are not in force before or after.
+pub fn run(plan: &Plan, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+    let guard = Guard::calibrate();
+    let mut stages = up(plan)?;
+    let span = Span {
+        warm_up: Duration::ZERO,
+        counted: LONGEST,
+        limit: Some((plan.fetches / plan.rounds.max(1) as u64).max(1)),
+        rate: 0.0,
+    };
+    for (_, stage) in &mut stages {
+        stage.warm(Workload::Http)?;
+    }
+    let slices = stages.len() * SIZES.len();
+    let total = slices * plan.rounds;
+    let mut rows = Vec::with_capacity(total);
+    for (round, order) in schedule::rounds(slices, plan.rounds, plan.seed)
+        .into_iter()
+        .enumerate()
+    {
+        for number in order {
+            let (policies, stage) = &mut stages[number / SIZES.len()];
+            let (size, bytes) = SIZES[number % SIZES.len()];
+            let slice = stage.pages(bytes, &span, &guard);
+            let slice = slice.with_context(|| stage.mode().name())?;
+            rows.push(Row {
+                round,
+                mode: stage.mode(),
+                policies: *policies,
+                size,
+                void: void(plan, stage.mode(), *policies, &slice),
+                mean_ms: slice.sent.latency.mean() / 1e6,
+                p50_ms: millis(slice.sent.latency.value_at_quantile(0.5)),
+            });
+            progress(rows.len(), total);
+        }
+    }
+    for (_, stage) in &stages {
+        stage.check().context("after the run")?;
+    }
+    Ok(report(plan, rows))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of a fetch")]
+fn millis(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+/// A stage for each mode and number of policies.
+fn up(plan: &Plan) -> Result<Vec<(usize, Stage)>> {
+    let mut stages = Vec::new();
+    for mode in &plan.modes {
+        for policies in &plan.policies {
+            let options = StageOptions {
+                agent: plan.agent.clone(),
+                policies: *policies,
+                every_port: false,
+            };
+            let stage = Stage::up(*mode, &options)
+                .with_context(|| format!("{} with {policies} policies", mode.name()))?;
+            stages.push((*policies, stage));
+        }
+    }
+    Ok(stages)
+}
+
+fn void(plan: &Plan, mode: Mode, policies: usize, slice: &Slice) -> Option<String> {
+    let failed = slice.sent.failed.clone();
+    // Without policies nobody is isolated, and there is nothing to be judged or leased.
+    let doubt = (policies > 0).then(|| proof::prove(mode, &slice.seen).err());
+    let noise = noise::judge(slice.machine, slice.drifts).filter(|_| !plan.noisy);
+    failed
+        .or_else(|| doubt.flatten().map(|doubt| doubt.to_string()))
+        .or_else(|| noise.map(|noise| noise.to_string()))
+}
+
+fn report(plan: &Plan, rows: Vec<Row>) -> Report {
+    let valid: Vec<_> = rows.iter().filter(|row| row.void.is_none()).collect();
+    let modes = plan.modes.iter().map(|mode| {
+        let of_mode: Vec<&Row> = valid
+            .iter()
+            .filter(|row| row.mode == *mode)
+            .copied()
+            .collect();
+        (*mode, table(plan, &of_mode))
+    });
+    Report {
+        modes: modes.collect(),
+        void_slices: rows.len() - valid.len(),
+        slices: rows.len(),
+        fetches: plan.fetches,
+        env: Env::read(),
+        rows,
+    }
+}
+
+fn table(plan: &Plan, rows: &[&Row]) -> Table {
+    let fewest = plan.policies.iter().min().copied().unwrap_or_default();
+    let mut table = Table {
+        mean_ms: BTreeMap::new(),
+        against_fewest: BTreeMap::new(),
+        slope_us: slope(rows, plan.seed),
+    };
+    for policies in &plan.policies {
+        for (size, _) in SIZES {
+            let of = |policies: usize| {
+                rows.iter()
+                    .filter(move |row| row.policies == policies && row.size == size)
+            };
+            let means: Vec<f64> = of(*policies).map(|row| row.mean_ms).collect();
+            let pairs: Vec<_> = of(*policies)
+                .filter_map(|row| {
+                    let other = of(fewest).find(|other| other.round == row.round)?;
+                    Some((row.p50_ms, other.p50_ms))
+                })
+                .collect();
+            if let Some(mean) = stats::median(&means) {
+                table
+                    .mean_ms
+                    .entry(*policies)
+                    .or_default()
+                    .insert(size, mean);
+            }
+            if *policies != fewest
+                && let Some(ratio) = stats::ratio(&pairs, plan.seed)
+            {
+                let of_policies = table.against_fewest.entry(*policies).or_default();
+                of_policies.insert(size, ratio);
+            }
+        }
+    }
+    table
+}
+
+/// Of the rounds' own slopes, so that what a round had to bear as a whole tilts none.
+#[expect(clippy::cast_precision_loss, reason = "numbers of policies")]
+fn slope(rows: &[&Row], seed: u64) -> Option<Slope> {
+    let mut rounds: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.size == SIZES[0].0) {
+        let point = (row.policies as f64 / 1e3, row.p50_ms * 1e3);
+        rounds.entry(row.round).or_default().push(point);
+    }
+    let rounds: Vec<_> = rounds.into_values().collect();
+    stats::slope(&rounds, seed)
+}
+
+impl Report {
+    /// For people: a table in the layout of the one that made this comparison known, for each mode.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "The mean of {} fetches in milliseconds, each on a connection of its own, by size and number of policies\n",
+            self.fetches
+        );
+        for (mode, table) in &self.modes {
+            table.write(&mode.name(), &mut text);
+        }
+        if self.void_slices > 0 {
+            let _infallible = writeln!(
+                text,
+                "\n{} of {} slices do not count",
+                self.void_slices, self.slices
+            );
+        }
+        text
+    }
+}
+
+impl Table {
+    fn write(&self, mode: &str, text: &mut String) {
+        let _infallible = write!(text, "\n{mode}\n|Policies |");
+        for (size, _) in SIZES {
+            let _infallible = write!(text, "{size} |");
+        }
+        text.push_str("\n|---|---|---|---|---|---|\n");
+        for (policies, means) in &self.mean_ms {
+            let _infallible = write!(text, "|{policies} |");
+            for (size, _) in SIZES {
+                let mean = means.get(size);
+                let mean = mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}"));
+                let _infallible = write!(text, "{mean} |");
+            }
+            text.push('\n');
+        }
+        for (policies, ratios) in &self.against_fewest {
+            let _infallible = write!(text, "{policies} policies against the fewest:");
+            for (size, ratio) in SIZES
+                .iter()
+                .filter_map(|(size, _)| ratios.get_key_value(size))
+            {
+                let [low, high] = ratio.ci;
+                let _infallible = write!(text, "  {size} {:.3} [{low:.3}, {high:.3}]", ratio.ratio);
+            }
+            text.push('\n');
+        }
+        if let Some(Slope {
+            slope,
+            ci: [low, high],
+        }) = self.slope_us
+        {
+            let _infallible = writeln!(
+                text,
+                "a thousand policies add {slope:.2} µs [{low:.2}, {high:.2}] to the median fetch of {}",
+                SIZES[0].0
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fetches that get slower by 10 µs for each 100 policies, in rounds that differ by much more than that.
+    #[test]
+    fn a_cost_that_grows_is_found_and_one_that_does_not_is_flat() {
+        let plan = Plan {
+            modes: vec![Mode::Linear, Mode::Hybrid],
+            policies: vec![0, 100, 200],
+            fetches: 1,
+            rounds: 9,
+            seed: 1,
+            agent: PathBuf::new(),
+            noisy: false,
+        };
+        let mut rows = Vec::new();
+        for round in 0..9_u32 {
+            for (mode, each) in [(Mode::Linear, 0.01), (Mode::Hybrid, 0.0)] {
+                for (step, policies) in [(0.0, 0), (1.0, 100), (2.0, 200)] {
+                    let millis = 1.0 + f64::from(round) + step * each;
+                    rows.push(Row {
+                        round: round.try_into().unwrap(),
+                        mode,
+                        policies,
+                        size: ".5k",
+                        void: (round == 8).then(|| "noise".to_owned()),
+                        mean_ms: millis,
+                        p50_ms: millis,
+                    });
+                }
+            }
+        }
+        let report = report(&plan, rows);
+        assert_eq!((report.void_slices, report.slices), (6, 54));
+        let slope = |mode| report.modes[&mode].slope_us.unwrap();
+        assert!(
+            (slope(Mode::Linear).slope - 100.0).abs() < 1e-6,
+            "{report:?}"
+        );
+        assert!(slope(Mode::Hybrid).slope.abs() < 1e-9, "{report:?}");
+        let flat = report.modes[&Mode::Hybrid].against_fewest[&200][".5k"];
+        assert_eq!((flat.ratio, flat.rounds), (1.0, 8));
+        let text = report.table();
+        assert!(
+            text.contains("|Policies |.5k |1k |10k |100k |1M |"),
+            "{text}"
+        );
+        assert!(text.contains("|100 |4.510 |- |"), "{text}");
+    }
+}

@@ -1,0 +1,337 @@
+//! A mode that is up: its own nodes and pods, its own agent, its own server. All modes are up at the same time, and idle
+//! but for the one whose slice it is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{fs, io::Write as _};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
+use sluice_lab::{AgentOptions, Counters, Family, Lab, Options, Outcome};
+use sluice_netlink::Netns;
+
+use crate::load::{self, Pages, Ports, Route, Sent, Server, Span, Workload};
+use crate::mode::Mode;
+use crate::noise::{CpuTimes, Guard};
+use crate::proof::Seen;
+use crate::world::{self, PORTS, TOUCHED};
+
+/// How long a policy may take to be in force, on a machine that does other things besides.
+const ENFORCED: Duration = Duration::from_secs(30);
+/// From one look at what is awaited to the next.
+const LOOK: Duration = Duration::from_millis(1);
+/// The ports that a client may have: most of them, so that connections of many slices differ.
+const CLIENT_PORTS: &str = "1024 65535";
+/// What kube-proxy has in the way of forwarded packets, beside the translation of addresses.
+const TRACKING: &str = "\
+table inet tracking {
+  chain forward { type filter hook forward priority filter; policy accept; ct state invalid drop; }
+}";
+
+/// What stages are made with.
+#[derive(Clone, Debug)]
+pub struct StageOptions {
+    /// The `sluice` binary.
+    pub agent: PathBuf,
+    /// Policies of the server, or rules of the chain.
+    pub policies: usize,
+    /// Whether the server listens on all its ports, or serves pages alone.
+    pub every_port: bool,
+}
+
+/// A mode that is up.
+pub struct Stage {
+    mode: Mode,
+    // Before the lab, whose namespaces it is in.
+    _servers: (Pages, Option<Server>),
+    lab: Lab,
+    ports: Ports,
+    touches: u64,
+    /// Whether the server is isolated.
+    isolated: bool,
+}
+
+/// What came of a slice, and what it cost.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// What the client has to tell.
+    pub sent: Sent,
+    /// What kernel and agent counted.
+    pub seen: Seen,
+    /// What the machine did meanwhile.
+    pub machine: CpuTimes,
+    /// How slow the processor was before and after.
+    pub drifts: [f64; 2],
+    /// The agent's time on a processor.
+    pub agent: Duration,
+}
+
+impl Stage {
+    /// Makes the pods, starts the agent, and makes sure that the policies are in force.
+    pub fn up(mode: Mode, options: &StageOptions) -> Result<Self> {
+        let families = vec![Family::Ipv4, Family::Ipv6];
+        let manifests = world::manifests(options.policies, mode.tracks());
+        let mut lab = Lab::up(
+            &manifests,
+            &Options {
+                families,
+                unserved: world::ports().collect(),
+                ..Options::default()
+            },
+        )?;
+        let node = lab.node_netns("node-1")?;
+        if mode == Mode::Linear && options.policies > 0 {
+            nft(node, &chain(&lab, options.policies)?)?;
+        } else if mode.tracks() && mode.agent().is_none() {
+            nft(node, TRACKING)?;
+        }
+        let client = lab.pod_netns(&world::pod("client"))?;
+        client.set_sysctl("ipv4/ip_local_port_range", CLIENT_PORTS)?;
+        let server = lab.pod_netns(&world::pod("server"))?;
+        let every_port = options.every_port.then(|| Server::start(server));
+        let servers = (Pages::start(server)?, every_port.transpose()?);
+        if let Some(agent) = mode.agent() {
+            let queues = agent.queues.map(|queues| format!("--queues={queues}"));
+            lab.start_agents(&AgentOptions {
+                binary: options.agent.clone(),
+                mode: agent.mode,
+                arguments: queues.into_iter().collect(),
+                environment: Vec::new(),
+            })?;
+        }
+        let stage = Self {
+            mode,
+            _servers: servers,
+            lab,
+            ports: Ports::default(),
+            touches: 0,
+            isolated: mode.enforces() && options.policies > 0,
+        };
+        stage.check()?;
+        Ok(stage)
+    }
+
+    /// Which one it is.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the one who may gets through, and the one who may not does not where somebody enforces policies.
+    pub fn check(&self) -> Result<()> {
+        let found = self
+            .lab
+            .probe(&[world::canary("client"), world::canary("stranger")])?;
+        let denied = if self.isolated {
+            Outcome::Denied
+        } else {
+            Outcome::Allowed
+        };
+        let mode = self.mode.name();
+        ensure!(
+            found == [Outcome::Allowed, denied],
+            "mode {mode}: client and stranger: {found:?}"
+        );
+        Ok(())
+    }
+
+    /// Whether the workload can be sent in this mode.
+    pub const fn has(&self, workload: Workload) -> bool {
+        match self.mode {
+            // Without translation of addresses there is no Service.
+            Mode::None => !matches!(workload, Workload::TcpCrrService),
+            // Only a connection that is opened can be new to it, and these have one port.
+            Mode::HybridCold => workload.opens() && !matches!(workload, Workload::TcpCrrService),
+            // The chain is of IPv4.
+            Mode::Linear => !workload.is_ipv6(),
+            _ => true,
+        }
+    }
+
+    /// Sends over every port that the workload uses once, so that every lease is there that there can be.
+    pub fn warm(&mut self, workload: Workload) -> Result<()> {
+        use Workload::{Http, TcpCrr, TcpCrrIpv6, TcpCrrService, TcpStream, UdpNew, UdpRr};
+        let every = Some(u64::from(PORTS));
+        let (workload, limit, counted) = match workload {
+            TcpCrrService | Http => (workload, Some(1), ENFORCED),
+            TcpStream => (workload, None, LOOK),
+            UdpRr | UdpNew => (UdpNew, every, ENFORCED),
+            TcpCrrIpv6 => (TcpCrrIpv6, every, ENFORCED),
+            _ => (TcpCrr, every, ENFORCED),
+        };
+        let span = Span {
+            warm_up: Duration::ZERO,
+            counted,
+            limit,
+            rate: 0.0,
+        };
+        match self.send(workload, &span)?.failed {
+            Some(failed) => bail!("mode {}: {failed}", self.mode.name()),
+            None => Ok(()),
+        }
+    }
+
+    /// One slice of a workload.
+    pub fn slice(&mut self, workload: Workload, span: &Span, guard: &Guard) -> Result<Slice> {
+        let mut span = *span;
+        if self.mode == Mode::HybridCold {
+            self.end_leases()?;
+            span.limit = Some(u64::from(PORTS));
+            span.warm_up = Duration::ZERO;
+        }
+        let before = self.counters()?;
+        if self.mode == Mode::HybridStopped {
+            self.lab.agents()[0].signal(Signal::STOP)?;
+        }
+        let slice = self.watched(guard, |stage| stage.send(workload, &span));
+        if self.mode == Mode::HybridStopped {
+            self.lab.agents()[0].signal(Signal::CONT)?;
+        }
+        self.counted(slice?, before)
+    }
+
+    /// A slice of pages of `size` bytes.
+    pub fn pages(&mut self, size: usize, span: &Span, guard: &Guard) -> Result<Slice> {
+        let before = self.counters()?;
+        let slice = self.watched(guard, |stage| {
+            let to = stage.route(Workload::Http)?.to;
+            let client = stage.lab.pod_netns(&world::pod("client"))?;
+            Ok(client.enter(|| load::fetch(to, size, span))?)
+        });
+        self.counted(slice?, before)
+    }
+
+    /// Sends, and looks at what the machine and the agent do meanwhile.
+    fn watched(
+        &mut self,
+        guard: &Guard,
+        work: impl FnOnce(&mut Self) -> Result<Sent>,
+    ) -> Result<Slice> {
+        let drift = guard.drift();
+        let (agent, machine) = (self.agent_time()?, CpuTimes::now()?);
+        let sent = work(self)?;
+        Ok(Slice {
+            machine: CpuTimes::now()?.since(machine),
+            agent: self.agent_time()?.saturating_sub(agent),
+            drifts: [drift, guard.drift()],
+            seen: Seen::default(),
+            sent,
+        })
+    }
+
+    /// The slice with what kernel and agent counted, from `before` on.
+    fn counted(&self, slice: Slice, before: Counters) -> Result<Slice> {
+        let seen = Seen {
+            connections: slice.sent.connections,
+            counters: self.counters()?.since(before),
+            tracked: self.tracked()?,
+        };
+        Ok(Slice { seen, ..slice })
+    }
+
+    fn send(&mut self, workload: Workload, span: &Span) -> Result<Sent> {
+        let route = self.route(workload)?;
+        let client = self.lab.pod_netns(&world::pod("client"))?;
+        let ports = &mut self.ports;
+        Ok(client.enter(|| workload.run(&route, span, ports))?)
+    }
+
+    fn route(&self, workload: Workload) -> Result<Route> {
+        let family = if workload.is_ipv6() {
+            Family::Ipv6
+        } else {
+            Family::Ipv4
+        };
+        let plan = self.lab.plan();
+        let server = plan.pod(&world::pod("server")).context("no server")?;
+        let address = plan.pods[server].address(family);
+        let service = plan
+            .service(&world::service())
+            .and_then(|service| service.address(family));
+        Ok(Route {
+            to: address.context("a server without an address")?,
+            service: service.map(|address| SocketAddr::new(address, world::SERVICE)),
+        })
+    }
+
+    /// Edits a policy of the server: whatever leases there were, each connection is judged.
+    fn end_leases(&mut self) -> Result<()> {
+        self.touches += 1;
+        let before = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let text = world::touched(self.touches);
+        self.lab.manifests().write(TOUCHED, &text)?;
+        let limit = Instant::now() + ENFORCED;
+        let agent = &self.lab.agents()[0];
+        while agent.status()?["agent"]["enforced_as_of"].as_f64() < Some(before) {
+            ensure!(Instant::now() < limit, "an edited policy is not enforced");
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        let agent = self.lab.agents().first();
+        Ok(agent
+            .map(sluice_lab::Agent::counters)
+            .transpose()?
+            .unwrap_or_default())
+    }
+
+    /// What its threads have run, by the scheduler's own account.
+    fn agent_time(&self) -> Result<Duration> {
+        let Some(agent) = self.lab.agents().first() else {
+            return Ok(Duration::ZERO);
+        };
+        let tasks = format!("/proc/{}/task", agent.pid());
+        let mut sum = 0;
+        for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+            let path = task?.path().join("schedstat");
+            // A thread may have ended since.
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let time = text.split(' ').next().and_then(|word| word.parse().ok());
+            sum += time.unwrap_or(0_u64);
+        }
+        Ok(Duration::from_nanos(sum))
+    }
+
+    fn tracked(&self) -> Result<u64> {
+        let node = self.lab.node_netns("node-1")?;
+        let count = node.sysctl("netfilter/nf_conntrack_count")?;
+        count.parse().context("nf_conntrack_count")
+    }
+}
+
+/// A chain as long as there would be policies.
+fn chain(lab: &Lab, rules: usize) -> Result<String> {
+    let address = |name| {
+        let plan = lab.plan();
+        let pod = plan.pod(&world::pod(name)).context("no such pod")?;
+        let address = plan.pods[pod].address(Family::Ipv4);
+        address.context("a pod without an address")
+    };
+    let rules = world::linear(rules, address("client")?, address("server")?);
+    Ok(format!(
+        "table inet linear {{\nchain forward {{ type filter hook forward priority filter; policy drop;\n\
+         ct state established,related accept\n{rules}}}\n}}"
+    ))
+}
+
+/// Has `nft` read `rules` in a network namespace.
+fn nft(netns: &Netns, rules: &str) -> Result<()> {
+    let run = || -> Result<()> {
+        let mut nft = Command::new("nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("nft (Debian's package nftables)")?;
+        let mut input = nft.stdin.take().context("nft without an input")?;
+        input.write_all(rules.as_bytes())?;
+        drop(input);
+        let status = nft.wait()?;
+        ensure!(status.success(), "nft: {status}");
+        Ok(())
+    };
+    netns.enter(run)?
+}

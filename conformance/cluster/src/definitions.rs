@@ -2,12 +2,13 @@
 //! has for the Prometheus operator. What they mean is not known here.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::control::ControlPlane;
-use crate::programs;
+use crate::{programs, wait};
 
 /// The admin policies, by their full names, as everywhere here; `cargo xtask cluster build` fetches what is published.
 pub(crate) const RESOURCES: [&str; 3] = [
@@ -49,16 +50,28 @@ impl Channel {
     }
 }
 
+/// How long an API server may take to serve what was defined.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Whether the API server says that it serves what is defined.
+fn is_established(definition: &Value) -> bool {
+    let conditions = definition["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|it| it["type"] == "Established" && it["status"] == "True")
+}
+
 impl ControlPlane {
     /// Has the API server serve a resource, and waits until it does.
     pub fn define(&self, resource: &str, channel: Channel) -> Result<()> {
         let file = channel.definition(resource)?;
         let file = file.to_str().context("the path of a definition")?;
         self.kubectl(&["apply", "-f", file])?;
-        let name = format!("crd/{resource}");
-        let established = ["wait", "--for=condition=Established", "--timeout=60s"];
-        self.kubectl(&[&established[..], &[&name]].concat())
-            .map(drop)
+        // `kubectl wait` fails where it is sooner than the first condition.
+        wait::until(&format!("serving {resource}"), LIMIT, || {
+            let definition = self.kubectl(&["get", "crd", resource, "--output=json"])?;
+            let definition: Value = serde_json::from_str(&definition)?;
+            Ok(is_established(&definition).then_some(()))
+        })
     }
 
     /// The same without validation: policies get in that no published definition would take.
@@ -83,5 +96,38 @@ impl ControlPlane {
         let patience = ["--ignore-not-found", "--timeout=60s"];
         self.kubectl(&[&["delete", &name][..], &patience].concat())
             .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_established;
+
+    #[test]
+    fn a_definition_without_conditions_yet_is_not_served() {
+        for (status, expected) in [
+            (json!(null), false),
+            (json!({"conditions": null}), false),
+            (
+                json!({"conditions": [{"type": "NamesAccepted", "status": "True"}]}),
+                false,
+            ),
+            (
+                json!({"conditions": [{"type": "Established", "status": "False"}]}),
+                false,
+            ),
+            (
+                json!({"conditions": [{"type": "NamesAccepted", "status": "True"}, {"type": "Established", "status": "True"}]}),
+                true,
+            ),
+        ] {
+            assert_eq!(
+                is_established(&json!({"status": status})),
+                expected,
+                "{status}"
+            );
+        }
     }
 }

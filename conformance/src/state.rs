@@ -159,7 +159,8 @@ fn is_stand_in(text: &str) -> bool {
     text.contains("$4(") || text.contains("$6(")
 }
 
-fn has_stand_in(value: &Value) -> bool {
+/// Whether some text of it stands for an address, as `$4(x/a/32)` does.
+pub(crate) fn has_stand_in(value: &Value) -> bool {
     match value {
         Value::String(text) => is_stand_in(text),
         Value::Array(items) => items.iter().any(has_stand_in),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use sluice_kubernetes::World;
 use sluice_oracle::{Cell, Family, Port, ServiceName, Target};
-use sluice_policy::PodName;
+use sluice_policy::{PodName, Protocol};
 
-use crate::case::{Case, Connection, Step};
+use crate::case::{Case, Connection, Event, Step};
 use crate::expect;
 use crate::profile::{Established, Profile};
 
@@ -30,6 +30,12 @@ pub(super) fn cells(case: &Case, world: &World, steps: &[&Step], families: &[Fam
         cells.retain(|cell| ports.iter().flatten().any(|port| *port == cell.port));
     }
     cells
+}
+
+/// Whether a case opens an association of SCTP and keeps it.
+pub(super) fn keeps_sctp(case: &Case) -> bool {
+    let mut events = case.steps.iter().flat_map(|step| &step.events);
+    events.any(|event| matches!(event, Event::Open(it) if it.port.protocol == Protocol::Sctp))
 }
 
 /// The connections that a step says something about, by name, and whether each goes on. What a profile leaves open is

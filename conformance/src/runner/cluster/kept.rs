@@ -1,14 +1,16 @@
 //! Connections that are kept, and when one counts as cut: one answer that is missing may be a packet that was lost.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use sluice_oracle::Cell;
 use sluice_prober::Reply;
 use sluice_prober::protocol::{Answer, Request};
+use tokio::task::JoinSet;
 
 use super::observe::{prober, question};
-use super::room::Room;
+use super::room::{Prober, Room};
 use super::settle::PAUSE;
 
 /// So many words without an answer, one after another.
@@ -32,21 +34,38 @@ pub(super) async fn open(room: &Room, name: &str, cell: &Cell, patience: Duratio
     }
 }
 
-/// Whether a connection goes on, or does not, as it ought to.
-pub(super) async fn is_so(
+/// Connections, with what each is called and whether it ought to go on; of those that do something else, the first. One
+/// that must be cut has to be silent for a while: all are looked at together.
+pub(super) async fn not_so(
     room: &Room,
-    (name, goes_on): (&str, bool),
-    cell: &Cell,
+    all: &[(&str, &Cell, bool)],
     patience: Duration,
-) -> Result<bool> {
-    let pod = prober(room, &cell.from.to_string())?;
+) -> Result<Option<usize>> {
+    let mut looks = JoinSet::new();
+    for (number, (name, cell, goes_on)) in all.iter().enumerate() {
+        let pod = Arc::clone(prober(room, &cell.from.to_string())?);
+        let (name, goes_on) = ((*name).to_owned(), *goes_on);
+        looks.spawn(async move {
+            let is_so = is_so(&pod, name, goes_on, patience).await?;
+            anyhow::Ok((number, is_so))
+        });
+    }
+    let looked = looks.join_all().await;
+    let looked = looked.into_iter().collect::<Result<Vec<_>>>()?;
+    let not_so = looked.into_iter().filter(|(_, is_so)| !is_so);
+    Ok(not_so.map(|(number, _)| number).min())
+}
+
+/// Whether a connection goes on, or does not, as it ought to.
+async fn is_so(pod: &Prober, name: String, goes_on: bool, patience: Duration) -> Result<bool> {
     let deadline = Instant::now() + patience;
     let mut silence = Silence::default();
+    let request = Request::GoOn(name);
     loop {
         let said = Instant::now();
-        let request = Request::GoOn(name.to_owned());
-        let Answer::GoesOn(is_alive) = pod.session.ask(&request).await? else {
-            bail!("asked for connection {name}, a pod answers something else");
+        let answer = pod.session.ask(&request).await?;
+        let Answer::GoesOn(is_alive) = answer else {
+            bail!("asked for a connection, a pod answers {answer:?}");
         };
         silence.saw(is_alive, said);
         let is_cut = silence.is_cut(Instant::now());

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value, json};
 use sluice_oracle::{Cell, Family, Port, Target};
+use sluice_prober::Sctp;
 use sluice_prober::protocol::{Answer, Listening, Request, Transport};
 
 use super::access::RealNode;
@@ -272,6 +273,12 @@ impl Room {
         prober
             .zip(own)
             .is_some_and(|(it, own)| it.listening.ports.contains(&own))
+    }
+
+    /// Whether every pod has sockets of SCTP, with which associations are kept.
+    pub(super) fn keeps_sctp(&self) -> bool {
+        let mut probers = self.probers.values();
+        probers.all(|it| it.listening.sctp == Ok(Sctp::Kernel))
     }
 
     /// Why SCTP cannot be asked about.

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use sluice_kubernetes::World;
 use sluice_oracle::{Cell, Family};
-use sluice_policy::Protocol;
 
 use super::observe::{self, Asked, observe};
 use super::room::Room;
-use super::settle::{Looks, Next, PAUSE};
+use super::settle::{Looks, Next, PAUSE, Pace};
 use super::{kept, later};
 use crate::State;
 use crate::case::{Case, Event, Object, Step};
@@ -23,9 +22,7 @@ use crate::world::world;
 
 /// How long everybody may take to reach everybody where there is no policy: a new Service takes a second or more.
 const CONTROL: Duration = Duration::from_secs(30);
-/// How long is waited at least for what a change that changes no cell could do.
-const LEAST: Duration = Duration::from_secs(1);
-/// How often a datagram is sent again that may have been lost.
+/// How often is asked again what may have been lost.
 const AGAIN: usize = 3;
 
 /// How a case ended that could be judged.
@@ -46,8 +43,8 @@ pub(super) struct Run<'r> {
     /// By then a change is in force.
     pub(super) convergence: Duration,
     pub(super) tally: &'r mut Tally,
-    /// The longest that a change took in the cases before.
-    pub(super) longest: Option<Duration>,
+    /// How long changes took in this case and those before.
+    pub(super) pace: &'r mut Pace,
     /// What was expected of the step before.
     pub(super) before: BTreeMap<Cell, Expected>,
     /// Cells of connections that are kept.
@@ -132,6 +129,9 @@ impl Run<'_> {
         if asks("np.ipv6") && !has(Family::Ipv6) || asks("np.dual") && families.len() < 2 {
             return Some("pods of this cluster have no IPv6 address beside an IPv4 one".to_owned());
         }
+        if asked::keeps_sctp(self.case) && !self.room.keeps_sctp() {
+            return Some("keeps an SCTP association, of which nodes have no sockets".to_owned());
+        }
         let sctp = asks("np.sctp").then(|| self.room.no_sctp()).flatten();
         sctp.map(|why| format!("no SCTP: {why}"))
     }
@@ -200,15 +200,17 @@ impl Run<'_> {
             Ok(took) => self.tally.came_into_force(took),
             Err(failure) => return Ok(Err(failure)),
         }
+        let mut kept = Vec::new();
         for (name, goes_on) in asked::kept(step, self.profile) {
             let cell = self.open.get(name);
             let cell = cell.with_context(|| format!("no connection {name}"))?;
-            let wanted = (&**name, goes_on);
-            if !kept::is_so(self.room, wanted, cell, self.convergence).await? {
-                return Ok(Err(asked::not_so(number, name, goes_on)));
-            }
+            kept.push((&**name, cell, goes_on));
         }
-        Ok(Ok(()))
+        let not_so = kept::not_so(self.room, &kept, self.convergence).await?;
+        Ok(match not_so.map(|at| kept[at]) {
+            Some((name, _, goes_on)) => Err(asked::not_so(number, name, goes_on)),
+            None => Ok(()),
+        })
     }
 
     /// The cells of steps that somebody is there to answer.
@@ -231,7 +233,12 @@ impl Run<'_> {
         self.tally.cells += asked.len();
         let cells: Vec<Cell> = asked.iter().map(|it| it.cell.clone()).collect();
         let expected = expect::expected(world, &self.profile.readings(), &cells);
-        let least = self.least(&cells, &expected);
+        let is_same = self.is_same(&cells, &expected);
+        let least = if is_same {
+            self.pace.usual().min(self.convergence)
+        } else {
+            Duration::ZERO
+        };
         let mut looks = Looks::new(wait.limit, wait.again.then_some(least));
         let all: Vec<usize> = (0..cells.len()).collect();
         let mut observed = vec![Observed::Denied; cells.len()];
@@ -249,7 +256,12 @@ impl Run<'_> {
             let is_wrong = |at: &usize| !is_right(&expected[*at], &observed[*at]);
             let wrong: Vec<usize> = all.iter().copied().filter(is_wrong).collect();
             match looks.after(began, wrong.is_empty()) {
-                Next::Right(took) => return Ok(Ok(took)),
+                Next::Right(took) => {
+                    if wait.again && !is_same {
+                        self.pace.saw(took);
+                    }
+                    return Ok(Ok(took));
+                }
                 Next::All(then) => {
                     next.clone_from(&all);
                     tokio::time::sleep(then.saturating_sub(wait.since.elapsed())).await;
@@ -266,23 +278,19 @@ impl Run<'_> {
         }
     }
 
-    /// How long after a change is looked once more: where it changes no cell, nothing shows when it is in force.
-    fn least(&mut self, cells: &[Cell], expected: &[Expected]) -> Duration {
+    /// Whether no cell is expected to be other than the last time: then nothing shows when a change is in force.
+    fn is_same(&mut self, cells: &[Cell], expected: &[Expected]) -> bool {
         let now = cells.iter().cloned().zip(expected.iter().cloned());
         let now: BTreeMap<Cell, Expected> = now.collect();
         let is_same = now
             .iter()
             .all(|(cell, it)| self.before.get(cell) == Some(it));
         self.before = now;
-        let longest = self.tally.convergence.max(self.longest).unwrap_or_default();
-        if is_same {
-            longest.max(LEAST).min(self.convergence)
-        } else {
-            Duration::ZERO
-        }
+        is_same
     }
 
-    /// Asks what may have been lost of these again: a datagram is not sent twice by itself.
+    /// Asks what may have been lost of these again: a datagram is not sent twice by itself, and an answer may come late on a
+    /// busy machine. What got through although it must not is not asked again.
     async fn look_for_lost(
         &self,
         (asked, expected): (&[Asked], &[Expected]),
@@ -291,10 +299,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let mut lost = some.to_vec();
         for _ in 0..AGAIN {
-            lost.retain(|at| {
-                let is_datagram = asked[*at].cell.port.protocol == Protocol::Udp;
-                is_datagram && observed[*at].may_be_lost(&expected[*at])
-            });
+            lost.retain(|at| observed[*at].may_be_lost(&expected[*at]));
             if lost.is_empty() {
                 break;
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, AttachedProcess};
+use serde_json::Value;
 use sluice_prober::protocol::{Answer, Asker, Numbered, PROGRAM, Request, Said};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, ReadHalf, SimplexStream, WriteHalf,
@@ -26,6 +27,8 @@ pub(super) struct Session {
     api: Api,
     namespace: String,
     pod: String,
+    /// Of the pod's containers, the one that serves.
+    container: String,
     state: Mutex<State>,
 }
 
@@ -44,11 +47,14 @@ struct Open {
 }
 
 impl Session {
-    pub(super) fn new(api: &Api, namespace: &str, pod: &str) -> Self {
+    /// With the first container of a pod.
+    pub(super) fn new(api: &Api, pod: &Value) -> Self {
+        let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
         Self {
             api: api.clone(),
-            namespace: namespace.to_owned(),
-            pod: pod.to_owned(),
+            namespace: text(&pod["metadata"]["namespace"]),
+            pod: text(&pod["metadata"]["name"]),
+            container: text(&pod["spec"]["containers"][0]["name"]),
             state: Mutex::default(),
         }
     }
@@ -81,6 +87,7 @@ impl Session {
     async fn begin(&self) -> Result<Open> {
         let pods = kube::Api::<Pod>::namespaced(self.api.client(), &self.namespace);
         let parameters = AttachParams::default()
+            .container(&self.container)
             .stdin(true)
             .stderr(false)
             .max_stdin_buf_size(BUFFER)

@@ -64,6 +64,31 @@ impl Looks {
     }
 }
 
+/// How long is waited at least for what a change that changes no cell could do.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// How long the changes of a run took to come into force, those that could be seen.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    took: Vec<Duration>,
+}
+
+impl Pace {
+    pub(super) fn saw(&mut self, took: Duration) {
+        self.took.push(took);
+    }
+
+    /// By then nine of ten were in force: how long to wait for one that cannot be seen. The slowest of all may have been
+    /// an answer that a busy machine gave late.
+    pub(super) fn usual(&self) -> Duration {
+        let mut took = self.took.clone();
+        took.sort_unstable();
+        let last = took.len().saturating_sub(1);
+        let usual = took.get((last * 9).div_ceil(10)).copied();
+        usual.unwrap_or_default().max(LEAST)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +121,20 @@ mod tests {
         let mut late = Looks::new(LIMIT, Some(at(1)));
         assert_eq!(late.after(at(9), true), Next::All(at(1)));
         assert_eq!(late.after(at(11), false), Next::Failed);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_given_the_time_that_others_took() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.usual(), LEAST);
+        (0..5).for_each(|_| pace.saw(at(3)));
+        assert_eq!(pace.usual(), at(3), "a slow enforcer");
+        let mut pace = Pace::default();
+        (0..19).for_each(|_| pace.saw(Duration::from_millis(20)));
+        pace.saw(at(9));
+        assert_eq!(pace.usual(), LEAST, "one straggler");
+        (0..5).for_each(|_| pace.saw(at(2)));
+        assert_eq!(pace.usual(), at(2));
     }
 
     #[test]

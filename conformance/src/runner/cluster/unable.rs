@@ -1,6 +1,6 @@
 //! Which cases do not mean anything in a cluster, and why: those that choose what a cluster chooses itself. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -151,7 +151,6 @@ fn chosen(
     before: &BTreeMap<String, Declared>,
     owners: &mut BTreeMap<IpAddr, String>,
 ) -> Option<String> {
-    let mut families = BTreeSet::new();
     for (name, pod) in pods {
         if before.get(name).is_some_and(|it| it != pod) {
             return Some(format!("changes a pod that is there, {name}"));
@@ -164,19 +163,19 @@ fn chosen(
                 return Some(format!("has an address that passes from {owner} to {name}"));
             }
         }
-        let own: BTreeSet<bool> = addresses.iter().map(IpAddr::is_ipv4).collect();
-        families.insert(own);
         let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace);
         let is_there = |it: &Object| it.name().kind == "Namespace" && it.name().name == namespace;
         if !state.objects().iter().any(is_there) {
             return Some(format!("has pods without their namespace, {namespace}"));
         }
     }
-    (families.len() > 1).then(|| "has pods of one family beside pods of both".to_owned())
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::catalogue::Catalogue;
 

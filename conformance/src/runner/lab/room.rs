@@ -11,12 +11,13 @@ use serde_json::Value;
 use sluice_kubernetes::{Service, World};
 use sluice_lab::{Agent, AgentOptions, Lab, Manifests, Options};
 use sluice_oracle::{Cell, Family, Port, Target};
-use sluice_policy::{Pod, PodName, Protocol};
+use sluice_policy::{Pod, PodName};
 
 use super::LabOptions;
 use crate::State;
 use crate::case::{Case, Event, Object};
 use crate::expect;
+use crate::runner::asked;
 
 /// The file that agents are shown.
 const FILE: &str = "objects.yaml";
@@ -68,8 +69,6 @@ pub(super) fn built(case: &Case) -> Result<State> {
 /// Why a case cannot take place in a laboratory.
 pub(super) fn unable(case: &Case, families: &[Family]) -> Option<String> {
     let asks = |feature: &str| case.features.contains(feature);
-    let is_kept_sctp = |event: &Event| matches!(event, Event::Open(connection) if connection.port.protocol == Protocol::Sctp);
-    let mut events = case.steps.iter().flat_map(|step| &step.events);
     let reason = if asks("np.ipv6") && !families.contains(&Family::Ipv6) {
         "needs IPv6 (--family 6 or dual)"
     } else if asks("np.dual") && families.len() < 2 {
@@ -78,7 +77,7 @@ pub(super) fn unable(case: &Case, families: &[Family]) -> Option<String> {
         "is about objects, not packets"
     } else if asks("np.scale") {
         "has more pods than a laboratory builds"
-    } else if events.any(is_kept_sctp) {
+    } else if asked::keeps_sctp(case) {
         "keeps an SCTP association"
     } else {
         return moves(case).unwrap_or_else(|error| Some(format!("{error:#}")));

@@ -9,7 +9,7 @@ use crate::runner::cluster::api::ApiError;
 /// A policy that the API server does not take.
 #[derive(Debug)]
 pub(in crate::runner::cluster) struct RefusedPolicy {
-    name: ObjectName,
+    pub(in crate::runner::cluster) name: ObjectName,
     message: String,
 }
 

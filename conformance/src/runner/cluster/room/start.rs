@@ -110,14 +110,7 @@ impl Room {
             } else {
                 self.ports.clone()
             };
-            let text = |field: &str| {
-                pod["metadata"][field]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let (namespace, name) = (text("namespace"), text("name"));
-            let session = Session::new(&self.api, &namespace, &name);
+            let session = Session::new(&self.api, &pod);
             let key = format!("{}/{}", object.name().namespace, object.name().name);
             let own = addresses(&pod["status"]["podIPs"], "ip");
             met.spawn(async move {

@@ -255,9 +255,6 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_never_ends_is_given_up() {
-        assert_eq!(
-            Patience::default().wait(std::future::pending::<()>()).await,
-            None
-        );
+        assert_eq!(Patience::default().wait(pending::<()>()).await, None);
     }
 }

@@ -7,11 +7,13 @@
 
 pub mod compare;
 pub mod env;
+pub mod interrupt;
 pub mod load;
 pub mod mode;
 pub mod noise;
 pub mod policies;
 pub mod proof;
+pub mod report;
 pub mod schedule;
 pub mod stage;
 pub mod stats;

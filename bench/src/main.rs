@@ -5,23 +5,30 @@
     reason = "a command prints"
 )]
 
+use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use sluice_bench::compare::{self, Plan, Report};
+use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use sluice_bench::compare::{self, Verdict};
 use sluice_bench::env::Env;
+use sluice_bench::interrupt::{Interrupted, Progress};
 use sluice_bench::load::Workload;
 use sluice_bench::mode::Mode;
-use sluice_bench::policies;
+use sluice_bench::stage::NotInForce;
+use sluice_bench::{policies, report};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 it holds, 1 a target was judged and is not met, 2 bad usage, 3 the machine cannot do this or was too noisy, \
-130 Ctrl-C ended it.";
+Exit codes: 0 it holds, 1 a target was judged and is not met, or policies were not in force, 2 bad usage, 3 the machine \
+cannot do this or was too noisy to tell, 130 Ctrl-C ended it.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,6 +53,9 @@ struct Cli {
 enum Verb {
     /// Show what figures depend on: kernel, processor, mitigations
     Env {
+        /// For likeness with the others: it is quick anyway
+        #[arg(long)]
+        quick: bool,
         /// A table, or one JSON document
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
@@ -54,6 +64,15 @@ enum Verb {
     Compare(CompareArgs),
     /// Measure what more and more policies cost a fresh connection (root)
     Policies(PoliciesArgs),
+    /// Make Markdown, CSV and plots of what `compare` and `policies` printed as JSON
+    Report {
+        /// Documents of `-o json`
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the files are written; a copy of each document too
+        #[arg(long, value_name = "DIRECTORY")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,12 +81,29 @@ enum Output {
     Json,
 }
 
+/// What every measurement takes.
 #[derive(Debug, Args)]
-#[command(after_help = [EXAMPLES, EXIT_CODES].concat())]
-struct CompareArgs {
+struct CommonArgs {
     /// Less of everything: under a minute, and no target is judged
     #[arg(long)]
     quick: bool,
+    /// Of the order of slices, and of the intervals
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The agent [default: `sluice` beside this program]
+    #[arg(long, value_name = "PATH")]
+    agent: Option<PathBuf>,
+    /// Count slices of a machine that is not quiet too; then no target is judged
+    #[arg(long)]
+    noisy: bool,
+    /// A table, or one JSON document with every slice
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = [EXAMPLES, EXIT_CODES].concat())]
+struct CompareArgs {
     /// What is between the pods [default: all; quick: five of them]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE")]
     modes: Vec<Mode>,
@@ -83,28 +119,15 @@ struct CompareArgs {
     /// Policies of the server, or rules of the chain; the last one matches
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     policies: u16,
-    /// Of the order of slices, and of the intervals
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// The agent [default: `sluice` beside this program]
-    #[arg(long, value_name = "PATH")]
-    agent: Option<PathBuf>,
-    /// Count slices of a machine that is not quiet too
-    #[arg(long)]
-    noisy: bool,
-    /// A table, or one JSON document with every slice
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 struct PoliciesArgs {
-    /// Less of everything: under a minute
-    #[arg(long)]
-    quick: bool,
-    /// What is between the pods
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE",
+    /// What is between the pods: `none`, `conntrack`, `nfqueue`, `nfqueue_n`, `hybrid`, `linear`
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE", hide_possible_values = true,
           default_values_t = [Mode::Nfqueue, Mode::Hybrid, Mode::Linear])]
     modes: Vec<Mode>,
     /// Numbers of policies [default: 0,10,50,100,200,1000,10000; quick: 0,10,200]
@@ -116,29 +139,33 @@ struct PoliciesArgs {
     /// Slices that they are shared out among [default: 20; quick: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
     rounds: Option<u16>,
-    /// Of the order of slices, and of the intervals
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
-    /// The agent [default: `sluice` beside this program]
-    #[arg(long, value_name = "PATH")]
-    agent: Option<PathBuf>,
-    /// Count slices of a machine that is not quiet too
-    #[arg(long)]
-    noisy: bool,
-    /// A table, or one JSON document with every slice
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[command(flatten)]
+    common: CommonArgs,
 }
+
+/// What was asked for makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
-        Verb::Env { output } => show_env(output),
+        Verb::Env { output, .. } => show_env(output),
         Verb::Compare(args) => run_compare(&args),
         Verb::Policies(args) => run_policies(&args),
+        Verb::Report { files, out } => write_report(&files, &out),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::from(3)
+        ExitCode::from(if error.is::<Usage>() {
+            2
+        } else if error.is::<NotInForce>() {
+            1
+        } else if error.is::<Interrupted>() {
+            130
+        } else {
+            3
+        })
     })
 }
 
@@ -160,128 +187,147 @@ fn show_env(output: Output) -> Result<ExitCode> {
 
 fn run_compare(args: &CompareArgs) -> Result<ExitCode> {
     let plan = args.plan()?;
-    let slices = plan.modes.len() * plan.workloads.len() * plan.rounds;
+    plan.check().map_err(Usage)?;
     eprintln!(
-        "{slices} slices of {} ms: {} modes, {} workloads, {} rounds",
+        "{} slices of {} ms: {} modes, {} workloads, {} rounds",
+        plan.slices(),
         plan.slice.as_millis(),
         plan.modes.len(),
         plan.workloads.len(),
         plan.rounds
     );
-    let report = measured(&plan.agent, slices, |progress| {
-        compare::run(&plan, progress)
-    })?;
-    match args.output {
-        Output::Table => print!("{}", report.table()),
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-    }
-    Ok(args.verdict(&report))
+    let report = measured(&plan.agent, |progress| compare::run(&plan, progress))?;
+    show(args.common.output, &report, || report.table())?;
+    Ok(match report.verdict() {
+        Verdict::Holds => ExitCode::SUCCESS,
+        Verdict::Missed => ExitCode::from(1),
+        Verdict::Untold(untold) => too_noisy(&untold.join("; ")),
+    })
 }
 
 fn run_policies(args: &PoliciesArgs) -> Result<ExitCode> {
     let plan = args.plan()?;
-    let slices = plan.modes.len() * plan.policies.len() * policies::SIZES.len() * plan.rounds;
     eprintln!(
-        "{} fetches of each size, in {} rounds: {} modes, {:?} policies",
+        "{} slices: {} fetches of each size in {} modes, under {:?} policies",
+        plan.slices(),
         plan.fetches,
-        plan.rounds,
         plan.modes.len(),
         plan.policies
     );
-    let report = measured(&plan.agent, slices, |progress| {
-        policies::run(&plan, progress)
-    })?;
-    match args.output {
-        Output::Table => print!("{}", report.table()),
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-    }
-    Ok(ExitCode::SUCCESS)
+    let report = measured(&plan.agent, |progress| policies::run(&plan, progress))?;
+    show(args.common.output, &report, || report.table())?;
+    Ok(if report.is_untold() {
+        too_noisy("most slices do not count")
+    } else if report.flat == Some(false) {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
-/// Measures, with a bar for whoever waits.
-fn measured<T>(
-    agent: &Path,
-    slices: usize,
-    measure: impl FnOnce(&mut dyn FnMut(usize, usize)) -> Result<T>,
-) -> Result<T> {
+fn show(output: Output, report: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
+    match output {
+        Output::Table => print!("{}", table()),
+        Output::Json => println!("{}", serde_json::to_string(report)?),
+    }
+    Ok(())
+}
+
+fn too_noisy(what: &str) -> ExitCode {
+    eprintln!("too noisy: {what}");
+    ExitCode::from(3)
+}
+
+/// Measures, with a bar for whoever waits; Ctrl-C ends it after the slice under way.
+fn measured<T>(agent: &Path, measure: impl FnOnce(Progress<'_>) -> Result<T>) -> Result<T> {
+    if !agent.is_file() {
+        let agent = agent.display();
+        let usage = format!("no agent at {agent}; build it, or name it with --agent");
+        return Err(Usage(usage).into());
+    }
     ensure!(
         rustix::process::geteuid().is_root(),
         "network namespaces need root"
-    );
-    ensure!(
-        agent.is_file(),
-        "no agent at {}; build it, or name it with --agent",
-        agent.display()
     );
     if cfg!(debug_assertions) {
         eprintln!(
             "note: this is a debug build, and its figures mean little (cargo build --release)"
         );
     }
-    let bar = if std::io::stderr().is_terminal() {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} left");
-        ProgressBar::new(slices as u64)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-    } else {
-        ProgressBar::hidden()
-    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let bar = bar();
     let measured = measure(&mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
+        !stop.load(Ordering::Relaxed)
     });
     bar.finish_and_clear();
     measured
 }
 
-/// The agent beside this program, where none is named.
-fn agent(named: Option<&PathBuf>) -> Result<PathBuf> {
-    let beside = std::env::current_exe().context("this program's path")?;
-    Ok(named
-        .cloned()
-        .unwrap_or_else(|| beside.with_file_name("sluice")))
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} left");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-impl PoliciesArgs {
-    fn plan(&self) -> Result<policies::Plan> {
-        let policies: Vec<usize> = match (&self.policies[..], self.quick) {
-            ([], false) => vec![0, 10, 50, 100, 200, 1_000, 10_000],
-            ([], true) => vec![0, 10, 200],
-            (policies, _) => policies.iter().map(|number| (*number).into()).collect(),
-        };
-        Ok(policies::Plan {
-            modes: once(&self.modes),
-            policies: once(&policies),
-            fetches: self.fetches.unwrap_or(if self.quick { 100 } else { 2_000 }),
-            rounds: self
-                .rounds
-                .unwrap_or(if self.quick { 5 } else { 20 })
-                .into(),
-            seed: self.seed,
-            agent: agent(self.agent.as_ref())?,
-            noisy: self.noisy,
-        })
+fn write_report(files: &[PathBuf], out: &Path) -> Result<ExitCode> {
+    let runs: Result<Vec<_>> = files.iter().map(|file| read_run(file)).collect();
+    let runs = runs.map_err(|error| Usage(format!("{error:#}")))?;
+    for path in report::write(&runs, out)? {
+        println!("{}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_run(file: &Path) -> Result<report::Run> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let document = report::read(&text).with_context(|| file.display().to_string())?;
+    let name = file.file_stem().unwrap_or_default();
+    Ok(report::Run {
+        name: name.to_string_lossy().into_owned(),
+        text,
+        document,
+    })
+}
+
+impl CommonArgs {
+    fn agent(&self) -> Result<PathBuf> {
+        let beside = std::env::current_exe().context("this program's path")?;
+        let agent = self.agent.clone();
+        Ok(agent.unwrap_or_else(|| beside.with_file_name("sluice")))
+    }
+
+    /// One of two, the first for a quick run.
+    fn either<T>(&self, quick: T, whole: T) -> T {
+        if self.quick { quick } else { whole }
     }
 }
 
 impl CompareArgs {
-    fn plan(&self) -> Result<Plan> {
-        Ok(Plan {
+    fn plan(&self) -> Result<compare::Plan> {
+        let common = &self.common;
+        let slice = self.slice.unwrap_or(common.either(150, 200));
+        Ok(compare::Plan {
             modes: self.modes(),
             workloads: self.workloads(),
-            rounds: self
-                .rounds
-                .unwrap_or(if self.quick { 10 } else { 30 })
-                .into(),
-            slice: Duration::from_millis(self.slice.unwrap_or(if self.quick { 150 } else { 200 })),
-            seed: self.seed,
+            rounds: self.rounds.unwrap_or(common.either(10, 30)).into(),
+            slice: Duration::from_millis(slice),
+            seed: common.seed,
             policies: self.policies.into(),
-            agent: agent(self.agent.as_ref())?,
-            noisy: self.noisy,
+            agent: common.agent()?,
+            noisy: common.noisy,
+            quick: common.quick,
         })
     }
 
     fn modes(&self) -> Vec<Mode> {
-        match (&self.modes[..], self.quick) {
+        match (&self.modes[..], self.common.quick) {
             ([], false) => Mode::value_variants().to_vec(),
             ([], true) => vec![
                 Mode::Conntrack,
@@ -295,25 +341,48 @@ impl CompareArgs {
     }
 
     fn workloads(&self) -> Vec<Workload> {
-        match (&self.workloads[..], self.quick) {
-            ([], false) => Workload::value_variants().to_vec(),
+        match (&self.workloads[..], self.common.quick) {
+            ([], false) => {
+                // What is a share of what the reference can do needs it.
+                let has_reference = self.modes().contains(&Mode::Conntrack);
+                let all = Workload::value_variants().iter().copied();
+                all.filter(|it| has_reference || it.share().is_none())
+                    .collect()
+            }
             ([], true) => vec![Workload::TcpCrr, Workload::TcpRr, Workload::UdpNew],
             (workloads, _) => once(workloads),
         }
     }
+}
 
-    /// Targets are for whole runs: a quick one has too wide intervals.
-    fn verdict(&self, report: &Report) -> ExitCode {
-        if let Some(noise) = report.too_noisy().filter(|_| !self.quick) {
-            eprintln!("too noisy to say anything: {noise}");
-            return ExitCode::from(3);
+impl PoliciesArgs {
+    fn plan(&self) -> Result<policies::Plan> {
+        let common = &self.common;
+        if let Some(mode) = self
+            .modes
+            .iter()
+            .find(|mode| !policies::MODES.contains(mode))
+        {
+            let usage = format!("mode {} is for compare alone", mode.name());
+            return Err(Usage(usage).into());
         }
-        let missed = report.targets.iter().any(|target| !target.met);
-        if missed && !self.quick {
-            ExitCode::from(1)
-        } else {
-            ExitCode::SUCCESS
-        }
+        let numbers: &[u16] = match (&self.policies[..], common.quick) {
+            ([], false) => &[0, 10, 50, 100, 200, 1_000, 10_000],
+            ([], true) => &[0, 10, 200],
+            (numbers, _) => numbers,
+        };
+        let mut numbers: Vec<usize> = numbers.iter().map(|number| (*number).into()).collect();
+        numbers.sort_unstable();
+        Ok(policies::Plan {
+            modes: once(&self.modes),
+            policies: once(&numbers),
+            fetches: self.fetches.unwrap_or(common.either(100, 2_000)),
+            rounds: self.rounds.unwrap_or(common.either(5, 20)).into(),
+            seed: common.seed,
+            agent: common.agent()?,
+            noisy: common.noisy,
+            quick: common.quick,
+        })
     }
 }
 

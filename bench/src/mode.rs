@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::load::Workload;
+
 /// What is between two pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,13 +27,13 @@ pub enum Mode {
     HybridCold,
     /// Sluice, its agent stopped (SIGSTOP) while a slice lasts
     HybridStopped,
-    /// A chain of rules, one per allowed pair and port, the one that matches last; no agent
+    /// A chain of rules, one per policy, the one that matches last; no agent
     Linear,
 }
 
-/// The part of Sluice that a mode runs.
+/// How the agent of a mode is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Agent {
+pub struct AgentFlags {
     /// With or without the fast path.
     pub mode: sluice_lab::Mode,
     /// `--queues`; none: the agent's own default.
@@ -46,7 +48,7 @@ impl Mode {
     }
 
     /// The agent of the mode, if it has one.
-    pub const fn agent(self) -> Option<Agent> {
+    pub const fn agent(self) -> Option<AgentFlags> {
         let (mode, queues) = match self {
             Self::None | Self::Conntrack | Self::ConntrackAgain | Self::Linear => return None,
             Self::Nfqueue => (sluice_lab::Mode::Nfqueue, Some(1)),
@@ -55,12 +57,27 @@ impl Mode {
                 (sluice_lab::Mode::Hybrid, None)
             }
         };
-        Some(Agent { mode, queues })
+        Some(AgentFlags { mode, queues })
     }
 
     /// Whether somebody is denied in it.
     pub const fn enforces(self) -> bool {
         self.agent().is_some() || matches!(self, Self::Linear)
+    }
+
+    /// Whether the workload can be sent in it.
+    pub const fn has(self, workload: Workload) -> bool {
+        match self {
+            // Without translation of addresses there is no Service.
+            Self::None => !matches!(workload, Workload::TcpCrrService),
+            // Only a connection that is opened can be new to it, and these have one port.
+            Self::HybridCold => {
+                workload.opens() && !matches!(workload, Workload::TcpCrrService | Workload::Http)
+            }
+            // The chain is of IPv4.
+            Self::Linear => !workload.is_ipv6(),
+            _ => true,
+        }
     }
 
     /// Whether its node tracks connections.
@@ -70,14 +87,16 @@ impl Mode {
 }
 
 /// The pairs of modes whose ratio says something, `a` ÷ `b`.
-pub const PAIRS: [(Mode, Mode); 10] = [
+pub const PAIRS: [(Mode, Mode); 12] = [
     (Mode::ConntrackAgain, Mode::Conntrack),
     (Mode::Conntrack, Mode::None),
     (Mode::Hybrid, Mode::Conntrack),
     (Mode::Nfqueue, Mode::Conntrack),
     (Mode::Nfqueue, Mode::Hybrid),
     (Mode::NfqueueN, Mode::Nfqueue),
+    (Mode::NfqueueN, Mode::Hybrid),
     (Mode::HybridCold, Mode::Nfqueue),
+    (Mode::HybridCold, Mode::NfqueueN),
     (Mode::HybridStopped, Mode::Hybrid),
     (Mode::Linear, Mode::Conntrack),
     (Mode::Linear, Mode::Hybrid),

@@ -115,7 +115,8 @@ impl Guard {
 /// Judges a slice by what was stolen from it, and by the drifts before and after it.
 pub fn judge(times: CpuTimes, drifts: [f64; 2]) -> Option<Noise> {
     let drift = drifts[0].max(drifts[1]);
-    if times.stolen() > STEAL {
+    // One tick of a short slice is more than that, and says little.
+    if times.steal > 1 && times.stolen() > STEAL {
         Some(Noise::Steal(times.stolen()))
     } else if drift > DRIFT {
         Some(Noise::Drift(drift))

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::env::Env;
+use crate::interrupt::{Progress, go_on};
 use crate::load::{Span, Workload};
 use crate::mode::Mode;
 use crate::noise::{self, Guard};
@@ -26,6 +27,12 @@ pub const SIZES: [(&str, usize); 5] = [
     ("100k", 100_000),
     ("1M", 1_000_000),
 ];
+/// Fetches at the beginning of a slice that are not counted.
+const WARM_UP: u64 = 20;
+/// What as many policies as there are may add to the median fetch of the smallest page under Sluice.
+const FLAT: f64 = 1.02;
+/// Where more of the slices of a mode than this share do not count, they say nothing.
+const MOST_VOID: f64 = 0.4;
 /// The longest that the fetches of one slice may take.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -44,8 +51,10 @@ pub struct Plan {
     pub seed: u64,
     /// The `sluice` binary.
     pub agent: PathBuf,
-    /// Slices count on a machine that is not quiet too.
+    /// Slices count on a machine that is not quiet too, and no target is judged.
     pub noisy: bool,
+    /// No target is judged: the intervals are too wide.
+    pub quick: bool,
 }
 
 /// One slice: `fetches` ÷ `rounds` pages of one size.
@@ -76,6 +85,15 @@ pub struct Report {
     pub void_slices: usize,
     /// Slices in all.
     pub slices: usize,
+    /// Why slices do not count, and how many for each reason; of the other reasons of its kind the numbers are different.
+    pub void_reasons: BTreeMap<String, usize>,
+    /// Whether the most policies add at most 2 % to the median fetch of the smallest page under Sluice with its fast path,
+    /// by the upper end of the interval. None where it was not to be judged, or cannot be told.
+    pub flat: Option<bool>,
+    /// Whether it was a quick one.
+    pub quick: bool,
+    /// Whether slices of a machine that is not quiet count.
+    pub noisy: bool,
     /// Fetches of each size under each number of policies.
     pub fetches: u64,
     /// What it was measured on.
@@ -95,30 +113,51 @@ pub struct Table {
     pub slope_us: Option<Slope>,
 }
 
-/// Runs `plan`; `progress` is told of every slice, with how many there are.
+/// The modes that pages are fetched in.
+pub const MODES: [Mode; 6] = [
+    Mode::None,
+    Mode::Conntrack,
+    Mode::Nfqueue,
+    Mode::NfqueueN,
+    Mode::Hybrid,
+    Mode::Linear,
+];
+
+impl Plan {
+    /// How many slices there will be.
+    pub fn slices(&self) -> usize {
+        self.modes.len() * self.policies.len() * SIZES.len() * self.rounds
+    }
+}
+
+/// Runs `plan`.
 ///
 /// # Errors
-/// Where a mode cannot be set up, or its policies are not in force before or after.
-pub fn run(plan: &Plan, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+/// [`crate::stage::NotInForce`] where policies are not in force before or after, [`crate::interrupt::Interrupted`] where
+/// `progress` says so; any other where a mode cannot be set up.
+pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
+    let total = plan.slices();
     let guard = Guard::calibrate();
-    let mut stages = up(plan)?;
+    let mut stages = up(plan, || go_on(progress(0, total)).map_err(Into::into))?;
+    let each = plan.fetches.div_ceil(plan.rounds.max(1) as u64);
     let span = Span {
         warm_up: Duration::ZERO,
+        warm_connections: WARM_UP,
         counted: LONGEST,
-        limit: Some((plan.fetches / plan.rounds.max(1) as u64).max(1)),
+        limit: Some(WARM_UP + each),
         rate: 0.0,
     };
     for (_, stage) in &mut stages {
         stage.warm(Workload::Http)?;
     }
     let slices = stages.len() * SIZES.len();
-    let total = slices * plan.rounds;
     let mut rows = Vec::with_capacity(total);
     for (round, order) in schedule::rounds(slices, plan.rounds, plan.seed)
         .into_iter()
         .enumerate()
     {
         for number in order {
+            go_on(progress(rows.len(), total))?;
             let (policies, stage) = &mut stages[number / SIZES.len()];
             let (size, bytes) = SIZES[number % SIZES.len()];
             let slice = stage.pages(bytes, &span, &guard);
@@ -132,7 +171,6 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(usize, usize)) -> Result<Report
                 mean_ms: slice.sent.latency.mean() / 1e6,
                 p50_ms: millis(slice.sent.latency.value_at_quantile(0.5)),
             });
-            progress(rows.len(), total);
         }
     }
     for (_, stage) in &stages {
@@ -147,7 +185,7 @@ fn millis(nanoseconds: u64) -> f64 {
 }
 
 /// A stage for each mode and number of policies.
-fn up(plan: &Plan) -> Result<Vec<(usize, Stage)>> {
+fn up(plan: &Plan, mut before: impl FnMut() -> Result<()>) -> Result<Vec<(usize, Stage)>> {
     let mut stages = Vec::new();
     for mode in &plan.modes {
         for policies in &plan.policies {
@@ -156,6 +194,7 @@ fn up(plan: &Plan) -> Result<Vec<(usize, Stage)>> {
                 policies: *policies,
                 every_port: false,
             };
+            before()?;
             let stage = Stage::up(*mode, &options)
                 .with_context(|| format!("{} with {policies} policies", mode.name()))?;
             stages.push((*policies, stage));
@@ -166,11 +205,14 @@ fn up(plan: &Plan) -> Result<Vec<(usize, Stage)>> {
 
 fn void(plan: &Plan, mode: Mode, policies: usize, slice: &Slice) -> Option<String> {
     let failed = slice.sent.failed.clone();
-    // Without policies nobody is isolated, and there is nothing to be judged or leased.
-    let doubt = (policies > 0).then(|| proof::prove(mode, &slice.seen).err());
+    let proven = if policies > 0 {
+        proof::prove(mode, &slice.seen)
+    } else {
+        proof::prove_open(mode, &slice.seen)
+    };
     let noise = noise::judge(slice.machine, slice.drifts).filter(|_| !plan.noisy);
     failed
-        .or_else(|| doubt.flatten().map(|doubt| doubt.to_string()))
+        .or_else(|| proven.err().map(|doubt| doubt.to_string()))
         .or_else(|| noise.map(|noise| noise.to_string()))
 }
 
@@ -184,14 +226,41 @@ fn report(plan: &Plan, rows: Vec<Row>) -> Report {
             .collect();
         (*mode, table(plan, &of_mode))
     });
+    let modes: BTreeMap<_, _> = modes.collect();
     Report {
-        modes: modes.collect(),
+        flat: flat(plan, &modes),
+        modes,
+        quick: plan.quick,
+        noisy: plan.noisy,
+        void_reasons: void_reasons(&rows),
         void_slices: rows.len() - valid.len(),
         slices: rows.len(),
         fetches: plan.fetches,
         env: Env::read(),
         rows,
     }
+}
+
+fn void_reasons(rows: &[Row]) -> BTreeMap<String, usize> {
+    let mut kinds: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for row in rows {
+        if let Some(reason) = &row.void {
+            let reason = format!("{}: {reason}", row.mode.name());
+            let kind = reason.chars().filter(|it| !it.is_ascii_digit()).collect();
+            kinds.entry(kind).or_insert((reason, 0)).1 += 1;
+        }
+    }
+    kinds.into_values().collect()
+}
+
+fn flat(plan: &Plan, modes: &BTreeMap<Mode, Table>) -> Option<bool> {
+    if plan.quick || plan.noisy {
+        return None;
+    }
+    let most = plan.policies.iter().max()?;
+    let of_size = modes.get(&Mode::Hybrid)?.against_fewest.get(most)?;
+    let ratio = of_size.get(SIZES[0].0)?;
+    (ratio.rounds * 2 >= plan.rounds).then_some(ratio.ci[1] <= FLAT)
 }
 
 fn table(plan: &Plan, rows: &[&Row]) -> Table {
@@ -245,6 +314,13 @@ fn slope(rows: &[&Row], seed: u64) -> Option<Slope> {
 }
 
 impl Report {
+    /// Whether the machine was too noisy for the run to say anything.
+    #[expect(clippy::cast_precision_loss, reason = "slices of a run")]
+    pub fn is_untold(&self) -> bool {
+        let share = self.void_slices as f64 / self.slices.max(1) as f64;
+        share > MOST_VOID
+    }
+
     /// For people: a table in the layout of the one that made this comparison known, for each mode.
     pub fn table(&self) -> String {
         let mut text = format!(
@@ -255,10 +331,18 @@ impl Report {
             table.write(&mode.name(), &mut text);
         }
         if self.void_slices > 0 {
+            let (void, all) = (self.void_slices, self.slices);
+            let _infallible = writeln!(text, "\n{void} of {all} slices do not count:");
+        }
+        for (reason, slices) in &self.void_reasons {
+            let _infallible = writeln!(text, "  {slices:>5}  {reason}");
+        }
+        if let Some(flat) = self.flat {
+            let met = if flat { "met" } else { "NOT MET" };
             let _infallible = writeln!(
                 text,
-                "\n{} of {} slices do not count",
-                self.void_slices, self.slices
+                "\n{met}: under hybrid the most policies add at most 2 % to the median fetch of {}",
+                SIZES[0].0
             );
         }
         text
@@ -321,6 +405,7 @@ mod tests {
             seed: 1,
             agent: PathBuf::new(),
             noisy: false,
+            quick: false,
         };
         let mut rows = Vec::new();
         for round in 0..9_u32 {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, io::Write as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sluice_lab::{AgentOptions, Counters, Family, Lab, Options, Outcome};
 use sluice_netlink::Netns;
 
@@ -23,12 +23,16 @@ use crate::world::{self, PORTS, TOUCHED};
 const ENFORCED: Duration = Duration::from_secs(30);
 /// From one look at what is awaited to the next.
 const LOOK: Duration = Duration::from_millis(1);
+/// Connections at the beginning of a slice of the cold mode that are not counted.
+const COLD_WARM_UP: u64 = 200;
 /// The ports that a client may have: most of them, so that connections of many slices differ.
 const CLIENT_PORTS: &str = "1024 65535";
-/// What kube-proxy has in the way of forwarded packets, beside the translation of addresses.
+/// What kube-proxy has in the way of forwarded packets, beside the translation of the addresses of Services.
 const TRACKING: &str = "\
 table inet tracking {
   chain forward { type filter hook forward priority filter; policy accept; ct state invalid drop; }
+  chain postrouting { type nat hook postrouting priority srcnat; policy accept; \
+    meta mark & 0x4000 == 0x4000 masquerade; }
 }";
 
 /// What stages are made with.
@@ -40,6 +44,18 @@ pub struct StageOptions {
     pub policies: usize,
     /// Whether the server listens on all its ports, or serves pages alone.
     pub every_port: bool,
+}
+
+/// The gravest of what can be found: the policies are not in force.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("mode {}: the client, who may: {client:?}; the stranger, who may not where policies are enforced: {stranger:?}", mode.name())]
+pub struct NotInForce {
+    /// In which mode.
+    pub mode: Mode,
+    /// What came of the one who may.
+    pub client: Outcome,
+    /// What came of the one who may not.
+    pub stranger: Outcome,
 }
 
 /// A mode that is up.
@@ -83,10 +99,11 @@ impl Stage {
             },
         )?;
         let node = lab.node_netns("node-1")?;
+        if mode.tracks() {
+            nft(node, TRACKING)?;
+        }
         if mode == Mode::Linear && options.policies > 0 {
             nft(node, &chain(&lab, options.policies)?)?;
-        } else if mode.tracks() && mode.agent().is_none() {
-            nft(node, TRACKING)?;
         }
         let client = lab.pod_netns(&world::pod("client"))?;
         client.set_sysctl("ipv4/ip_local_port_range", CLIENT_PORTS)?;
@@ -129,25 +146,16 @@ impl Stage {
         } else {
             Outcome::Allowed
         };
-        let mode = self.mode.name();
-        ensure!(
-            found == [Outcome::Allowed, denied],
-            "mode {mode}: client and stranger: {found:?}"
-        );
-        Ok(())
-    }
-
-    /// Whether the workload can be sent in this mode.
-    pub const fn has(&self, workload: Workload) -> bool {
-        match self.mode {
-            // Without translation of addresses there is no Service.
-            Mode::None => !matches!(workload, Workload::TcpCrrService),
-            // Only a connection that is opened can be new to it, and these have one port.
-            Mode::HybridCold => workload.opens() && !matches!(workload, Workload::TcpCrrService),
-            // The chain is of IPv4.
-            Mode::Linear => !workload.is_ipv6(),
-            _ => true,
+        if found == [Outcome::Allowed, denied] {
+            return Ok(());
         }
+        let (mode, [client, stranger]) = (self.mode, [&found[0], &found[1]]);
+        Err(NotInForce {
+            mode,
+            client: client.clone(),
+            stranger: stranger.clone(),
+        }
+        .into())
     }
 
     /// Sends over every port that the workload uses once, so that every lease is there that there can be.
@@ -163,6 +171,7 @@ impl Stage {
         };
         let span = Span {
             warm_up: Duration::ZERO,
+            warm_connections: 0,
             counted,
             limit,
             rate: 0.0,
@@ -180,15 +189,15 @@ impl Stage {
             self.end_leases()?;
             span.limit = Some(u64::from(PORTS));
             span.warm_up = Duration::ZERO;
+            span.warm_connections = COLD_WARM_UP;
         }
         let before = self.counters()?;
-        if self.mode == Mode::HybridStopped {
-            self.lab.agents()[0].signal(Signal::STOP)?;
-        }
+        let stopped = match (self.mode, self.lab.agents().first()) {
+            (Mode::HybridStopped, Some(agent)) => Some(Stopped::stop(agent.pid())?),
+            _ => None,
+        };
         let slice = self.watched(guard, |stage| stage.send(workload, &span));
-        if self.mode == Mode::HybridStopped {
-            self.lab.agents()[0].signal(Signal::CONT)?;
-        }
+        drop(stopped);
         self.counted(slice?, before)
     }
 
@@ -225,8 +234,10 @@ impl Stage {
     fn counted(&self, slice: Slice, before: Counters) -> Result<Slice> {
         let seen = Seen {
             connections: slice.sent.connections,
+            exchanges: slice.sent.exchanges,
             counters: self.counters()?.since(before),
             tracked: self.tracked()?,
+            agent: slice.agent,
         };
         Ok(Slice { seen, ..slice })
     }
@@ -264,19 +275,24 @@ impl Stage {
         self.lab.manifests().write(TOUCHED, &text)?;
         let limit = Instant::now() + ENFORCED;
         let agent = &self.lab.agents()[0];
-        while agent.status()?["agent"]["enforced_as_of"].as_f64() < Some(before) {
+        let enforced_as_of = || -> Result<Option<f64>> {
+            let said = agent.said()?.unwrap_or_default();
+            Ok(said["agent"]["enforced_as_of"].as_f64())
+        };
+        while enforced_as_of()? < Some(before) {
             ensure!(Instant::now() < limit, "an edited policy is not enforced");
             thread::sleep(LOOK);
         }
         Ok(())
     }
 
+    /// By the agent's socket: a process for each question would leave cold caches in the modes with an agent alone.
     fn counters(&self) -> Result<Counters> {
-        let agent = self.lab.agents().first();
-        Ok(agent
-            .map(sluice_lab::Agent::counters)
-            .transpose()?
-            .unwrap_or_default())
+        let Some(agent) = self.lab.agents().first() else {
+            return Ok(Counters::default());
+        };
+        let said = agent.said()?.context("the agent does not listen")?;
+        sluice_lab::counters(&said)
     }
 
     /// What its threads have run, by the scheduler's own account.
@@ -300,6 +316,25 @@ impl Stage {
         let node = self.lab.node_netns("node-1")?;
         let count = node.sysctl("netfilter/nf_conntrack_count")?;
         count.parse().context("nf_conntrack_count")
+    }
+}
+
+/// A process that stands still for as long as this value lives.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn stop(pid: u32) -> Result<Self> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let pid = pid.context("the agent's process id")?;
+        kill_process(pid, Signal::STOP).context("stopping the agent")?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Where it is gone, whoever asks it next will say so.
+        let _gone = kill_process(self.0, Signal::CONT);
     }
 }
 
@@ -327,11 +362,12 @@ fn nft(netns: &Netns, rules: &str) -> Result<()> {
             .spawn()
             .context("nft (Debian's package nftables)")?;
         let mut input = nft.stdin.take().context("nft without an input")?;
-        input.write_all(rules.as_bytes())?;
+        // Where nft gives up reading, its exit status tells more.
+        let written = input.write_all(rules.as_bytes());
         drop(input);
         let status = nft.wait()?;
         ensure!(status.success(), "nft: {status}");
-        Ok(())
+        written.context("nft")
     };
     netns.enter(run)?
 }

@@ -1,9 +1,14 @@
 //! One short real run: modes that are up at the same time, slices that prove them, a document with the fields that
 //! others hold on to.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> Output {
@@ -32,51 +37,123 @@ fn skipped() -> bool {
         .is_some()
 }
 
-/// What the machine does besides is not the test's to judge (`--noisy`); that each slice went the way of its mode is.
+fn compare(arguments: &str) -> Value {
+    let line = format!("compare --noisy --rounds 5 --slice 40 {arguments} -o json");
+    let output = bench(&line.split(' ').collect::<Vec<_>>());
+    let said = String::from_utf8_lossy(&output.stderr);
+    // What the machine does besides is not the test's to judge, and so no target is.
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"))
+}
+
+/// Of each workload and mode most slices went the way of the mode: a few may have lost a packet.
+fn assert_proven(report: &Value, slices: usize) {
+    let rows = report["rows"].as_array().expect("rows");
+    let mut proven: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for row in rows {
+        let of = [&row["workload"], &row["mode"]].map(|it| it.as_str().expect("a name"));
+        *proven.entry(of.into()).or_default() += usize::from(row["void"].is_null());
+    }
+    let void = &report["void_reasons"];
+    assert_eq!(proven.len() * 5, slices, "{proven:?}");
+    assert_eq!(rows.len(), slices);
+    for (of, proven) in proven {
+        assert!(proven >= 3, "{of:?}: {proven} of 5 count; {void:#}");
+    }
+}
+
+const MODES: [&str; 9] = [
+    "none",
+    "conntrack",
+    "conntrack_again",
+    "nfqueue",
+    "nfqueue_n",
+    "hybrid",
+    "hybrid_cold",
+    "hybrid_stopped",
+    "linear",
+];
+
 #[test]
 fn every_mode_proves_itself() {
     if skipped() {
         return;
     }
-    let arguments = "compare --noisy --rounds 5 --slice 40 --workloads tcp_crr,tcp_rr,udp_new,tcp_crr_service -o json";
-    let output = bench(&arguments.split(' ').collect::<Vec<_>>());
-    let said = String::from_utf8_lossy(&output.stderr);
-    // 1: at this length no target needs be met.
-    assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{said}");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
-    let rows = report["rows"].as_array().unwrap();
-    let void: Vec<_> = rows.iter().filter(|row| !row["void"].is_null()).collect();
-    assert!(void.len() * 10 <= rows.len(), "{void:#?}");
-    assert_eq!(report["void_slices"], void.len());
+    let report = compare("--workloads tcp_crr,udp_new");
+    assert_proven(&report, 2 * 9 * 5);
     let crr = &report["workloads"][0];
     assert_eq!(crr["name"], "tcp_crr");
-    for mode in [
-        "none",
-        "conntrack",
-        "conntrack_again",
-        "nfqueue",
-        "nfqueue_n",
-        "hybrid",
-        "hybrid_cold",
-        "hybrid_stopped",
-        "linear",
-    ] {
-        assert!(
-            crr["modes"][mode]["p50_us"].as_f64() > Some(0.0),
-            "{mode}: {crr:#}"
-        );
+    for mode in MODES {
+        let p50 = crr["modes"][mode]["p50_us"].as_f64();
+        assert!(p50.unwrap() > 0.0, "{mode}: {crr:#}");
     }
     let ratios = crr["ratios"].as_array().unwrap();
-    let of = |a, b| {
-        let found = |it: &&Value| it["a"] == a && it["b"] == b && it["stat"] == "p50_us";
-        ratios.iter().find(found)
-    };
-    let ratio = of("nfqueue", "hybrid").unwrap();
+    let found =
+        |it: &&Value| it["a"] == "conntrack_again" && it["b"] == "conntrack" && it["stat"] == "p50";
+    let ratio = ratios.iter().find(found).unwrap();
+    let number = |it: &Value| it.as_f64().unwrap();
     assert!(
-        ratio["ci"][0].as_f64() <= ratio["ratio"].as_f64(),
+        number(&ratio["ci"][0]) <= number(&ratio["ratio"]),
         "{ratio}"
     );
+    assert!(ratio["rounds"].as_u64().unwrap() <= 5, "{ratio}");
     assert!(report["env"]["kernel"].is_string());
+    assert_eq!(report["targets"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn every_workload_goes_the_way_of_its_mode() {
+    if skipped() {
+        return;
+    }
+    let workloads = "tcp_crr_8,tcp_crr_64,tcp_open_25,tcp_open_50,tcp_open_75,tcp_crr_ipv6,tcp_crr_service,tcp_rr,\
+                     udp_rr,tcp_stream,http";
+    let report = compare(&format!(
+        "--modes conntrack,nfqueue,hybrid --workloads {workloads}"
+    ));
+    assert_proven(&report, 11 * 3 * 5);
+    assert!(report["capacity"].as_f64().unwrap() > 0.0);
+}
+
+/// It ends after the slice under way, and takes everything with it.
+#[test]
+fn ctrl_c_ends_a_run() {
+    if skipped() {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
+    command.args(["compare", "--noisy", "--modes", "hybrid"]);
+    let mut child = command
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It says what it will do, then makes the pods: told then, it has to hear it.
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    said.find(|line| line.as_ref().unwrap().contains("slices of"))
+        .unwrap()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let limit = Instant::now() + Duration::from_mins(1);
+    while directories_of(pid).is_empty() {
+        assert!(Instant::now() < limit, "no pods are made");
+        // reason: from one look to the next; the processor is left to what is waited for
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(directories_of(pid), Vec::<String>::new());
+}
+
+/// What a process has made for its laboratories.
+fn directories_of(pid: Pid) -> Vec<String> {
+    let name = format!("{}-", pid.as_raw_nonzero());
+    let runs = fs::read_dir("/run/sluice-lab")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = runs.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|it| it.starts_with(&name)).collect()
 }
 
 #[test]
@@ -97,11 +174,6 @@ fn the_cost_of_policies_is_measured_in_every_mode() {
                 "{mode}: {means:#}"
             );
         }
-        let large = means["10"]["1M"].as_f64();
-        assert!(
-            large > means["10"][".5k"].as_f64(),
-            "a page of 1 MB is no sooner there: {means:#}"
-        );
     }
 }
 
@@ -114,6 +186,36 @@ fn what_cannot_be_measured_is_said() {
         ("compare --policies 0", 2, "0 is not in 1..=10000"),
         ("policies --policies ten", 2, "invalid value 'ten'"),
         ("policies --fetches 1", 2, "1 is not in 20..=1000000"),
+        (
+            "policies --modes hybrid_stopped",
+            2,
+            "hybrid_stopped is for compare alone",
+        ),
+        (
+            "compare --modes none --workloads tcp_crr_service",
+            2,
+            "none of the workloads",
+        ),
+        (
+            "compare --modes hybrid --workloads tcp_open_50",
+            2,
+            "not among the modes",
+        ),
+        (
+            "compare --agent /nowhere/sluice",
+            2,
+            "no agent at /nowhere/sluice",
+        ),
+        (
+            "report /nowhere.json --out /nowhere",
+            2,
+            "/nowhere.json: No such file",
+        ),
+        (
+            "report Cargo.toml --out /nowhere",
+            2,
+            "Cargo.toml: no JSON document",
+        ),
         ("measure", 2, "unrecognized subcommand 'measure'"),
     ] {
         let output = bench(&arguments.split(' ').collect::<Vec<_>>());
@@ -121,13 +223,6 @@ fn what_cannot_be_measured_is_said() {
         assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
         assert!(text.contains(said), "{arguments}: {text}");
     }
-    if skipped() {
-        return;
-    }
-    let output = bench(&["compare", "--agent", "/nowhere/sluice"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("no agent at /nowhere/sluice"), "{text}");
 }
 
 #[test]
@@ -136,4 +231,25 @@ fn the_environment_is_one_document() {
     assert!(output.status.success());
     let env: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(env["processors"].as_u64() > Some(0), "{env}");
+}
+
+#[test]
+fn a_run_becomes_a_page_a_table_and_plots() {
+    if skipped() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let document = directory.path().join("compare.json");
+    let report = compare("--modes conntrack,hybrid --workloads tcp_crr");
+    fs::write(&document, report.to_string()).unwrap();
+    let out = directory.path().join("out");
+    let [from, to] = [&document, &out].map(|path| path.to_str().unwrap());
+    let output = bench(&["report", from, "--out", to]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    assert!(read("compare.md").contains("| `hybrid` ÷ `conntrack` |"));
+    assert_eq!(read("compare.csv").lines().count(), 11);
+    assert!(read("compare-ratios.svg").contains("tcp_crr: hybrid ÷ conntrack"));
+    assert!(read("compare-slices.svg").contains("hybrid"));
 }

@@ -28,6 +28,7 @@ fn every_workload_is_answered() {
     );
     let span = Span {
         warm_up: Duration::ZERO,
+        warm_connections: 0,
         counted: Duration::from_millis(200),
         limit: Some(200),
         rate: 2_000.0,
@@ -75,7 +76,8 @@ fn nobody_who_answers_is_a_failure_that_says_who() {
     };
     let span = Span {
         warm_up: Duration::ZERO,
-        counted: Duration::from_millis(20),
+        warm_connections: 0,
+        counted: Duration::from_secs(5),
         limit: None,
         rate: 100.0,
     };

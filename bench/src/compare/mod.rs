@@ -2,6 +2,7 @@
 
 mod figures;
 mod report;
+mod table;
 mod targets;
 
 use std::path::PathBuf;
@@ -10,14 +11,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use self::figures::{Figures, figures};
-pub use self::report::Report;
-pub use self::targets::Target;
+pub use self::report::{Report, Verdict};
+pub use self::targets::{Bound, Target};
+use crate::interrupt::{Progress, go_on};
 use crate::load::{Span, Workload};
 use crate::mode::Mode;
 use crate::noise::{self, Guard};
-use crate::proof;
 use crate::schedule;
 use crate::stage::{Slice, Stage, StageOptions};
+use crate::{proof, stats};
 
 /// What of a slice is not counted: the first connections after a pause find cold caches.
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -41,8 +43,39 @@ pub struct Plan {
     pub policies: usize,
     /// The `sluice` binary.
     pub agent: PathBuf,
-    /// Slices count on a machine that is not quiet too.
+    /// Slices count on a machine that is not quiet too, and no target is judged.
     pub noisy: bool,
+    /// No target is judged: the intervals are too wide.
+    pub quick: bool,
+}
+
+impl Plan {
+    /// What of it makes no sense, if anything does.
+    ///
+    /// # Errors
+    /// Says what.
+    pub fn check(&self) -> Result<(), String> {
+        if self.slices() == 0 {
+            return Err("none of the workloads can be sent in any of the modes".to_owned());
+        }
+        let is_open = self.workloads.iter().any(|it| it.share().is_some());
+        if is_open && !self.modes.contains(&Mode::Conntrack) {
+            return Err(
+                "tcp_open_*: their rate is a share of what mode conntrack can do, which is not among the modes"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// How many slices there will be.
+    pub fn slices(&self) -> usize {
+        let pairs = self.modes.iter().flat_map(|mode| {
+            let workloads = self.workloads.iter();
+            workloads.filter(|workload| mode.has(**workload))
+        });
+        pairs.count() * self.rounds
+    }
 }
 
 /// One slice, as it is reported.
@@ -60,98 +93,164 @@ pub struct Row {
     pub figures: Figures,
 }
 
-/// Runs `plan`; `progress` is told of every slice, with how many there are.
+/// Runs `plan`.
 ///
 /// # Errors
-/// Where a mode cannot be set up, or its policies are not in force before or after.
-pub fn run(plan: &Plan, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+/// [`crate::stage::NotInForce`] where policies are not in force before or after, [`crate::interrupt::Interrupted`] where
+/// `progress` says so; any other where a mode cannot be set up.
+pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
+    let total = plan.slices();
     let guard = Guard::calibrate();
-    let mut stages = up(plan)?;
-    let capacity = capacity(plan, &mut stages)?;
-    let total = plan.workloads.len() * plan.rounds * stages.len();
+    let mut stages = up(plan, |_| go_on(progress(0, total)).map_err(Into::into))?;
+    let capacity = capacity(plan, &mut stages, &guard)?;
     let mut rows = Vec::with_capacity(total);
-    for &workload in &plan.workloads {
-        for stage in stages.iter_mut().filter(|stage| stage.has(workload)) {
+    for (number, &workload) in plan.workloads.iter().enumerate() {
+        let mut able: Vec<_> = stages
+            .iter_mut()
+            .filter(|stage| stage.mode().has(workload))
+            .collect();
+        for stage in &mut able {
             stage.warm(workload)?;
         }
-        let span = Span {
-            warm_up: WARM_UP,
-            counted: plan.slice,
-            limit: None,
-            rate: workload.share().unwrap_or_default() * capacity,
-        };
-        let orders = schedule::rounds(stages.len(), plan.rounds, plan.seed);
+        let share = workload.share().unwrap_or_default();
+        let span = span(plan, share * capacity.unwrap_or_default());
+        let seed = plan.seed.wrapping_add(number as u64);
+        let orders = schedule::rounds(able.len(), plan.rounds, seed);
         for (round, order) in orders.into_iter().enumerate() {
             for number in order {
-                let stage = &mut stages[number];
-                if stage.has(workload) {
-                    let slice = stage.slice(workload, &span, &guard);
-                    let slice = slice.with_context(|| stage.mode().name())?;
-                    rows.push(row(plan, stage.mode(), workload, round, &slice));
-                }
-                progress(rows.len(), total);
+                go_on(progress(rows.len(), total))?;
+                let stage = &mut *able[number];
+                let slice = stage.slice(workload, &span, &guard);
+                let slice = slice.with_context(|| stage.mode().name())?;
+                let void = void(plan, stage.mode(), &slice);
+                rows.push(Row {
+                    round,
+                    workload,
+                    mode: stage.mode(),
+                    void,
+                    figures: figures(workload, stage.mode(), &slice),
+                });
             }
         }
     }
     for stage in &stages {
         stage.check().context("after the run")?;
     }
-    Ok(Report::new(plan, rows))
+    Ok(Report::new(plan, capacity, rows))
 }
 
-fn up(plan: &Plan) -> Result<Vec<Stage>> {
+fn span(plan: &Plan, rate: f64) -> Span {
+    Span {
+        warm_up: WARM_UP,
+        warm_connections: 0,
+        counted: plan.slice,
+        limit: None,
+        rate,
+    }
+}
+
+fn up(plan: &Plan, mut before: impl FnMut(Mode) -> Result<()>) -> Result<Vec<Stage>> {
     let options = StageOptions {
         agent: plan.agent.clone(),
         policies: plan.policies,
         every_port: true,
     };
-    let up = |mode: &Mode| Stage::up(*mode, &options).with_context(|| mode.name());
+    let up = |mode: &Mode| {
+        before(*mode)?;
+        Stage::up(*mode, &options).with_context(|| mode.name())
+    };
     plan.modes.iter().map(up).collect()
 }
 
-/// Connections per second that the reference, or the first mode where it is not among them, opens with 64 at once. All
-/// modes get the shares of this one rate.
-fn capacity(plan: &Plan, stages: &mut [Stage]) -> Result<f64> {
+/// Connections per second that the reference opens with 64 at once, where some workload is a share of it. All modes get
+/// the shares of this one rate.
+fn capacity(plan: &Plan, stages: &mut [Stage], guard: &Guard) -> Result<Option<f64>> {
     if plan.workloads.iter().all(|it| it.share().is_none()) {
-        return Ok(0.0);
+        return Ok(None);
     }
-    let reference = stages
-        .iter()
-        .position(|stage| stage.mode() == Mode::Conntrack);
-    let stage = &mut stages[reference.unwrap_or(0)];
-    let guard = Guard::calibrate();
-    let span = Span {
-        warm_up: WARM_UP,
-        counted: plan.slice,
-        limit: None,
-        rate: 0.0,
-    };
+    let mut stages = stages.iter_mut();
+    let reference = stages.find(|stage| stage.mode() == Mode::Conntrack);
+    let stage = reference.context("no mode conntrack")?;
+    stage.warm(Workload::TcpCrr64)?;
     let mut rates = Vec::new();
     for _ in 0..CAPACITY_SLICES {
-        let slice = stage.slice(Workload::TcpCrr64, &span, &guard)?;
-        rates.extend(
-            figures(Workload::TcpCrr64, &slice)
-                .get("per_second")
-                .copied(),
-        );
+        let slice = stage.slice(Workload::TcpCrr64, &span(plan, 0.0), guard)?;
+        let figures = figures(Workload::TcpCrr64, stage.mode(), &slice);
+        rates.extend(figures.get("per_second").copied());
     }
-    crate::stats::median(&rates).context("the reference opens no connection")
+    let capacity = stats::median(&rates).context("the reference opens no connection")?;
+    Ok(Some(capacity))
 }
 
-fn row(plan: &Plan, mode: Mode, workload: Workload, round: usize, slice: &Slice) -> Row {
+fn void(plan: &Plan, mode: Mode, slice: &Slice) -> Option<String> {
     let noise = noise::judge(slice.machine, slice.drifts).filter(|_| !plan.noisy);
     let doubt = proof::prove(mode, &slice.seen).err();
-    let void = slice
+    slice
         .sent
         .failed
         .clone()
         .or_else(|| doubt.map(|doubt| doubt.to_string()))
-        .or_else(|| noise.map(|noise| noise.to_string()));
-    Row {
-        round,
-        workload,
-        mode,
-        void,
-        figures: figures(workload, slice),
+        .or_else(|| noise.map(|noise| noise.to_string()))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    /// A plan of everything.
+    pub(crate) fn plan() -> Plan {
+        Plan {
+            modes: Mode::value_variants().to_vec(),
+            workloads: Workload::value_variants().to_vec(),
+            rounds: 30,
+            slice: Duration::from_millis(200),
+            seed: 1,
+            policies: 10,
+            agent: PathBuf::new(),
+            noisy: false,
+            quick: false,
+        }
+    }
+
+    #[test]
+    fn a_plan_says_what_makes_no_sense() {
+        for (modes, workloads, said) in [
+            (&[Mode::Hybrid][..], &[Workload::TcpCrr][..], None),
+            (
+                &[Mode::None],
+                &[Workload::TcpCrrService],
+                Some("none of the workloads"),
+            ),
+            (
+                &[Mode::HybridCold],
+                &[Workload::TcpRr, Workload::Http],
+                Some("none of the workloads"),
+            ),
+            (
+                &[Mode::HybridStopped],
+                &[Workload::TcpOpen50],
+                Some("not among the modes"),
+            ),
+        ] {
+            let plan = Plan {
+                modes: modes.to_vec(),
+                workloads: workloads.to_vec(),
+                ..plan()
+            };
+            let found = plan.check().err();
+            let fits = found
+                .as_deref()
+                .unwrap_or_default()
+                .contains(said.unwrap_or_default());
+            assert!(found.is_some() == said.is_some() && fits, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn only_slices_that_can_be_are_counted() {
+        // Cold: neither Service, page, questions on one connection, nor stream; the chain no IPv6, routing no Service.
+        assert_eq!(plan().slices(), 30 * (9 * 13 - 5 - 1 - 1));
     }
 }

@@ -1,7 +1,6 @@
 //! What a run found: medians of each mode, ratios between modes, what did not count and why.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -12,17 +11,19 @@ use crate::load::Workload;
 use crate::mode::{Mode, PAIRS};
 use crate::stats::{self, Ratio};
 
-/// The figures that ratios are made of.
-const STATS: [&str; 6] = [
-    "p50_us",
-    "p99_us",
-    "per_second",
-    "gbit_s",
-    "machine_us",
-    "agent_us",
+/// The figures that ratios are made of: what ratios call them, and figures do.
+pub(super) const STATS: [(&str, &str); 6] = [
+    ("p50", "p50_us"),
+    ("p99", "p99_us"),
+    ("per_second", "per_second"),
+    ("gbit_s", "gbit_s"),
+    ("machine", "machine_us"),
+    ("agent", "agent_us"),
 ];
-/// More slices than this share, and the run says nothing.
+/// Where more of the slices of a workload and mode than this share do not count, they say nothing.
 const MOST_VOID: f64 = 0.4;
+/// Two equal modes may differ by this much, by either end of the interval.
+const EQUAL: f64 = 1.05;
 
 /// All of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -33,23 +34,28 @@ pub struct Report {
     pub void_slices: usize,
     /// Slices in all.
     pub slices: usize,
-    /// Why slices do not count, and how many for each reason; the numbers in it are those of the first.
-    pub void_reasons: BTreeMap<String, usize>,
-    /// Whether two equal modes came out alike: the interval of each of their ratios of p50 contains 1. None where they
-    /// were not both measured.
-    pub equal_modes_equal: Option<bool>,
-    /// What the ratios have to show.
+    /// Why slices do not count.
+    pub void_reasons: Vec<Void>,
+    /// What the ratios have to show; empty where the run was quick, or counted slices of a machine that is not quiet.
     pub targets: Vec<Target>,
+    /// Connections per second that the open workloads are shares of.
+    pub capacity: Option<f64>,
     /// What it was measured on.
     pub env: Env,
-    /// Rounds, slices and seed, to repeat it.
+    /// Rounds of each workload.
     pub rounds: usize,
     /// In milliseconds.
-    pub slice_ms: u128,
+    pub slice_ms: u64,
     /// Of the orders and the intervals.
     pub seed: u64,
     /// Policies of the server.
     pub policies: usize,
+    /// The agent's binary.
+    pub agent: String,
+    /// Whether it was a quick one.
+    pub quick: bool,
+    /// Whether slices of a machine that is not quiet count.
+    pub noisy: bool,
     /// Every slice.
     pub rows: Vec<Row>,
 }
@@ -63,6 +69,9 @@ pub struct Compared {
     pub modes: BTreeMap<Mode, BTreeMap<&'static str, f64>>,
     /// Between modes.
     pub ratios: Vec<Between>,
+    /// Whether two equal modes came out alike, `conntrack` and `conntrack_again`: the whole interval of the ratio of p50, or
+    /// of Gbit/s, within 5 % of 1. None where they were not both measured.
+    pub equal: Option<bool>,
 }
 
 /// A ratio between two modes.
@@ -79,142 +88,128 @@ pub struct Between {
     pub ratio: Ratio,
 }
 
+/// Slices of a workload and mode that do not count for the same kind of reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Void {
+    /// What was sent.
+    pub workload: Workload,
+    /// What was between the pods.
+    pub mode: Mode,
+    /// The first of the reasons; of the others the numbers are different.
+    pub reason: String,
+    /// How many.
+    pub slices: usize,
+}
+
+/// What a run comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every target is met, or none was to be judged.
+    Holds,
+    /// A target is not met.
+    Missed,
+    /// The machine was too noisy to tell: what cannot be told.
+    Untold(Vec<String>),
+}
+
 impl Report {
-    pub(super) fn new(plan: &Plan, rows: Vec<Row>) -> Self {
+    pub(super) fn new(plan: &Plan, capacity: Option<f64>, rows: Vec<Row>) -> Self {
         let workloads: Vec<_> = plan
             .workloads
             .iter()
             .map(|workload| compared(*workload, &rows, plan.seed))
             .collect();
-        let void = rows.iter().filter_map(|row| row.void.as_ref());
-        let mut void_reasons = BTreeMap::new();
-        for reason in void.clone() {
-            let kind: String = reason.chars().filter(|it| !it.is_ascii_digit()).collect();
-            *void_reasons.entry(kind).or_insert(0) += 1;
-        }
         Self {
-            void_slices: void.count(),
+            void_slices: rows.iter().filter(|row| row.void.is_some()).count(),
             slices: rows.len(),
-            void_reasons,
-            equal_modes_equal: equal(&workloads),
-            targets: targets::judge(&workloads),
+            void_reasons: void_reasons(&rows),
+            targets: targets::judge(plan, &workloads),
             workloads,
+            capacity,
             env: Env::read(),
             rounds: plan.rounds,
-            slice_ms: plan.slice.as_millis(),
+            slice_ms: u64::try_from(plan.slice.as_millis()).unwrap_or(u64::MAX),
             seed: plan.seed,
             policies: plan.policies,
+            agent: plan.agent.display().to_string(),
+            quick: plan.quick,
+            noisy: plan.noisy,
             rows,
         }
     }
 
-    /// Whether too little of the run counts, or what is equal came out unequal.
-    #[expect(clippy::cast_precision_loss, reason = "slices of a run")]
-    pub fn too_noisy(&self) -> Option<String> {
-        let share = self.void_slices as f64 / self.slices.max(1) as f64;
-        if share > MOST_VOID {
-            Some(format!("{:.0} % of the slices do not count", share * 100.0))
-        } else if self.equal_modes_equal == Some(false) {
-            Some("conntrack and conntrack_again differ, which are the same".to_owned())
+    /// A target that is not met outweighs what cannot be told.
+    pub fn verdict(&self) -> Verdict {
+        if self.targets.iter().any(|target| target.met == Some(false)) {
+            return Verdict::Missed;
+        }
+        let untold = self.untold();
+        let is_judged = !self.targets.is_empty() || self.void_slices == self.slices;
+        if is_judged && !untold.is_empty() {
+            Verdict::Untold(untold)
         } else {
-            None
+            Verdict::Holds
         }
     }
 
-    /// For people.
-    pub fn table(&self) -> String {
-        let mut text = String::new();
-        let _infallible = writeln!(
-            text,
-            "{} rounds of {} ms a slice, {} policies, Linux {}, {} processors{}",
-            self.rounds,
-            self.slice_ms,
-            self.policies,
-            self.env.kernel,
-            self.env.processors,
-            if self.env.virtual_machine {
-                " of a virtual machine"
-            } else {
-                ""
-            },
-        );
+    /// What the machine was too noisy for, a line each.
+    pub fn untold(&self) -> Vec<String> {
+        let mut untold = Vec::new();
         for workload in &self.workloads {
-            workload.write(&mut text);
-        }
-        if self.void_slices > 0 {
-            let _infallible = writeln!(
-                text,
-                "\n{} of {} slices do not count:",
-                self.void_slices, self.slices
-            );
-            for (reason, count) in &self.void_reasons {
-                let _infallible = writeln!(text, "  {count:>5}  {reason}");
+            if workload.equal == Some(false) {
+                untold.push(format!(
+                    "{}: conntrack and conntrack_again, which are the same, may differ by more than 5 %",
+                    workload.name.name()
+                ));
             }
         }
-        if !self.targets.is_empty() {
-            let _infallible = writeln!(text, "\nTargets, by the worse end of the interval:");
-        }
-        for target in &self.targets {
-            let _infallible = writeln!(
-                text,
-                "  {:<8} {} ÷ {}, {} of {}: {:.3}, {}",
-                if target.met { "met" } else { "NOT MET" },
-                target.a.name(),
-                target.b.name(),
-                target.stat,
-                target.workload.name(),
-                target.worst,
-                target.bound,
-            );
-        }
-        text
+        untold.extend(
+            self.mostly_void()
+                .into_iter()
+                .map(|(workload, mode, share)| {
+                    let (workload, mode) = (workload.name(), mode.name());
+                    format!(
+                        "{workload}, {mode}: {:.0} % of the slices do not count",
+                        share * 100.0
+                    )
+                }),
+        );
+        untold
     }
-}
 
-impl Compared {
-    fn write(&self, text: &mut String) {
-        let _infallible = writeln!(text, "\n{}", self.name.name());
-        let names: Vec<_> = STATS
+    #[expect(clippy::cast_precision_loss, reason = "slices of a run")]
+    fn mostly_void(&self) -> Vec<(Workload, Mode, f64)> {
+        let mut counts: BTreeMap<(Workload, Mode), (usize, usize)> = BTreeMap::new();
+        for row in &self.rows {
+            let (void, all) = counts.entry((row.workload, row.mode)).or_default();
+            *void += usize::from(row.void.is_some());
+            *all += 1;
+        }
+        let shares = counts
             .into_iter()
-            .filter(|stat| self.modes.values().any(|of| of.contains_key(stat)))
-            .collect();
-        let _infallible = write!(text, "  {:<28}", "median");
-        for name in &names {
-            let _infallible = write!(text, "{name:>22}");
-        }
-        for (mode, figures) in &self.modes {
-            let _infallible = write!(text, "\n  {:<28}", mode.name());
-            for name in &names {
-                let value = figures.get(name);
-                let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
-                let _infallible = write!(text, "{value:>22}");
-            }
-        }
-        let mut last = None;
-        for between in &self.ratios {
-            if last != Some((between.a, between.b)) {
-                let pair = format!("{} ÷ {}", between.a.name(), between.b.name());
-                let _infallible = write!(text, "\n  {pair:<28}");
-                for name in &names {
-                    let found = self
-                        .ratios
-                        .iter()
-                        .find(|it| (it.a, it.b, it.stat) == (between.a, between.b, *name));
-                    let value = found.map_or_else(|| "-".to_owned(), |it| shown(&it.ratio));
-                    let _infallible = write!(text, "{value:>22}");
-                }
-                last = Some((between.a, between.b));
-            }
-        }
-        text.push('\n');
+            .map(|((workload, mode), (void, all))| (workload, mode, void as f64 / all as f64));
+        shares.filter(|(.., share)| *share > MOST_VOID).collect()
     }
 }
 
-fn shown(ratio: &Ratio) -> String {
-    format!(
-        "{:.2} [{:.2}, {:.2}]",
-        ratio.ratio, ratio.ci[0], ratio.ci[1]
-    )
+fn void_reasons(rows: &[Row]) -> Vec<Void> {
+    let mut kinds: BTreeMap<(Workload, Mode, String), Void> = BTreeMap::new();
+    for row in rows {
+        let Some(reason) = &row.void else {
+            continue;
+        };
+        let kind = reason.chars().filter(|it| !it.is_ascii_digit()).collect();
+        let void = kinds
+            .entry((row.workload, row.mode, kind))
+            .or_insert_with(|| Void {
+                workload: row.workload,
+                mode: row.mode,
+                reason: reason.clone(),
+                slices: 0,
+            });
+        void.slices += 1;
+    }
+    kinds.into_values().collect()
 }
 
 fn compared(workload: Workload, rows: &[Row], seed: u64) -> Compared {
@@ -232,11 +227,13 @@ fn compared(workload: Workload, rows: &[Row], seed: u64) -> Compared {
     }
     let mut ratios = Vec::new();
     for (a, b) in PAIRS {
-        for stat in STATS {
+        for (stat, figure) in STATS {
             let pairs: Vec<_> = of(a)
                 .filter_map(|row| {
                     let other = of(b).find(|other| other.round == row.round)?;
-                    Some((*row.figures.get(stat)?, *other.figures.get(stat)?))
+                    // Nothing is divided by an agent that had nothing to do.
+                    let divisor = *other.figures.get(figure).filter(|it| **it > 0.0)?;
+                    Some((*row.figures.get(figure)?, divisor))
                 })
                 .collect();
             if let Some(ratio) = stats::ratio(&pairs, seed) {
@@ -247,6 +244,7 @@ fn compared(workload: Workload, rows: &[Row], seed: u64) -> Compared {
     Compared {
         name: workload,
         modes,
+        equal: equal(&ratios),
         ratios,
     }
 }
@@ -263,10 +261,141 @@ fn medians(rows: &[&Row]) -> BTreeMap<&'static str, f64> {
     medians.collect()
 }
 
-fn equal(workloads: &[Compared]) -> Option<bool> {
-    let ratios = workloads.iter().flat_map(|workload| &workload.ratios);
-    let equal = ratios.filter(|it| {
-        (it.a, it.b) == (Mode::ConntrackAgain, Mode::Conntrack) && it.stat == "p50_us"
+fn equal(ratios: &[Between]) -> Option<bool> {
+    let mut of_equals = ratios.iter().filter(|it| {
+        (it.a, it.b) == (Mode::ConntrackAgain, Mode::Conntrack)
+            && ["p50", "gbit_s"].contains(&it.stat)
     });
-    equal.map(|it| it.ratio.contains(1.0)).reduce(|a, b| a && b)
+    let [low, high] = of_equals.next()?.ratio.ci;
+    Some(low >= 1.0 / EQUAL && high <= EQUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::tests::plan;
+
+    /// Rounds of one workload in which each mode takes its microseconds, alike but for what `noise` adds to a round.
+    fn rows(modes: &[(Mode, f64)], rounds: usize, noise: impl Fn(usize, Mode) -> f64) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for round in 0..rounds {
+            for (mode, micros) in modes {
+                let p50 = micros + noise(round, *mode);
+                rows.push(Row {
+                    round,
+                    workload: Workload::TcpCrr,
+                    mode: *mode,
+                    void: None,
+                    figures: BTreeMap::from([("p50_us", p50), ("machine_us", 2.0 * p50)]),
+                });
+            }
+        }
+        rows
+    }
+
+    fn report(rows: Vec<Row>) -> Report {
+        let plan = Plan {
+            workloads: vec![Workload::TcpCrr],
+            modes: rows.iter().map(|row| row.mode).collect(),
+            ..plan()
+        };
+        Report::new(&plan, None, rows)
+    }
+
+    const GOOD: [(Mode, f64); 4] = [
+        (Mode::Conntrack, 40.0),
+        (Mode::ConntrackAgain, 40.1),
+        (Mode::Hybrid, 41.0),
+        (Mode::Nfqueue, 64.0),
+    ];
+
+    #[test]
+    fn a_good_run_holds() {
+        let report = report(rows(&GOOD, 30, |_, _| 0.0));
+        let met: Vec<_> = report.targets.iter().map(|it| it.met).collect();
+        assert_eq!(met, [Some(true); 3], "{:?}", report.targets);
+        assert_eq!(report.verdict(), Verdict::Holds);
+    }
+
+    #[test]
+    fn a_missed_target_is_told_even_where_something_else_is_not() {
+        let mut rows = rows(&[GOOD[0], (Mode::Hybrid, 44.0), GOOD[3]], 30, |_, _| 0.0);
+        for row in rows.iter_mut().filter(|row| row.mode == Mode::Nfqueue) {
+            row.void = Some("nothing".to_owned());
+        }
+        assert_eq!(report(rows).verdict(), Verdict::Missed);
+    }
+
+    #[test]
+    fn a_mode_whose_slices_are_void_is_not_held_to_be_good() {
+        let mut rows = rows(&GOOD, 30, |_, _| 0.0);
+        for row in rows.iter_mut().filter(|row| row.mode == Mode::Hybrid) {
+            row.void = Some(format!("0.{:03} verdicts", row.round));
+        }
+        let report = report(rows);
+        assert!(report.targets.iter().all(|it| it.met.is_none()));
+        let Verdict::Untold(untold) = report.verdict() else {
+            panic!("{:?}", report.verdict());
+        };
+        assert_eq!(
+            untold,
+            ["tcp_crr, hybrid: 100 % of the slices do not count"]
+        );
+        assert_eq!(
+            report.void_reasons,
+            [Void {
+                workload: Workload::TcpCrr,
+                mode: Mode::Hybrid,
+                reason: "0.000 verdicts".to_owned(),
+                slices: 30
+            }]
+        );
+    }
+
+    #[test]
+    fn where_equals_differ_nothing_is_told() {
+        let noise = |round: usize, mode| match (round % 2, mode) {
+            (0, Mode::ConntrackAgain) => 6.0,
+            _ => 0.0,
+        };
+        let report = report(rows(&GOOD, 30, noise));
+        assert_eq!(report.workloads[0].equal, Some(false));
+        assert!(matches!(report.verdict(), Verdict::Untold(_)), "{report:?}");
+    }
+
+    #[test]
+    fn a_quick_run_in_which_nothing_counts_says_so() {
+        let mut rows = rows(&GOOD, 10, |_, _| 0.0);
+        for row in &mut rows {
+            row.void = Some("noise".to_owned());
+        }
+        let plan = Plan {
+            quick: true,
+            ..plan()
+        };
+        let report = Report::new(&plan, None, rows);
+        assert!(matches!(report.verdict(), Verdict::Untold(_)));
+    }
+
+    /// An agent that slept through some rounds is no reason to say nothing of the others.
+    #[test]
+    fn rounds_without_a_divisor_are_left_out() {
+        let mut rows = rows(
+            &[(Mode::Nfqueue, 60.0), (Mode::Hybrid, 40.0)],
+            30,
+            |_, _| 0.0,
+        );
+        for row in &mut rows {
+            let is_idle = row.mode == Mode::Hybrid && row.round < 10;
+            row.figures
+                .insert("agent_us", if is_idle { 0.0 } else { 2.0 });
+        }
+        let report = report(rows);
+        let found = |stat| {
+            let mut ratios = report.workloads[0].ratios.iter();
+            ratios.find(|it| (it.a, it.b, it.stat) == (Mode::Nfqueue, Mode::Hybrid, stat))
+        };
+        assert_eq!(found("agent").unwrap().ratio.rounds, 20);
+        assert_eq!(found("p50").unwrap().ratio.rounds, 30);
+    }
 }

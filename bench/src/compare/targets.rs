@@ -1,31 +1,49 @@
 //! What the ratios have to show, by the worse end of their interval.
 
+use std::fmt;
+
 use serde::Serialize;
 
+use super::Plan;
 use super::report::Compared;
 use crate::load::Workload;
 use crate::mode::Mode;
+use Bound::{AtLeast, AtMost};
+use Mode::{Conntrack, Hybrid, HybridCold, Nfqueue, NfqueueN};
+use Workload::{TcpCrr, TcpCrr64, TcpRr, TcpStream, UdpRr};
 
 /// A bound of a ratio.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Bound {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// The upper end of the interval is at most this.
     AtMost(f64),
+    /// The lower end of the interval is at least this.
     AtLeast(f64),
 }
 
-use Bound::{AtLeast, AtMost};
-use Mode::{Conntrack, Hybrid, HybridCold, Nfqueue};
-use Workload::{TcpCrr, TcpCrr64, TcpRr, TcpStream, UdpRr};
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AtMost(most) => write!(f, "at most {most}"),
+            AtLeast(least) => write!(f, "at least {least}"),
+        }
+    }
+}
 
-const TARGETS: [(Workload, Mode, Mode, &str, Bound); 8] = [
-    (TcpCrr, Hybrid, Conntrack, "p50_us", AtMost(1.05)),
-    (TcpRr, Hybrid, Conntrack, "p50_us", AtMost(1.02)),
-    (UdpRr, Hybrid, Conntrack, "p50_us", AtMost(1.02)),
+const TARGETS: [(Workload, Mode, Mode, &str, Bound); 12] = [
+    (TcpCrr, Hybrid, Conntrack, "p50", AtMost(1.05)),
+    (TcpRr, Hybrid, Conntrack, "p50", AtMost(1.02)),
+    (UdpRr, Hybrid, Conntrack, "p50", AtMost(1.02)),
     (TcpStream, Hybrid, Conntrack, "gbit_s", AtLeast(0.98)),
-    (TcpCrr, Nfqueue, Hybrid, "p50_us", AtLeast(1.25)),
-    (TcpCrr, Nfqueue, Hybrid, "machine_us", AtLeast(1.5)),
+    (TcpCrr, Nfqueue, Hybrid, "p50", AtLeast(1.25)),
+    (TcpCrr, NfqueueN, Hybrid, "p50", AtLeast(1.25)),
+    (TcpCrr, Nfqueue, Hybrid, "machine", AtLeast(1.5)),
+    (TcpCrr, NfqueueN, Hybrid, "machine", AtLeast(1.5)),
     (TcpCrr64, Hybrid, Nfqueue, "per_second", AtLeast(1.5)),
-    (TcpCrr, HybridCold, Nfqueue, "p50_us", AtMost(1.05)),
+    (TcpCrr64, Hybrid, NfqueueN, "per_second", AtLeast(1.5)),
+    (TcpCrr, HybridCold, Nfqueue, "p50", AtMost(1.05)),
+    (TcpCrr, HybridCold, NfqueueN, "p50", AtMost(1.05)),
 ];
 
 /// A target, and whether it was met.
@@ -39,50 +57,65 @@ pub struct Target {
     pub b: Mode,
     /// Of which figure.
     pub stat: &'static str,
-    /// `at most N` or `at least N`.
-    pub bound: String,
-    /// The worse end of the interval.
-    pub worst: f64,
-    /// Whether that is within the bound.
-    pub met: bool,
+    /// What it is to be.
+    pub bound: Bound,
+    /// The worse end of the interval; none where too few slices count.
+    pub worst: Option<f64>,
+    /// Whether that is within the bound; none where it cannot be told.
+    pub met: Option<bool>,
 }
 
-/// The targets that `compared` can be judged by.
-pub(super) fn judge(compared: &[Compared]) -> Vec<Target> {
-    TARGETS
-        .iter()
-        .filter_map(|it| judged(compared, it))
-        .collect()
+/// The targets of what `plan` compares.
+pub(super) fn judge(plan: &Plan, compared: &[Compared]) -> Vec<Target> {
+    if plan.quick || plan.noisy {
+        return Vec::new();
+    }
+    let of_plan = TARGETS.iter().filter(|(workload, a, b, ..)| {
+        plan.workloads.contains(workload) && [a, b].iter().all(|mode| plan.modes.contains(mode))
+    });
+    let judged = of_plan.map(|&(workload, a, b, stat, bound)| {
+        let interval = interval(plan, compared, (workload, a, b, stat));
+        let worst = interval.map(|[low, high]| match bound {
+            AtMost(_) => high,
+            AtLeast(_) => low,
+        });
+        Target {
+            workload,
+            a,
+            b,
+            stat,
+            bound,
+            worst,
+            met: worst.map(|worst| match bound {
+                AtMost(most) => worst <= most,
+                AtLeast(least) => worst >= least,
+            }),
+        }
+    });
+    judged.collect()
 }
 
-fn judged(
+/// The interval of a ratio, whichever way round it was made; none where over half of the rounds are missing, or where the
+/// machine cannot tell two equal modes to be equal.
+fn interval(
+    plan: &Plan,
     compared: &[Compared],
-    &(workload, a, b, stat, bound): &(Workload, Mode, Mode, &'static str, Bound),
-) -> Option<Target> {
+    (workload, a, b, stat): (Workload, Mode, Mode, &str),
+) -> Option<[f64; 2]> {
     let of_workload = compared.iter().find(|it| it.name == workload)?;
-    let interval = |a, b| {
+    if of_workload.equal == Some(false) {
+        return None;
+    }
+    let found = |a, b| {
         let mut ratios = of_workload.ratios.iter();
-        let found = ratios.find(|it| (it.a, it.b, it.stat) == (a, b, stat))?;
-        Some(found.ratio.ci)
+        let between = ratios.find(|it| (it.a, it.b, it.stat) == (a, b, stat))?;
+        (between.ratio.rounds * 2 >= plan.rounds).then_some(between.ratio.ci)
     };
     let the_other_way_round = || {
-        let [low, high] = interval(b, a)?;
+        let [low, high] = found(b, a)?;
         Some([1.0 / high, 1.0 / low])
     };
-    let [low, high] = interval(a, b).or_else(the_other_way_round)?;
-    let (worst, met, bound) = match bound {
-        AtMost(most) => (high, high <= most, format!("at most {most}")),
-        AtLeast(least) => (low, low >= least, format!("at least {least}")),
-    };
-    Some(Target {
-        workload,
-        a,
-        b,
-        stat,
-        bound,
-        worst,
-        met,
-    })
+    found(a, b).or_else(the_other_way_round)
 }
 
 #[cfg(test)]
@@ -91,44 +124,74 @@ mod tests {
 
     use super::*;
     use crate::compare::report::Between;
+    use crate::compare::tests::plan;
     use crate::stats::Ratio;
 
-    fn compared(a: Mode, b: Mode, stat: &'static str, ci: [f64; 2]) -> Vec<Compared> {
+    fn compared(a: Mode, b: Mode, stat: &'static str, ci: [f64; 2], rounds: usize) -> Compared {
         let ratio = Ratio {
             ratio: f64::midpoint(ci[0], ci[1]),
             ci,
-            rounds: 30,
+            rounds,
         };
-        let workload = if stat == "per_second" {
-            TcpCrr64
-        } else {
-            TcpCrr
-        };
-        vec![Compared {
-            name: workload,
+        Compared {
+            name: if stat == "per_second" {
+                TcpCrr64
+            } else {
+                TcpCrr
+            },
             modes: BTreeMap::new(),
             ratios: vec![Between { a, b, stat, ratio }],
-        }]
+            equal: None,
+        }
     }
 
     #[test]
     fn the_worse_end_decides() {
         for (a, b, stat, ci, met) in [
-            (Hybrid, Conntrack, "p50_us", [0.9, 1.05], true),
-            (Hybrid, Conntrack, "p50_us", [0.9, 1.06], false),
-            (Nfqueue, Hybrid, "p50_us", [1.25, 1.4], true),
-            (Nfqueue, Hybrid, "p50_us", [1.24, 1.9], false),
+            (Hybrid, Conntrack, "p50", [0.9, 1.05], true),
+            (Hybrid, Conntrack, "p50", [0.9, 1.06], false),
+            (Nfqueue, Hybrid, "p50", [1.25, 1.4], true),
+            (Nfqueue, Hybrid, "p50", [1.24, 1.9], false),
             (Nfqueue, Hybrid, "per_second", [0.5, 0.66], true),
             (Nfqueue, Hybrid, "per_second", [0.5, 0.68], false),
         ] {
-            let judged = judge(&compared(a, b, stat, ci));
-            assert_eq!(judged.len(), 1, "{stat}");
-            assert_eq!(judged[0].met, met, "{judged:?}");
+            let judged = judge(&plan(), &[compared(a, b, stat, ci, 30)]);
+            let told: Vec<_> = judged.iter().filter_map(|it| it.met).collect();
+            assert_eq!(told, [met], "{a:?} {b:?} {stat} {ci:?}: {judged:?}");
         }
     }
 
     #[test]
-    fn what_was_not_compared_is_not_judged() {
-        assert!(judge(&compared(Mode::Linear, Hybrid, "p50_us", [1.0, 1.1])).is_empty());
+    fn what_too_few_slices_say_or_a_machine_that_tells_equals_apart_is_not_judged() {
+        let good = compared(Hybrid, Conntrack, "p50", [0.99, 1.01], 30);
+        let met = |compared: Compared| judge(&plan(), &[compared])[0].met;
+        assert_eq!(met(good.clone()), Some(true));
+        assert_eq!(
+            met(compared(Hybrid, Conntrack, "p50", [0.99, 1.01], 14)),
+            None
+        );
+        let unfit = Compared {
+            equal: Some(false),
+            ..good
+        };
+        assert_eq!(met(unfit), None);
+        assert_eq!(
+            judge(&plan(), &[])[0].met,
+            None,
+            "all of its slices are void"
+        );
+    }
+
+    #[test]
+    fn a_quick_or_noisy_run_judges_nothing() {
+        let good = [compared(Hybrid, Conntrack, "p50", [0.99, 1.01], 30)];
+        for (quick, noisy) in [(true, false), (false, true)] {
+            let plan = Plan {
+                noisy,
+                quick,
+                ..plan()
+            };
+            assert!(judge(&plan, &good).is_empty());
+        }
     }
 }

@@ -91,6 +91,8 @@ pub struct Route {
 pub struct Span {
     /// What is not counted at its beginning.
     pub warm_up: Duration,
+    /// So many connections are not counted either.
+    pub warm_connections: u64,
     /// What is counted.
     pub counted: Duration,
     /// The most connections that are opened; each port of the server is used once before one is used again.
@@ -104,8 +106,15 @@ pub struct Span {
 pub struct Sent {
     /// How long each took, in nanoseconds; nothing of the warm-up.
     pub latency: Histogram<u64>,
+    /// How long after it was due each began, in nanoseconds, where it was due at some time: what the generator adds by
+    /// itself, or what waited because too many were open.
+    pub lateness: Histogram<u64>,
     /// Connections, or UDP flows, that were opened, those of the warm-up too.
     pub connections: u64,
+    /// What was answered, in the warm-up too.
+    pub exchanges: u64,
+    /// What was answered in the time that is counted.
+    pub in_time: u64,
     /// What nobody answered, or refused; the first of the reasons.
     pub failed: Option<String>,
     /// What a stream sent after its warm-up, in bytes.
@@ -120,6 +129,12 @@ pub(crate) struct Meter {
     counted_from: Instant,
     end: Instant,
     limit: u64,
+    warm_connections: u64,
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, DIGITS)
+        .unwrap_or_else(|error| unreachable!("bounds that are constants: {error}"))
 }
 
 impl Meter {
@@ -127,9 +142,11 @@ impl Meter {
         let counted_from = Instant::now() + span.warm_up;
         Self {
             sent: Sent {
-                latency: Histogram::new_with_bounds(1, LONGEST, DIGITS)
-                    .unwrap_or_else(|error| unreachable!("bounds that are constants: {error}")),
+                latency: histogram(),
+                lateness: histogram(),
                 connections: 0,
+                exchanges: 0,
+                in_time: 0,
                 failed: None,
                 bytes: 0,
                 wall: Duration::ZERO,
@@ -137,26 +154,45 @@ impl Meter {
             counted_from,
             end: counted_from + span.counted,
             limit: span.limit.unwrap_or(u64::MAX),
+            warm_connections: span.warm_connections,
         }
     }
 
     /// Whether another connection may be opened, or another byte sent.
     pub(crate) fn goes_on(&self) -> bool {
-        self.sent.failed.is_none()
-            && self.sent.connections < self.limit
-            && Instant::now() < self.end
+        self.may_open() && Instant::now() < self.end
+    }
+
+    /// Whether another connection may be opened, the time aside.
+    pub(crate) fn may_open(&self) -> bool {
+        self.sent.failed.is_none() && self.sent.connections < self.limit
+    }
+
+    /// When nothing more is begun.
+    pub(crate) const fn end(&self) -> Instant {
+        self.end
     }
 
     pub(crate) fn opened(&mut self) {
         self.sent.connections += 1;
+        if self.sent.connections == self.warm_connections {
+            self.counted_from = Instant::now();
+        }
+    }
+
+    /// One begins now that was due then.
+    pub(crate) fn begins(&mut self, due: Instant) {
+        let late = Instant::now().saturating_duration_since(due);
+        record(&mut self.sent.lateness, late);
     }
 
     /// One was answered now that was begun at `begun`.
     pub(crate) fn answered(&mut self, begun: Instant) {
         let now = Instant::now();
-        if begun >= self.counted_from {
-            let nanoseconds = u64::try_from((now - begun).as_nanos()).unwrap_or(LONGEST);
-            self.sent.latency.saturating_record(nanoseconds);
+        self.sent.exchanges += 1;
+        if begun >= self.counted_from && self.sent.connections >= self.warm_connections {
+            record(&mut self.sent.latency, now - begun);
+            self.sent.in_time += u64::from(now <= self.end);
         }
     }
 
@@ -172,9 +208,15 @@ impl Meter {
     }
 
     pub(crate) fn finish(mut self) -> Sent {
-        self.sent.wall = Instant::now().saturating_duration_since(self.counted_from);
+        let end = Instant::now().min(self.end);
+        self.sent.wall = end.saturating_duration_since(self.counted_from);
         self.sent
     }
+}
+
+fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(LONGEST);
+    histogram.saturating_record(nanoseconds);
 }
 
 impl Workload {
@@ -221,7 +263,10 @@ impl Workload {
             }
             Self::TcpRr => serial::tcp_rr(meter, next(ports)),
             Self::UdpRr => serial::udp_rr(meter, next(ports)),
-            Self::UdpNew => serial::udp_new(meter, || next(ports)),
+            Self::UdpNew => serial::udp_new(meter, || {
+                let to = next(ports);
+                (to, ports.next_source())
+            }),
             Self::TcpStream => serial::tcp_stream(meter, SocketAddr::new(route.to, DISCARD)),
             Self::Http => pages::fetch(meter, SocketAddr::new(route.to, HTTP), PAGE),
         }

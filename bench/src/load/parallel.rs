@@ -4,38 +4,50 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, connect, recv, send, sockopt};
+use rustix::thread::set_current_timer_slack;
 
 use super::{Meter, PATIENCE, Sent, socket};
 
 /// Events that are taken from the kernel at a time.
 const EVENTS: usize = 256;
+/// No time.
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 /// Connections that are open at once at most; what is due beyond that waits, and its time counts.
 const MOST: usize = 1_024;
 
 /// So many connections at once: when one ends, the next begins.
 pub(super) fn closed(meter: Meter, at_once: usize, to: impl FnMut() -> SocketAddr) -> Sent {
-    drive(meter, to, |open| {
-        if open < at_once {
-            Next::Begin(Instant::now())
+    drive(meter, to, |open, end| {
+        let now = Instant::now();
+        if now >= end {
+            Next::Done
+        } else if open < at_once {
+            Next::Begin(now)
         } else {
             Next::Wait(None)
         }
     })
 }
 
-/// Connections that begin at a rate, whether or not earlier ones have ended. Each is timed from when it was due, so that
-/// those that a slow answer keeps from beginning count as slow too.
+/// Connections that are due at a rate, whether or not earlier ones have ended. Each is timed from when it was due, so that
+/// those that a slow answer keeps from beginning count as slow too; what was due before the end is begun after it.
 pub(super) fn open(meter: Meter, rate: f64, to: impl FnMut() -> SocketAddr) -> Sent {
     let interval = Duration::from_secs_f64(1.0 / rate.max(1.0));
     let mut due = Instant::now();
-    drive(meter, to, |open| {
-        if open == MOST {
+    drive(meter, to, |open, end| {
+        if due >= end {
+            Next::Done
+        } else if open == MOST {
             Next::Wait(None)
         } else if due <= Instant::now() {
             let begun = due;
@@ -53,14 +65,20 @@ enum Next {
     Begin(Instant),
     /// To wait for an answer, or until then.
     Wait(Option<Instant>),
+    /// To begin no more.
+    Done,
 }
 
-/// `next` is told how many are open.
+/// `next` is told how many are open, and when the slice ends.
 fn drive(
     mut meter: Meter,
     to: impl FnMut() -> SocketAddr,
-    next: impl FnMut(usize) -> Next,
+    next: impl FnMut(usize, Instant) -> Next,
 ) -> Sent {
+    // Else the kernel lets a thread sleep 50 µs longer than asked for.
+    if let Err(error) = set_current_timer_slack(NonZeroU64::new(1)) {
+        meter.failed("timer slack", &error.into());
+    }
     match Clients::new() {
         Ok(clients) => {
             if let Err(error) = clients.run(&mut meter, to, next) {
@@ -98,26 +116,26 @@ impl Clients {
         mut self,
         meter: &mut Meter,
         mut to: impl FnMut() -> SocketAddr,
-        mut next: impl FnMut(usize) -> Next,
+        mut next: impl FnMut(usize, Instant) -> Next,
     ) -> io::Result<()> {
         let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         let mut heard = Instant::now();
-        while meter.goes_on() || self.count() > 0 {
-            let mut until = None;
-            while meter.goes_on() {
-                match next(self.count()) {
-                    Next::Begin(begun) => self.begin(to(), begun, meter)?,
-                    Next::Wait(due) => {
-                        until = due;
-                        break;
-                    }
+        loop {
+            let until = loop {
+                if !meter.may_open() {
+                    break None;
                 }
+                match next(self.count(), meter.end()) {
+                    Next::Begin(begun) => self.begin(to(), begun, meter)?,
+                    Next::Wait(due) => break due,
+                    Next::Done => break None,
+                }
+            };
+            if until.is_none() && self.count() == 0 {
+                return Ok(());
             }
-            let wait = until.map_or(PATIENCE, |due| {
-                due.saturating_duration_since(Instant::now())
-            });
-            let wait = Timespec::try_from(wait).unwrap_or_default();
-            let (events, _rest) = epoll::wait(&self.epoll, &mut buffer, Some(&wait))?;
+            self.wait(until)?;
+            let (events, _rest) = epoll::wait(&self.epoll, &mut buffer, Some(&NOW))?;
             if !events.is_empty() || self.count() == 0 {
                 heard = Instant::now();
             } else if heard.elapsed() >= PATIENCE {
@@ -127,7 +145,19 @@ impl Clients {
                 self.step(event.data.u64(), meter)?;
             }
         }
-        Ok(())
+    }
+
+    /// Until something has become of a connection, or until then: to the microsecond, which waiting by epoll itself is
+    /// not.
+    fn wait(&self, until: Option<Instant>) -> io::Result<()> {
+        let limit = until.map_or(PATIENCE, |due| {
+            due.saturating_duration_since(Instant::now())
+        });
+        let limit = Timespec::try_from(limit).unwrap_or(NOW);
+        match poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&limit)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// How many are open.
@@ -139,6 +169,7 @@ impl Clients {
         let Some(number) = self.free.pop_front() else {
             return Ok(());
         };
+        meter.begins(begun);
         let socket = socket::tcp(to, SocketFlags::NONBLOCK)?;
         meter.opened();
         match connect(&socket, &to) {

@@ -11,8 +11,6 @@ use super::{Meter, Sent, socket};
 
 /// What a stream hands to the kernel at a time.
 const CHUNK: usize = 128 * 1024;
-/// The ports that UDP flows come from, each once before one comes again.
-const SOURCES: std::ops::RangeInclusive<u16> = 1_024..=65_535;
 
 /// Connect, a byte there, a byte back, reset.
 pub(super) fn tcp_crr(mut meter: Meter, mut to: impl FnMut() -> SocketAddr) -> Sent {
@@ -106,13 +104,9 @@ fn flow(to: SocketAddr, meter: &mut Meter) -> io::Result<OwnedFd> {
 }
 
 /// A datagram there and back, each time from another port.
-pub(super) fn udp_new(mut meter: Meter, mut to: impl FnMut() -> SocketAddr) -> Sent {
-    let mut sources = SOURCES.cycle();
-    // Not where the last slice began: conntrack remembers its flows for half a minute.
-    let skipped = fastrand::usize(..SOURCES.len());
-    let mut sources = sources.by_ref().skip(skipped);
+pub(super) fn udp_new(mut meter: Meter, mut flow: impl FnMut() -> (SocketAddr, u16)) -> Sent {
     while meter.goes_on() {
-        let (to, from) = (to(), sources.next().unwrap_or_default());
+        let (to, from) = flow();
         if let Err(error) = send_from(from, to, &mut meter) {
             meter.failed(&format!("udp {to} from port {from}"), &error);
         }

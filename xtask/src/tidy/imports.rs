@@ -97,13 +97,18 @@ const RULES: &[Rule] = &[
     },
     Rule {
         names: &["signal_hook"],
-        scope: Only(&["conformance/cluster", "conformance/src/cli"]),
+        scope: Only(&["conformance/cluster", "conformance/src/cli", "bench"]),
         reason: "Ctrl-C is for commands; the agent hears signals through tokio",
     },
     Rule {
         names: &["quick_xml"],
         scope: Only(&["conformance/src/report"]),
         reason: "a report is the one thing that is XML",
+    },
+    Rule {
+        names: &["plotters"],
+        scope: Only(&["bench/src/report"]),
+        reason: "a report is the one thing that is drawn",
     },
     Rule {
         names: &["indicatif"],

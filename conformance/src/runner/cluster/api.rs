@@ -222,8 +222,12 @@ pub(super) fn said(error: &kube::Error) -> ApiError {
         return ApiError::Lost(chain(error));
     };
     let causes = status.details.iter().flat_map(|it| &it.causes);
+    // Of a field that it does not know, in what is applied, a server says that it failed itself.
+    let is_of_fields = status
+        .message
+        .starts_with("failed to create typed patch object");
     ApiError::Refused(Refusal {
-        code: status.code,
+        code: if is_of_fields { 422 } else { status.code },
         message: status.message.clone(),
         fields: causes.map(|cause| cause.field.clone()).collect(),
     })
@@ -242,4 +246,24 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     said.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused_and_a_server_that_fails_is_not_a_refusal() {
+        let of = |message: &str| {
+            let status = Status::failure(message, "InternalError").with_code(500);
+            said(&kube::Error::Api(Box::new(status)))
+        };
+        let unknown =
+            of("failed to create typed patch object (x/p): .spec.form: field not declared");
+        assert!(!unknown.is_passing());
+        assert_eq!(unknown.refusal().map(|it| it.code), Some(422));
+        assert!(of("etcdserver: request timed out").is_passing());
+    }
 }

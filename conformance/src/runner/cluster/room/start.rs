@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+use sluice_prober::protocol::{Listening, Transport};
 use tokio::task::JoinSet;
 
 use super::{Prober, Room, listening};
@@ -21,6 +22,8 @@ use crate::runner::cluster::{Fatal, pods};
 const AT_ONCE: usize = 16;
 /// By then an image has come, or does not.
 const IMAGE: Duration = Duration::from_secs(30);
+/// By then a program that was started can be asked.
+const START: Duration = Duration::from_secs(20);
 
 impl Room {
     /// Makes the pods that are missing, all at once, and labels those that are there.
@@ -114,7 +117,7 @@ impl Room {
             let key = format!("{}/{}", object.name().namespace, object.name().name);
             let own = addresses(&pod["status"]["podIPs"], "ip");
             met.spawn(async move {
-                let listening = listening(&session, &ports).await?;
+                let listening = first_answer(&session, &ports).await?;
                 anyhow::Ok((
                     key,
                     own,
@@ -132,6 +135,17 @@ impl Room {
             self.probers.insert(key, Arc::new(prober));
         }
         Ok(())
+    }
+}
+
+/// A container counts as ready when its program has been started, which then takes a moment until it can be asked.
+async fn first_answer(session: &Session, ports: &BTreeSet<(Transport, u16)>) -> Result<Listening> {
+    let deadline = Instant::now() + START;
+    loop {
+        match listening(session, ports).await {
+            Err(_early) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+            answer => return answer,
+        }
     }
 }
 

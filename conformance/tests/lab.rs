@@ -103,8 +103,8 @@ fn with_manifest(agent: &Path, manifest: &Path) -> PathBuf {
         "#!/bin/sh\nif [ \"$1\" = agent ]; then exec '{agent}' \"$@\" --manifests '{manifest}'; fi\n\
          exec '{agent}' \"$@\"\n"
     );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+    fs::write(&program, script).expect("a script is written");
+    fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it may be run");
     program
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use sluice_conformance::case::{Case, Origin, read_case};
-use sluice_conformance::fuzz::{Disagreement, fuzz, yaml};
+use sluice_conformance::fuzz::{Disagreement, fuzz, fuzz_with, yaml};
 use sluice_conformance::mutants::{Mutant, trial};
 use sluice_conformance::profile::Profile;
-use sluice_conformance::runner::Sluice;
+use sluice_conformance::runner::{EvaluatorRunner, Sluice};
 
 #[test]
 fn nobody_disagrees_about_random_cases() {
@@ -44,6 +45,27 @@ fn read(case: &Case) -> Case {
     let text = yaml(case);
     let read = read_case(Origin::File("seed.yaml".into()), &text);
     read.unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// A runner of cases, such as a laboratory, finds the same.
+#[test]
+fn what_a_runner_gets_wrong_is_made_smaller_for_as_long_as_is_allowed() {
+    let fuzzed = |limit| {
+        let mutant = Mutant::of("stack-even").expect("a fault of that name");
+        fuzz_with(&mut EvaluatorRunner::new(mutant), 1, 60, limit, |_| {})
+    };
+    let drawn = fuzzed(Duration::ZERO);
+    assert_eq!(drawn.cases, 60);
+    assert!(drawn.relations.len() > 5, "{:?}", drawn.relations);
+    assert!(
+        drawn.found.iter().any(|it| it.relation.is_some()),
+        "what a relation changes is judged"
+    );
+    let small = fuzzed(Duration::from_mins(10));
+    let [drawn, small] = [&drawn, &small].map(|it| it.found.first().expect("it is told"));
+    assert_eq!(drawn.seed, small.seed);
+    assert!(policies(&small.case) <= 2, "{}", yaml(&small.case));
+    assert!(yaml(&small.case).len() < yaml(&drawn.case).len());
 }
 
 fn policies(case: &Case) -> usize {

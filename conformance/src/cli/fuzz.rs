@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -31,6 +31,9 @@ pub(super) struct FuzzArgs {
     runner: RunnerName,
     #[command(flatten)]
     lab: LabArgs,
+    /// Of the runner `lab`: how long making one case smaller may take, in seconds; 0 leaves cases as they were drawn
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    shrink: u64,
     /// Where to write a case file for whatever is found [default: printed]
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
@@ -60,7 +63,8 @@ pub(super) fn run(args: &FuzzArgs) -> Result<ExitCode, Stopped> {
         RunnerName::Evaluator => fuzz(Sluice::default, seed, cases, progress),
         RunnerName::Lab => {
             let mut runner = LabRunner::new(args.lab.options()?);
-            fuzz_with(&mut runner, seed, cases, progress)
+            let limit = Duration::from_secs(args.shrink);
+            fuzz_with(&mut runner, seed, cases, limit, progress)
         }
     };
     let seconds = started.elapsed().as_secs_f64();

@@ -45,9 +45,7 @@ pub(super) fn judge(
             });
         }
     }
-    let every: Vec<&Relation> = RELATIONS.iter().collect();
-    let mut tried = Draw::of(seed).some(&every, TRIED..=TRIED).into_iter();
-    tried.find_map(|relation| {
+    tried(seed).find_map(|relation| {
         let reason = match broken(evaluator, case, seed, relation) {
             Tried::Nothing => return None,
             Tried::Holds => None,
@@ -59,6 +57,20 @@ pub(super) fn judge(
             reason,
         })
     })
+}
+
+/// A case with what one of the relations of its seed changes as its last step; none where they have nothing to change.
+pub(super) fn related(case: &Case, seed: u64) -> Option<(&'static Relation, Case)> {
+    tried(seed).find_map(|relation| {
+        let changed = with_change(case, seed, relation);
+        (changed.steps.len() > case.steps.len()).then_some((relation, changed))
+    })
+}
+
+/// The relations that are tried on the case of a seed.
+fn tried(seed: u64) -> impl Iterator<Item = &'static Relation> {
+    let every: Vec<&Relation> = RELATIONS.iter().collect();
+    Draw::of(seed).some(&every, TRIED..=TRIED).into_iter()
 }
 
 /// Whether the oracle disagrees about a connection, in a case that is as it is meant to be.
@@ -165,20 +177,25 @@ mod tests {
     use crate::mutants::Mutant;
 
     /// Each relation with a fault that it tells without an oracle.
+    const TOLD: [(&str, &str); RELATIONS.len()] = [
+        ("order", "stack-first"),
+        ("rule-added", "rules-first"),
+        ("rules-apart", "stack-every"),
+        ("peers-apart", "peers-every"),
+        ("twice", "stack-even"),
+        ("types-written", "types-default-egress-never"),
+        ("keys-renamed", "selector-key-prefix-dropped"),
+        ("labels-as-expressions", "selector-expressions-ignored"),
+        ("priorities-shifted", "tiers-priority-as-text"),
+        ("no-policies", "change-keeps-deleted-policies"),
+        ("deny-added", "rules-none-allow"),
+        ("deny-alone", "types-only-ingress"),
+        ("accept-first", "tiers-network-policy-first"),
+    ];
+
     #[test]
     fn relations_tell_faults() {
-        for (name, fault) in [
-            ("order", "stack-first"),
-            ("rule-added", "rules-first"),
-            ("rules-apart", "stack-every"),
-            ("peers-apart", "peers-every"),
-            ("types-written", "types-default-egress-never"),
-            ("labels-as-expressions", "selector-expressions-ignored"),
-            ("no-policies", "change-keeps-deleted-policies"),
-            ("deny-added", "rules-none-allow"),
-            ("deny-alone", "types-only-ingress"),
-            ("accept-first", "tiers-network-policy-first"),
-        ] {
+        for (name, fault) in TOLD {
             let relation = named(Some(name)).unwrap();
             let is_told = (0..200).any(|seed| {
                 let mut mutant = Mutant::of(fault).unwrap();

@@ -313,7 +313,8 @@ fn labels_as_expressions(_: &mut Draw, state: &State) -> Vec<Event> {
 }
 
 fn priorities_shifted(draw: &mut Draw, state: &State) -> Vec<Event> {
-    let (factor, more) = (*draw.one(&[1_u64, 2, 100]), *draw.one(&[0_u64, 5, 600]));
+    // 1, 2 and 3 become numbers of several lengths, or large ones.
+    let (factor, more) = *draw.one(&[(1_u64, 8_u64), (5, 0), (1, 97), (100, 600)]);
     rewritten(state, |value| {
         let Some(priority) = value.pointer_mut("/spec/priority") else {
             return;

@@ -7,7 +7,8 @@ const RENAMED: [&str; 5] = ["app", "tier", "team", "env", "zone"];
 
 fn renamed(key: &str) -> String {
     if RENAMED.contains(&key) {
-        format!("renamed.example/{key}")
+        // Kept apart by their prefixes alone.
+        format!("{key}.example/key")
     } else {
         key.to_owned()
     }

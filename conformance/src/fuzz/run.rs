@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use super::case::case;
 use super::judge::{self, Trouble, judge};
@@ -72,39 +73,74 @@ pub fn fuzz<E: Evaluator + Send>(
     all
 }
 
-/// The same by a runner of cases, one after another: relations are left out, and nothing is made smaller.
+/// The same by a runner of cases, one after another. What a relation changes is the last step of a case, and judged by
+/// the oracle as the others are, which holds to the relation. Making one case smaller takes `limit` at most.
 pub fn fuzz_with(
     runner: &mut impl Runner,
     seed: u64,
     cases: usize,
+    limit: Duration,
     progress: impl Fn(usize),
 ) -> Tally {
     let mut tally = Tally::default();
     for number in 0..cases {
-        let seed = seed.wrapping_add(number as u64);
-        let case = case(seed);
-        let result = runner.judge(&case, Profile::SLUICE);
-        tally.cases += 1;
-        tally.steps += result.steps;
-        tally.cells += result.cells;
-        match result.outcome {
-            Outcome::Passed => {}
-            Outcome::Error(reason) => tally.errors.push((seed, reason)),
-            Outcome::Skipped(reason) => *tally.skipped.entry(reason).or_default() += 1,
-            // Not about connections: nobody listens on a port that a pod has by now, for one.
-            Outcome::Failed(Failure { wrong, reason, .. }) if wrong.is_empty() => {
-                *tally.skipped.entry(reason).or_default() += 1;
-            }
-            Outcome::Failed(Failure { step, reason, .. }) => tally.found.push(Disagreement {
-                seed,
-                relation: None,
-                reason: format!("step {step}: {reason}"),
-                case,
-            }),
-        }
+        one_with(runner, seed.wrapping_add(number as u64), &mut tally);
         progress(number + 1);
     }
+    for found in tally.found.iter_mut().take(SHRUNK) {
+        found.case = smaller_with(runner, &found.case, limit);
+    }
     tally
+}
+
+fn one_with(runner: &mut impl Runner, seed: u64, tally: &mut Tally) {
+    let case = case(seed);
+    let is_able = |(_, changed): &(_, Case)| runner.unable(changed).is_none();
+    let related = judge::related(&case, seed).filter(is_able);
+    let played = related.as_ref().map_or(&case, |(_, changed)| changed);
+    let result = runner.judge(played, Profile::SLUICE);
+    tally.cases += 1;
+    tally.steps += result.steps;
+    tally.cells += result.cells;
+    match result.outcome {
+        Outcome::Passed => {
+            if let Some((relation, _)) = related {
+                *tally.relations.entry(relation.name).or_default() += 1;
+            }
+        }
+        Outcome::Error(reason) => tally.errors.push((seed, reason)),
+        Outcome::Skipped(reason) => *tally.skipped.entry(reason).or_default() += 1,
+        // Not about connections: nobody listens on a port that a pod has by now, for one.
+        Outcome::Failed(Failure { wrong, reason, .. }) if wrong.is_empty() => {
+            *tally.skipped.entry(reason).or_default() += 1;
+        }
+        Outcome::Failed(Failure { step, reason, .. }) => {
+            let broken = related.filter(|_| step > case.steps.len());
+            let (relation, case) = broken.map_or((None, case), |(relation, changed)| {
+                (Some(relation.name), changed)
+            });
+            let reason = format!("step {step}: {reason}");
+            tally.found.push(Disagreement {
+                seed,
+                relation,
+                reason,
+                case,
+            });
+        }
+    }
+}
+
+fn smaller_with(runner: &mut impl Runner, case: &Case, limit: Duration) -> Case {
+    let started = Instant::now();
+    shrink(case, |case| {
+        let is_worth_it = || is_as_meant(case) && runner.unable(case).is_none();
+        started.elapsed() < limit
+            && is_worth_it()
+            && match runner.run(case, Profile::SLUICE).outcome {
+                Outcome::Failed(failure) => !failure.wrong.is_empty(),
+                _ => false,
+            }
+    })
 }
 
 fn one(evaluator: &mut impl Evaluator, seed: u64, tally: &mut Tally) {

@@ -62,6 +62,7 @@ faults! {
     FirstPolicy "stack-first" "of several policies the first decides"
     LastPolicy "stack-last" "of several policies the last decides"
     EveryPolicy "stack-every" "every policy that isolates a pod must allow a connection"
+    EvenPolicies "stack-even" "a pod that an even number of policies isolates is not isolated"
     EitherEnd "ends-either" "it is enough that one end of a connection allows it"
     BothWays "ends-both-ways" "a connection that is allowed one way is allowed the other way too"
     SctpFree "sctp-free" "SCTP is not enforced"
@@ -140,6 +141,7 @@ faults! {
 
     // Tiers.
     PriorityReversed "tiers-priority-reversed" "of two policies the one with the higher number comes first"
+    PriorityAsText "tiers-priority-as-text" "priorities are compared as texts"
     PriorityIgnored "tiers-priority-ignored" "policies of a tier are asked in the order of their names"
     LastRule "tiers-last-rule" "of several rules that match the last decides"
     DenyWins "tiers-deny-wins" "a rule that denies comes before those that accept"

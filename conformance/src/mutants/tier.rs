@@ -66,6 +66,7 @@ pub(super) fn tiers(objects: &[Value], faulty: Faulty) -> Vec<TierPolicy> {
     tiers.sort_by(|one, other| (&one.name, &one.kind).cmp(&(&other.name, &other.kind)));
     match faulty.0 {
         Some(Fault::PriorityIgnored) => {}
+        Some(Fault::PriorityAsText) => tiers.sort_by_key(|it| it.priority.to_string()),
         Some(Fault::PriorityReversed) => tiers.sort_by_key(|it| std::cmp::Reverse(it.priority)),
         _ => tiers.sort_by_key(|it| it.priority),
     }

@@ -4,7 +4,19 @@
 use anyhow::Result;
 
 use crate::State;
-use crate::case::{Case, Event, Object};
+use crate::case::{Case, Event, Object, Step};
+
+/// The events of a step in an order in which a cluster takes them: of those that may come in any, namespaces come before
+/// what is in them.
+pub(super) fn events(step: &Step) -> Vec<&Event> {
+    let is_namespace =
+        |event: &&Event| matches!(event, Event::Apply(it) if it.name().kind == "Namespace");
+    let mut events: Vec<&Event> = step.events.iter().collect();
+    if step.any_order {
+        events.sort_by_key(|event| !is_namespace(event));
+    }
+    events
+}
 
 /// What the cluster makes in order that there is somebody to be asked.
 fn is_made(object: &Object) -> bool {
@@ -48,6 +60,24 @@ pub(super) fn passing(case: &Case) -> Result<Vec<&Object>> {
 mod tests {
     use super::*;
     use crate::catalogue::Catalogue;
+
+    #[test]
+    fn a_namespace_comes_before_its_pod_where_the_order_does_not_matter() {
+        let cases = Catalogue::built_in().cases;
+        let case = cases
+            .iter()
+            .find(|it| &*it.id == "regressions/azure-npm-865");
+        let kinds = |events: Vec<&Event>| {
+            let kind = |event: &&Event| match event {
+                Event::Apply(object) => object.name().kind.clone(),
+                other => format!("{other:?}"),
+            };
+            events.iter().map(kind).collect::<Vec<_>>()
+        };
+        let step = case.unwrap().steps.last().unwrap();
+        assert_eq!(kinds(step.events.iter().collect()), ["Pod", "Namespace"]);
+        assert_eq!(kinds(events(step)), ["Namespace", "Pod"]);
+    }
 
     #[test]
     fn what_comes_and_goes_is_known() {

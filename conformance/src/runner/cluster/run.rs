@@ -79,7 +79,7 @@ impl Run<'_> {
         // A person's matrix is about the addresses that are declared.
         let mut declared = self.case.start()?;
         for (number, step) in self.case.steps.iter().enumerate() {
-            for event in &step.events {
+            for event in later::events(step) {
                 declared.apply(event)?;
                 self.happens(event, state).await?;
             }

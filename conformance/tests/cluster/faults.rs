@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use sluice_cluster::until;
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::profile::Profile;
@@ -93,15 +94,13 @@ pub(crate) fn what_happens_to_pods_is_no_denial(kubeconfig: &Path, kubectl: &Pat
 
 /// Waits until one container of the pods with a label was started again.
 fn await_restart(kubectl: &Path, label: &str) -> Result<()> {
-    let (selector, deadline) = (format!("--selector={label}"), Instant::now() + RIGHTS * 2);
+    let selector = format!("--selector={label}");
     let running =
         "--output=jsonpath={.items[*].status.containerStatuses[?(@.restartCount==1)].ready}";
     let get = ["get", "pods", "--all-namespaces", &selector, running];
-    while run(kubectl, &get)? != "true" {
-        ensure!(Instant::now() < deadline, "the pod does not start again");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Ok(())
+    until("a pod that was killed starting again", RIGHTS * 2, || {
+        Ok((run(kubectl, &get)? == "true").then_some(()))
+    })
 }
 
 /// Whether the user may list the kind.
@@ -117,12 +116,10 @@ fn may_list(kubectl: &Path, user: &str, kind: &str) -> Result<bool> {
 }
 
 fn await_right(kubectl: &Path, user: &str, (kind, may): (&str, bool)) -> Result<()> {
-    let deadline = Instant::now() + RIGHTS;
-    while may_list(kubectl, user, kind)? != may {
-        ensure!(Instant::now() < deadline, "{user}, {kind}: not {may}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+    let what = format!("{user} being told of {kind}: {may}");
+    until(&what, RIGHTS, || {
+        Ok((may_list(kubectl, user, kind)? == may).then_some(()))
+    })
 }
 
 /// Who loses the right to one kind in the middle of a run is told so, and everything else is taken away.

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -255,6 +256,7 @@ fn an_interrupt_ends_a_run_after_its_case() {
 #[test]
 fn a_signal_ends_a_run_whose_cluster_does_not_answer() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
     let files = Files::of(&[(
         "kubeconfig",
         &format!(
@@ -276,7 +278,16 @@ fn a_signal_ends_a_run_whose_cluster_does_not_answer() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let _request = server.accept().unwrap();
+        let limit = Instant::now() + Duration::from_mins(1);
+        let _request = loop {
+            if let Ok(request) = server.accept() {
+                break request;
+            }
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < limit, "{ended:?}");
+            // reason: from one look to the next; the processor is left to what is waited for
+            std::thread::sleep(Duration::from_millis(1));
+        };
         kill_process(Pid::from_child(&child), signal).unwrap();
         let status = child.wait().unwrap();
         let mut err = String::new();

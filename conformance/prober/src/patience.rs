@@ -241,7 +241,7 @@ mod tests {
         });
         let expected: Vec<Option<u32>> = (0..100).map(|it| (it % 2 == 1).then_some(it)).collect();
         assert_eq!(patience.wait_all(works).await, expected);
-        assert_eq!(patience.limit(), FLOOR, "those that ended are seen");
+        assert!(patience.limit() < UNKNOWN, "those that ended are seen");
         let none: [std::future::Ready<()>; 0] = [];
         assert_eq!(patience.wait_all(none).await, []);
     }

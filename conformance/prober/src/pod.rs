@@ -142,7 +142,10 @@ impl Pod {
             Request::Probe(questions) => Answer::Probed(self.probe(&questions).await),
             Request::Received => Answer::Received(self.received.take()),
             Request::Open(name, question) => Answer::Opened(self.keep(name, &question).await),
-            Request::GoOn(name) => Answer::GoesOn(self.goes_on(&name).await),
+            Request::GoOn(name) => match self.goes_on(&name).await {
+                Some(goes_on) => Answer::GoesOn(goes_on),
+                None => Answer::Failed(format!("no connection {name}")),
+            },
         }
     }
 
@@ -217,13 +220,12 @@ impl Pod {
         }
     }
 
-    async fn goes_on(&self, name: &str) -> bool {
+    /// Whether a connection goes on; none where it was never opened, which is not that it was cut.
+    async fn goes_on(&self, name: &str) -> Option<bool> {
         let mut kept = self.kept.lock().await;
-        let Some(conversation) = kept.get_mut(name) else {
-            return false;
-        };
+        let conversation = kept.get_mut(name)?;
         let answer = self.patience.wait(conversation.go_on()).await;
-        matches!(answer, Some(Ok(())))
+        Some(matches!(answer, Some(Ok(()))))
     }
 }
 

@@ -74,7 +74,10 @@ async fn a_connection_that_is_kept_goes_on() {
         assert_eq!(opened, Answer::Opened(Reply::Name("ns/a".to_owned())));
         let goes_on = |name: &str| pod.answer(Request::GoOn(name.to_owned()));
         assert_eq!(goes_on("c").await, Answer::GoesOn(true));
-        assert_eq!(goes_on("other").await, Answer::GoesOn(false));
+        assert_eq!(
+            goes_on("other").await,
+            Answer::Failed("no connection other".to_owned())
+        );
     }
 }
 

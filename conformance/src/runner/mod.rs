@@ -5,6 +5,7 @@ mod cluster;
 mod evaluator;
 mod lab;
 mod script;
+mod silence;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -160,13 +161,14 @@ impl Failure {
 }
 
 impl Failure {
-    /// Whether all that is wrong is that what must be denied is not.
+    /// Whether all that is wrong is that something got through that must be denied.
     pub fn is_want_of_denial(&self) -> bool {
-        let is_leak = |it: &Seen| {
-            it.expected == Expected::Denied
-                && matches!(it.observed, Observed::Allowed | Observed::ReplyLost)
-        };
         !self.wrong.is_empty() && self.wrong.iter().all(is_leak)
+    }
+
+    /// Whether something got through that must be denied.
+    pub fn has_leak(&self) -> bool {
+        self.wrong.iter().any(is_leak)
     }
 
     /// Whether not one connection was denied, although some must be.
@@ -211,6 +213,11 @@ pub trait Runner {
     fn is_over(&self) -> bool {
         false
     }
+}
+
+fn is_leak(seen: &Seen) -> bool {
+    let got_through = matches!(seen.observed, Observed::Allowed | Observed::ReplyLost);
+    seen.expected == Expected::Denied && got_through
 }
 
 #[cfg(test)]

@@ -130,7 +130,10 @@ impl Asked {
         match &probed.reply {
             Reply::Name(name) if self.answers.contains(name) => Observed::Allowed,
             Reply::Name(name) => Observed::WrongServer(name.clone()),
-            Reply::Silence if delivered.iter().any(|it| self.is_from(probed, it)) => {
+            // What arrives was not denied, whatever comes back.
+            Reply::Silence | Reply::Refused
+                if delivered.iter().any(|it| self.is_from(probed, it)) =>
+            {
                 Observed::ReplyLost
             }
             Reply::Silence => Observed::Denied,

@@ -91,13 +91,15 @@ impl Site {
             convergence: self.options.convergence,
             tally,
             pace: &mut self.pace,
-            before: BTreeMap::new(),
+            before: None,
             open: BTreeMap::new(),
         };
         let ended = run.case().await;
         let cleared = room.clear_policies().await;
         let (ended, is_as_before) = match (ended, cleared) {
             (Ok(ended), Ok(())) => (Ok(ended), true),
+            // A failure stands, whatever becomes of the room.
+            (Ok(failed @ Ended::Failed(_)), Err(_)) => (Ok(failed), false),
             (Ok(_), Err(error)) => (Err(error), false),
             (Err(error), cleared) => {
                 let (ended, is_as_before) = excused(case, error);

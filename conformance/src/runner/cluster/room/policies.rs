@@ -33,7 +33,8 @@ impl Room {
             return Ok(());
         };
         match error.refusal() {
-            Some(refusal) if (400..429).contains(&refusal.code) => {
+            // Bad Request and Unprocessable Entity: the others are about who asks, and when.
+            Some(refusal) if matches!(refusal.code, 400 | 422) => {
                 // What there was before is there still.
                 match before {
                     Some(before) => self.made.insert(name.clone(), before),

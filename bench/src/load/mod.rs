@@ -1,6 +1,7 @@
 //! Traffic: what is sent in a slice, and how long it took. Clients and servers are threads of this process in the
 //! network namespaces of pods; nothing is started for a connection.
 
+mod background;
 mod pages;
 mod parallel;
 mod ports;

@@ -3,15 +3,14 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SocketFlags, connect};
 use sluice_netlink::Netns;
 
+use super::background::{Background, Stop};
 use super::{Meter, PATIENCE, Sent, socket};
 use crate::world::HTTP;
 
@@ -25,41 +24,21 @@ const BLANK: &[u8] = b"\r\n\r\n";
 /// A server of pages; it ends with this value.
 #[derive(Debug)]
 pub struct Pages {
-    /// Written to when it is to end.
-    stop: OwnedFd,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl Pages {
     /// Serves from a thread of its own.
     pub fn start(netns: &Netns) -> Result<Self> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC).context("eventfd")?;
-        let stopped = stop.try_clone().context("eventfd")?;
         let at = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), HTTP);
         let listener = netns.enter(|| TcpListener::bind(at))?;
         let listener = listener.with_context(|| format!("listening on {at}"))?;
-        let thread = thread::Builder::new()
-            .name("pages".to_owned())
-            .spawn(move || serve(&listener, &stopped))
-            .context("starting a thread")?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        let thread = Background::start("pages", |stop| Ok(move || serve(&listener, &stop)))?;
+        Ok(Self { _thread: thread })
     }
 }
 
-impl Drop for Pages {
-    fn drop(&mut self) {
-        let told = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
-        if let (Ok(_eight), Some(thread)) = (told, self.thread.take()) {
-            // A panic in it has been printed.
-            drop(thread.join());
-        }
-    }
-}
-
-fn serve(listener: &TcpListener, stop: &OwnedFd) {
+fn serve(listener: &TcpListener, stop: &Stop) {
     let chunk = vec![b'.'; CHUNK];
     loop {
         let mut waited = [

@@ -5,15 +5,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use sluice_netlink::Netns;
 
+use super::background::{Background, Stop};
 use crate::world;
 
 /// Events that are taken from the kernel at a time.
@@ -28,14 +27,12 @@ const DISCARDS: u64 = 1;
 /// A server; it ends with this value.
 #[derive(Debug)]
 pub struct Server {
-    /// Written to when it is to end.
-    stop: OwnedFd,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 enum Socket {
     /// Readable when the server is to end.
-    Stop(OwnedFd),
+    Stop(Stop),
     Listener(TcpListener),
     Datagrams(UdpSocket),
     Echo(OwnedFd),
@@ -53,32 +50,16 @@ struct Sockets {
 impl Server {
     /// Listens on every port, and answers from a thread of its own.
     pub fn start(netns: &Netns) -> Result<Self> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC).context("eventfd")?;
-        let stopped = stop.try_clone().context("eventfd")?;
-        let server = netns.enter(|| Sockets::listen(stopped))??;
-        let thread = thread::Builder::new()
-            .name("server".to_owned())
-            .spawn(move || server.run())
-            .context("starting a thread")?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let told = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
-        if let (Ok(_eight), Some(thread)) = (told, self.thread.take()) {
-            // A panic in it has been printed.
-            drop(thread.join());
-        }
+        let thread = Background::start("server", |stop| {
+            let server = netns.enter(|| Sockets::listen(stop))??;
+            Ok(move || server.run())
+        })?;
+        Ok(Self { _thread: thread })
     }
 }
 
 impl Sockets {
-    fn listen(stop: OwnedFd) -> Result<Self> {
+    fn listen(stop: Stop) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("epoll")?;
         let mut server = Self {
             epoll,

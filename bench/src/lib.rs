@@ -17,4 +17,5 @@ pub mod report;
 pub mod schedule;
 pub mod stage;
 pub mod stats;
+mod void;
 pub mod world;

@@ -13,11 +13,12 @@ use crate::env::Env;
 use crate::interrupt::{Progress, go_on};
 use crate::load::{Span, Workload};
 use crate::mode::Mode;
-use crate::noise::{self, Guard};
-use crate::proof;
+use crate::noise::Guard;
+use crate::proof::{self, Doubt};
 use crate::schedule;
 use crate::stage::{Slice, Stage, StageOptions};
 use crate::stats::{self, Ratio, Slope};
+use crate::void;
 
 /// Sizes of pages by the names that they have in the table.
 pub const SIZES: [(&str, usize); 5] = [
@@ -31,8 +32,6 @@ pub const SIZES: [(&str, usize); 5] = [
 const WARM_UP: u64 = 20;
 /// What as many policies as there are may add to the median fetch of the smallest page under Sluice.
 const FLAT: f64 = 1.02;
-/// Where more of the slices of a mode than this share do not count, they say nothing.
-const MOST_VOID: f64 = 0.4;
 /// The longest that the fetches of one slice may take.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -167,7 +166,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
                 mode: stage.mode(),
                 policies: *policies,
                 size,
-                void: void(plan, stage.mode(), *policies, &slice),
+                void: void::why(&slice, proven(stage.mode(), *policies, &slice), plan.noisy),
                 mean_ms: slice.sent.latency.mean() / 1e6,
                 p50_ms: millis(slice.sent.latency.value_at_quantile(0.5)),
             });
@@ -203,17 +202,13 @@ fn up(plan: &Plan, mut before: impl FnMut() -> Result<()>) -> Result<Vec<(usize,
     Ok(stages)
 }
 
-fn void(plan: &Plan, mode: Mode, policies: usize, slice: &Slice) -> Option<String> {
-    let failed = slice.sent.failed.clone();
-    let proven = if policies > 0 {
+/// Without policies nobody is isolated.
+fn proven(mode: Mode, policies: usize, slice: &Slice) -> std::result::Result<(), Doubt> {
+    if policies > 0 {
         proof::prove(mode, &slice.seen)
     } else {
         proof::prove_open(mode, &slice.seen)
-    };
-    let noise = noise::judge(slice.machine, slice.drifts).filter(|_| !plan.noisy);
-    failed
-        .or_else(|| proven.err().map(|doubt| doubt.to_string()))
-        .or_else(|| noise.map(|noise| noise.to_string()))
+    }
 }
 
 fn report(plan: &Plan, rows: Vec<Row>) -> Report {
@@ -246,8 +241,7 @@ fn void_reasons(rows: &[Row]) -> BTreeMap<String, usize> {
     for row in rows {
         if let Some(reason) = &row.void {
             let reason = format!("{}: {reason}", row.mode.name());
-            let kind = reason.chars().filter(|it| !it.is_ascii_digit()).collect();
-            kinds.entry(kind).or_insert((reason, 0)).1 += 1;
+            kinds.entry(void::kind(&reason)).or_insert((reason, 0)).1 += 1;
         }
     }
     kinds.into_values().collect()
@@ -318,7 +312,7 @@ impl Report {
     #[expect(clippy::cast_precision_loss, reason = "slices of a run")]
     pub fn is_untold(&self) -> bool {
         let share = self.void_slices as f64 / self.slices.max(1) as f64;
-        share > MOST_VOID
+        share > void::MOST
     }
 
     /// For people: a table in the layout of the one that made this comparison known, for each mode.

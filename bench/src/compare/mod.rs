@@ -16,10 +16,10 @@ pub use self::targets::{Bound, Target};
 use crate::interrupt::{Progress, go_on};
 use crate::load::{Span, Workload};
 use crate::mode::Mode;
-use crate::noise::{self, Guard};
+use crate::noise::Guard;
 use crate::schedule;
-use crate::stage::{Slice, Stage, StageOptions};
-use crate::{proof, stats};
+use crate::stage::{Stage, StageOptions};
+use crate::{proof, stats, void};
 
 /// What of a slice is not counted: the first connections after a pause find cold caches.
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -122,12 +122,12 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
                 let stage = &mut *able[number];
                 let slice = stage.slice(workload, &span, &guard);
                 let slice = slice.with_context(|| stage.mode().name())?;
-                let void = void(plan, stage.mode(), &slice);
+                let proven = proof::prove(stage.mode(), &slice.seen);
                 rows.push(Row {
                     round,
                     workload,
                     mode: stage.mode(),
-                    void,
+                    void: void::why(&slice, proven, plan.noisy),
                     figures: figures(workload, stage.mode(), &slice),
                 });
             }
@@ -180,17 +180,6 @@ fn capacity(plan: &Plan, stages: &mut [Stage], guard: &Guard) -> Result<Option<f
     }
     let capacity = stats::median(&rates).context("the reference opens no connection")?;
     Ok(Some(capacity))
-}
-
-fn void(plan: &Plan, mode: Mode, slice: &Slice) -> Option<String> {
-    let noise = noise::judge(slice.machine, slice.drifts).filter(|_| !plan.noisy);
-    let doubt = proof::prove(mode, &slice.seen).err();
-    slice
-        .sent
-        .failed
-        .clone()
-        .or_else(|| doubt.map(|doubt| doubt.to_string()))
-        .or_else(|| noise.map(|noise| noise.to_string()))
 }
 
 #[cfg(test)]

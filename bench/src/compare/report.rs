@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::load::Workload;
 use crate::mode::{Mode, PAIRS};
 use crate::stats::{self, Ratio};
+use crate::void;
 
 /// The figures that ratios are made of: what ratios call them, and figures do.
 pub(super) const STATS: [(&str, &str); 6] = [
@@ -20,8 +21,6 @@ pub(super) const STATS: [(&str, &str); 6] = [
     ("machine", "machine_us"),
     ("agent", "agent_us"),
 ];
-/// Where more of the slices of a workload and mode than this share do not count, they say nothing.
-const MOST_VOID: f64 = 0.4;
 /// Two equal modes may differ by this much, by either end of the interval.
 const EQUAL: f64 = 1.05;
 
@@ -188,7 +187,7 @@ impl Report {
         let shares = counts
             .into_iter()
             .map(|((workload, mode), (void, all))| (workload, mode, void as f64 / all as f64));
-        shares.filter(|(.., share)| *share > MOST_VOID).collect()
+        shares.filter(|(.., share)| *share > void::MOST).collect()
     }
 }
 
@@ -198,16 +197,15 @@ fn void_reasons(rows: &[Row]) -> Vec<Void> {
         let Some(reason) = &row.void else {
             continue;
         };
-        let kind = reason.chars().filter(|it| !it.is_ascii_digit()).collect();
-        let void = kinds
-            .entry((row.workload, row.mode, kind))
+        let entry = kinds
+            .entry((row.workload, row.mode, void::kind(reason)))
             .or_insert_with(|| Void {
                 workload: row.workload,
                 mode: row.mode,
                 reason: reason.clone(),
                 slices: 0,
             });
-        void.slices += 1;
+        entry.slices += 1;
     }
     kinds.into_values().collect()
 }

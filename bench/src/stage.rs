@@ -327,8 +327,32 @@ impl Stopped {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.context("the agent's process id")?;
         kill_process(pid, Signal::STOP).context("stopping the agent")?;
-        Ok(Self(pid))
+        let stopped = Self(pid);
+        // Each thread stops by itself, and runs for some microseconds until it has.
+        let limit = Instant::now() + ENFORCED;
+        while !all_stand_still(pid)? {
+            ensure!(Instant::now() < limit, "the agent does not stop");
+            thread::sleep(LOOK);
+        }
+        Ok(stopped)
     }
+}
+
+/// Whether every thread of a process is stopped (`T` in its `stat`, proc(5)).
+fn all_stand_still(pid: Pid) -> Result<bool> {
+    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+    for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+        let stat = fs::read_to_string(task?.path().join("stat"))?;
+        // The name before it may have brackets and spaces in it.
+        if !stat
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" T"))
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Drop for Stopped {

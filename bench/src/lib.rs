@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod env;
 pub mod interrupt;
+pub mod latency;
 pub mod load;
 pub mod mode;
 pub mod noise;

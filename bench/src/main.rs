@@ -5,6 +5,8 @@
     reason = "a command prints"
 )]
 
+mod latency_cli;
+
 use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,8 @@ enum Verb {
     Compare(CompareArgs),
     /// Measure what more and more policies cost a fresh connection (root)
     Policies(PoliciesArgs),
+    /// Measure how long it takes until policies are enforced: here (root), or as a client in a cluster
+    Latency(latency_cli::LatencyArgs),
     /// Make Markdown, CSV and plots of what `compare` and `policies` printed as JSON
     Report {
         /// Documents of `-o json`
@@ -149,10 +153,11 @@ struct PoliciesArgs {
 struct Usage(String);
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().verb {
+    let outcome = match Cli::parse_from(latency_cli::arguments(std::env::args_os())).verb {
         Verb::Env { output, .. } => show_env(output),
         Verb::Compare(args) => run_compare(&args),
         Verb::Policies(args) => run_policies(&args),
+        Verb::Latency(args) => args.run(),
         Verb::Report { files, out } => write_report(&files, &out),
     };
     outcome.unwrap_or_else(|error| {
@@ -296,11 +301,15 @@ fn read_run(file: &Path) -> Result<report::Run> {
     })
 }
 
+/// The agent that is named, or the one beside this program.
+fn beside(named: Option<&PathBuf>) -> Result<PathBuf> {
+    let this = std::env::current_exe().context("this program's path")?;
+    Ok(named.map_or_else(|| this.with_file_name("sluice"), Clone::clone))
+}
+
 impl CommonArgs {
     fn agent(&self) -> Result<PathBuf> {
-        let beside = std::env::current_exe().context("this program's path")?;
-        let agent = self.agent.clone();
-        Ok(agent.unwrap_or_else(|| beside.with_file_name("sluice")))
+        beside(self.agent.as_ref())
     }
 
     /// One of two, the first for a quick run.

@@ -117,7 +117,7 @@ fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
     clippy::cast_sign_loss,
     reason = "an index below 2^52, rounded"
 )]
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask image`: the agent, or the conformance suite's prober, static, on an empty base.
+//! `cargo xtask image`: the agent, the conformance suite's prober or the benchmarks, static, on an empty base.
 //!
 //! How an archive is written is `sluice-cluster`'s; this builds what goes into it.
 
@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask image                                   target/image/sluice-amd64.tar
   cargo xtask image --prober                          target/image/sluice-prober-amd64.tar, for the conformance suite
+  cargo xtask image --bench                           target/image/sluice-bench-amd64.tar, for clients in a cluster
   docker load --input target/image/sluice-amd64.tar   it is a docker archive
   skopeo copy oci-archive:target/image/sluice-amd64.tar docker://…   and an OCI layout";
 
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// The image of the pods that the conformance suite makes, in place of the agent's
     #[arg(long)]
     prober: bool,
+    /// The image of the clients that measure in a cluster, in place of the agent's
+    #[arg(long, conflicts_with = "prober")]
+    bench: bool,
 }
 
 /// What an image is of.
@@ -38,6 +42,8 @@ pub(crate) enum Program {
     Agent,
     /// What serves and asks in the pods of the conformance suite.
     Prober,
+    /// What measures in a cluster.
+    Bench,
 }
 
 /// A processor, as Go and images name it.
@@ -49,10 +55,10 @@ pub(crate) enum Arch {
 
 /// Builds the image, and says where it is, how large, and its id.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let program = if args.prober {
-        Program::Prober
-    } else {
-        Program::Agent
+    let program = match (args.prober, args.bench) {
+        (true, _) => Program::Prober,
+        (_, true) => Program::Bench,
+        _ => Program::Agent,
     };
     build(program, args.arch.unwrap_or_else(Arch::this))?;
     Ok(exit::holds(true))
@@ -65,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 pub(crate) fn build(program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
     match program {
         Program::Agent => setup::ensure(&[Need::Ebpf, arch.need()])?,
-        Program::Prober => setup::ensure(&[arch.need()])?,
+        Program::Prober | Program::Bench => setup::ensure(&[arch.need()])?,
     }
     let name = program.name();
     let root = repo::root();
@@ -124,6 +130,7 @@ impl Program {
         match self {
             Self::Agent => "sluice",
             Self::Prober => "sluice-prober",
+            Self::Bench => "sluice-bench",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `pack`: the image of the agent or of a prober, of a binary that needs nothing else.
+//! `pack`: the image of the agent, of a prober or of the benchmarks, of a binary that needs nothing else.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ const MOST: u64 = 25 << 20;
 enum Program {
     Sluice,
     SluiceProber,
+    SluiceBench,
 }
 
 /// What `pack` takes.
@@ -81,6 +82,7 @@ impl Program {
         match self {
             Self::Sluice => "sluice",
             Self::SluiceProber => "sluice-prober",
+            Self::SluiceBench => "sluice-bench",
         }
     }
 
@@ -89,6 +91,7 @@ impl Program {
         match self {
             Self::Sluice => "agent",
             Self::SluiceProber => "serve",
+            Self::SluiceBench => "--help",
         }
     }
 
@@ -96,16 +99,29 @@ impl Program {
         match self {
             Self::Sluice => "Kubernetes NetworkPolicy on the node",
             Self::SluiceProber => "Pods that serve and ask, for tests of network policies",
+            Self::SluiceBench => "What network policies cost, measured in a cluster",
         }
     }
 
     fn entries(self, binary: &Path) -> Vec<Entry> {
-        let mut entries = vec![Entry::Program(self.name().to_owned(), binary.to_owned())];
-        if self == Self::Sluice {
+        let program = Entry::Program(self.name().to_owned(), binary.to_owned());
+        let link = |name: &str| Entry::Link(name.to_owned(), format!("/{}", self.name()));
+        match self {
             // What kube-network-policies' DaemonSets run.
-            entries.push(Entry::Directory("bin".to_owned()));
-            entries.push(Entry::Link("bin/netpol".to_owned(), "/sluice".to_owned()));
+            Self::Sluice => {
+                vec![
+                    program,
+                    Entry::Directory("bin".to_owned()),
+                    link("bin/netpol"),
+                ]
+            }
+            Self::SluiceProber => vec![program],
+            // perf-tests' clients of enforcement latency.
+            Self::SluiceBench => vec![
+                program,
+                link("pod-creation-reachability-latency"),
+                link("policy-creation-enforcement-latency"),
+            ],
         }
-        entries
     }
 }

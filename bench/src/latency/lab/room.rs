@@ -1,0 +1,193 @@
+//! A laboratory that is up: the agent, the connections that are tried all the time, and changes of the manifests.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use sluice_lab::stream::{Hammer, Pace, Stream};
+use sluice_lab::{AgentOptions, Lab, Options};
+use sluice_policy::Protocol;
+
+use super::super::timing::{self, Closed, Opened};
+use super::flow::{self, Flow};
+use super::world::{self, ALLOW, TARGET};
+use super::{Enforcer, Plan, What};
+
+/// Numbers of open connections.
+const PACE: Pace = Pace {
+    interval: Duration::from_micros(200),
+    answered: true,
+};
+/// Repetitions after which connections begin at their first port again: what there is to look through stays short.
+const REFRESH: usize = 16;
+/// Connections that are tried, after the enforcer says that it is done, to see whether one leaks.
+const LEAKS: u64 = 40;
+
+/// A laboratory that is up.
+pub(super) struct Room {
+    // Before the lab, whose namespaces they are in.
+    client: Hammer,
+    stranger: Option<Hammer>,
+    lab: Lab,
+    interval: Duration,
+}
+
+/// A change of the manifests.
+#[derive(Clone, Debug)]
+pub(super) enum Edit {
+    /// This file has this text.
+    Write(&'static str, String),
+    /// This one is gone.
+    Remove(&'static str),
+}
+
+/// When a change was made, before it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) at: Instant,
+    stamp: f64,
+}
+
+impl Room {
+    /// Everything is denied: by policy, or as there is no target.
+    pub(super) fn up(plan: &Plan, enforcer: Enforcer) -> Result<Self> {
+        let is_of_pods = plan.what == What::Pod;
+        let manifests = world::manifests(plan.policies, is_of_pods);
+        let mut lab = Lab::up(&manifests, &Options::default())?;
+        if is_of_pods {
+            lab.manifests().remove(TARGET)?;
+        }
+        lab.start_agents(&AgentOptions {
+            binary: plan.agent.clone(),
+            mode: enforcer.mode(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        })?;
+        let hammer = |from| lab.hammer(&world::cell(from, Protocol::Tcp), plan.interval);
+        let room = Self {
+            client: hammer("client")?,
+            stranger: is_of_pods.then(|| hammer("stranger")).transpose()?,
+            interval: plan.interval,
+            lab,
+        };
+        flow::stand("a client who may not is denied", &[&room.client])?;
+        if let Some(stranger) = &room.stranger {
+            flow::flow("who is not known is not isolated", &[stranger])?;
+        }
+        Ok(room)
+    }
+
+    /// Begins anew with what is tried, every now and then.
+    pub(super) fn refresh(&mut self, repetition: usize) -> Result<()> {
+        if repetition % REFRESH != REFRESH - 1 {
+            return Ok(());
+        }
+        let hammer = |from| {
+            let cell = world::cell(from, Protocol::Tcp);
+            self.lab.hammer(&cell, self.interval)
+        };
+        let stranger = self.stranger.take().map(|old| {
+            drop(old);
+            hammer("stranger")
+        });
+        let client = hammer("client")?;
+        self.stranger = stranger.transpose()?;
+        self.client = client;
+        Ok(())
+    }
+
+    /// Connections of the client.
+    pub(super) fn client(&self) -> &Hammer {
+        &self.client
+    }
+
+    /// Connections of whom the target takes nothing.
+    pub(super) fn stranger(&self) -> Result<&Hammer> {
+        self.stranger.as_ref().context("no stranger")
+    }
+
+    /// An open connection of the client, or the like over UDP, that flows.
+    pub(super) fn stream(&self, protocol: Protocol) -> Result<Stream> {
+        let stream = self.lab.stream(&world::cell("client", protocol), PACE)?;
+        flow::flow("a stream flows", &[&stream])?;
+        Ok(stream)
+    }
+
+    /// Gives the target another link, as when it is made anew.
+    pub(super) fn replug(&self) -> Result<()> {
+        self.lab.replug(&world::name("target")).map(drop)
+    }
+
+    /// Changes the manifests.
+    pub(super) fn edit(&self, edit: Edit) -> Result<Change> {
+        let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let at = Instant::now();
+        match edit {
+            Edit::Write(file, text) => self.lab.manifests().write(file, &text)?,
+            Edit::Remove(file) => self.lab.manifests().remove(file)?,
+        }
+        Ok(Change { at, stamp })
+    }
+
+    /// Until the agent says that it enforces a change: when it did.
+    pub(super) fn enforced(&self, change: Change) -> Result<Instant> {
+        let agent = self.lab.agents().first().context("no agent")?;
+        let says_so = || {
+            let said = agent.said().ok().flatten();
+            let as_of = said.and_then(|said| said["agent"]["enforced_as_of"].as_f64());
+            as_of >= Some(change.stamp)
+        };
+        flow::await_that("a change is enforced", says_so)?;
+        Ok(Instant::now())
+    }
+
+    /// Makes a change that lets the client through.
+    pub(super) fn open(&self, edit: Edit) -> Result<Opened> {
+        let change = self.edit(edit)?;
+        flow::flow("the client gets through", &[&self.client])?;
+        self.enforced(change)?;
+        let opened = timing::opened(&self.client.deliveries(), change.at);
+        opened.context("nothing arrived")
+    }
+
+    /// Makes a change that denies the client, its open connections too: what became of the new ones first.
+    pub(super) fn close(&self, edit: Edit, streams: &[&Stream]) -> Result<Vec<Closed>> {
+        use sluice_lab::stream::Direction::Forward;
+        let change = self.edit(edit)?;
+        let flows: [&dyn Flow; 1] = [&self.client];
+        let open = streams.iter().map(|stream| *stream as &dyn Flow);
+        flow::stand(
+            "nothing gets through",
+            &flows.into_iter().chain(open).collect::<Vec<_>>(),
+        )?;
+        let done = self.enforced(change)?;
+        flow::go_by(&self.client, LEAKS)?;
+        let new = timing::closed(&self.client.deliveries(), change.at, done);
+        let open = streams.iter().map(|stream| {
+            let deliveries = stream.deliveries(Forward);
+            timing::closed(&deliveries, change.at, done)
+        });
+        Ok(std::iter::once(new).chain(open).collect())
+    }
+}
+
+impl Edit {
+    /// The policy that allows is made.
+    pub(super) fn allow() -> Self {
+        Self::Write(ALLOW, world::allow())
+    }
+
+    /// It is gone.
+    pub(super) const fn deny() -> Self {
+        Self::Remove(ALLOW)
+    }
+
+    /// The target has this label.
+    pub(super) fn label(role: &str) -> Self {
+        Self::Write(TARGET, world::target(role))
+    }
+
+    /// There is no target.
+    pub(super) const fn no_target() -> Self {
+        Self::Remove(TARGET)
+    }
+}

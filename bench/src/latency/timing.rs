@@ -1,0 +1,117 @@
+//! What arrivals say of a change. Pure.
+
+use std::time::{Duration, Instant};
+
+use sluice_lab::stream::Delivery;
+
+/// A change that was to let something through, and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// From the change to the first arrival.
+    pub(crate) took: Duration,
+    /// Of what was sent after the first that arrived and before the last, how much did not.
+    pub(crate) lost: u64,
+}
+
+/// A change that was to let nothing more through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// From the change to the last arrival; nothing where none came after it.
+    pub(crate) took: Duration,
+    /// What arrived although it was sent after the enforcer had said that it is done.
+    pub(crate) leaked: u64,
+    /// What arrived after the change.
+    pub(crate) passed: u64,
+}
+
+/// Of what was delivered, how the change opened it; none where nothing arrived after the change.
+pub(crate) fn opened(deliveries: &[Delivery], change: Instant) -> Option<Opened> {
+    let after: Vec<_> = deliveries
+        .iter()
+        .filter(|it| it.arrived >= change)
+        .collect();
+    let took = after.iter().map(|it| it.arrived - change).min()?;
+    let first = after.iter().map(|it| it.number).min()?;
+    let last = after.iter().map(|it| it.number).max()?;
+    Some(Opened {
+        took,
+        lost: (last - first + 1).saturating_sub(after.len() as u64),
+    })
+}
+
+/// `done` is when the enforcer said so.
+pub(crate) fn closed(deliveries: &[Delivery], change: Instant, done: Instant) -> Closed {
+    let after = deliveries.iter().filter(|it| it.arrived >= change);
+    let took = after.clone().map(|it| it.arrived - change).max();
+    Closed {
+        took: took.unwrap_or_default(),
+        leaked: after.clone().filter(|it| it.sent > done).count() as u64,
+        passed: after.count() as u64,
+    }
+}
+
+/// The value below which a share of `sorted` lies; none of nothing.
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
+    (!sorted.is_empty()).then(|| crate::stats::quantile(sorted, share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers with the milliseconds that each was sent and arrived at, from `start`.
+    fn deliveries(start: Instant, of: &[(u64, u64, u64)]) -> Vec<Delivery> {
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let one = |&(number, sent, arrived)| Delivery {
+            number,
+            sent: at(sent),
+            arrived: at(arrived),
+        };
+        of.iter().map(one).collect()
+    }
+
+    #[test]
+    fn what_opens_is_timed_by_its_first_arrival() {
+        let start = Instant::now();
+        let change = start + Duration::from_millis(10);
+        for (given, expected) in [
+            (&[][..], None),
+            (&[(1, 2, 3)][..], None),
+            (&[(5, 11, 12), (6, 12, 13)][..], Some((2, 0))),
+            // What was sent before the change and waited somewhere counts as what it is: let through.
+            (&[(1, 2, 3), (4, 9, 11), (5, 11, 12)][..], Some((1, 0))),
+            (&[(5, 11, 12), (8, 14, 15), (9, 15, 16)][..], Some((2, 2))),
+        ] {
+            let expected = expected.map(|(took, lost)| Opened {
+                took: Duration::from_millis(took),
+                lost,
+            });
+            assert_eq!(
+                opened(&deliveries(start, given), change),
+                expected,
+                "{given:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_closes_is_timed_by_its_last_arrival() {
+        let start = Instant::now();
+        let [change, done] = [10, 20].map(|at| start + Duration::from_millis(at));
+        for (given, took, leaked, passed) in [
+            (&[][..], 0, 0, 0),
+            (&[(1, 2, 3)][..], 0, 0, 0),
+            (&[(1, 9, 11), (2, 13, 14)][..], 4, 0, 2),
+            // It was sent before: it may as well have been let through before.
+            (&[(1, 19, 25)][..], 15, 0, 1),
+            (&[(1, 21, 22), (2, 23, 24)][..], 14, 2, 2),
+        ] {
+            let expected = Closed {
+                took: Duration::from_millis(took),
+                leaked,
+                passed,
+            };
+            assert_eq!(closed(&deliveries(start, given), change, done), expected);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The command line of `latency`, also by the names that perf-tests' programs have.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use sluice_bench::latency::client::{self, Report};
+use sluice_bench::latency::config::{ConfigError, Flags, PolicyFlags};
+use sluice_bench::latency::lab::{self, Enforcer, Verdict, What};
+use sluice_bench::latency::{fatal, go};
+
+use crate::{EXIT_CODES, Output, beside, measured, show, too_noisy};
+
+/// Programs that this one can take the place of, with their verbs.
+const NAMES: [(&str, &str); 2] = [
+    ("pod-creation-reachability-latency", "pod"),
+    ("policy-creation-enforcement-latency", "policy"),
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  sluice-bench latency policy --quick
+  sluice-bench latency pod --quick -o json
+  sluice-bench latency policy --modes hybrid,nfqueue --policies 1000
+  sluice-bench latency policy -HostNamespace=default -TargetLabelSelector=app=web -TargetNamespace=shop \\
+    -TargetPort=80 -AllowPolicyName=allow-egress-to-target
+
+Without flags of a cluster this makes pods on this machine (root), starts the agent, and changes policies, labels or pods
+again and again, while connections are tried all the time. With any of them it is the client in a cluster that perf-tests'
+program is: it measures once, serves /metrics and /healthz, and idles.
+
+";
+
+/// What `latency` takes.
+#[derive(Debug, Args)]
+pub(crate) struct LatencyArgs {
+    #[command(subcommand)]
+    verb: LatencyVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum LatencyVerb {
+    /// Measure how long it takes until new pods are reached, and protected
+    #[command(after_help = [EXAMPLES, EXIT_CODES].concat())]
+    Pod(PodArgs),
+    /// Measure how long it takes until a change of policy is enforced
+    #[command(after_help = [EXAMPLES, EXIT_CODES].concat())]
+    Policy(PolicyArgs),
+}
+
+#[derive(Debug, Args)]
+struct PodArgs {
+    #[command(flatten)]
+    lab: LabArgs,
+    #[command(flatten)]
+    client: Flags,
+    /// A table, or one JSON document; of a client, when it ends
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct PolicyArgs {
+    #[command(flatten)]
+    lab: LabArgs,
+    #[command(flatten)]
+    client: Flags,
+    #[command(flatten)]
+    policy: PolicyFlags,
+    /// A table, or one JSON document; of a client, when it ends
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// What the laboratory takes.
+#[derive(Debug, Args)]
+#[group(id = "lab", multiple = true, conflicts_with_all = ["client", "policy-client"])]
+struct LabArgs {
+    /// Fewer changes: under a minute, and no target is judged
+    #[arg(long)]
+    quick: bool,
+    /// How often each change is made [default: 250; quick: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    repetitions: Option<u16>,
+    /// Modes of the agent [default: both; quick: hybrid]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE")]
+    modes: Vec<Enforcer>,
+    /// Policies of the client that are there besides [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    policies: Option<u16>,
+    /// From one connection that is tried to the next, in microseconds [default: 250]
+    #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(100..=100_000))]
+    interval: Option<u64>,
+    /// The agent [default: `sluice` beside this program]
+    #[arg(long, value_name = "PATH")]
+    agent: Option<PathBuf>,
+    /// Judge no target, for a machine that is not quiet
+    #[arg(long)]
+    noisy: bool,
+}
+
+/// The arguments as this program takes them: where it is called by a name of perf-tests', with the verbs that this means,
+/// and flags of Go with two dashes.
+pub(crate) fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut given = given.into_iter();
+    let program = given.next().unwrap_or_default();
+    let rest: Vec<_> = given.collect();
+    let verbs: Vec<OsString> = match verb(&program) {
+        Some(verb) => ["latency", verb, "--Client"].map(Into::into).to_vec(),
+        None if rest.first().is_some_and(|it| it == "latency") => Vec::new(),
+        None => return std::iter::once(program).chain(rest).collect(),
+    };
+    let rest = rest.into_iter().map(go::two_dashes);
+    [program].into_iter().chain(verbs).chain(rest).collect()
+}
+
+/// The verb that a name of perf-tests' means.
+fn verb(program: &OsStr) -> Option<&'static str> {
+    let name = Path::new(program).file_name()?;
+    let mut names = NAMES.iter();
+    names
+        .find(|(known, _)| name == *known)
+        .map(|(_, verb)| *verb)
+}
+
+impl LatencyArgs {
+    /// Measures, in the laboratory or in a cluster.
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        match &self.verb {
+            LatencyVerb::Pod(args) if args.client.any() => {
+                be_client(&args.client, None, args.output)
+            }
+            LatencyVerb::Pod(args) => args.lab.run(What::Pod, args.output),
+            LatencyVerb::Policy(args) if args.is_client() => {
+                be_client(&args.client, Some(&args.policy), args.output)
+            }
+            LatencyVerb::Policy(args) => args.lab.run(What::Policy, args.output),
+        }
+    }
+}
+
+impl PolicyArgs {
+    fn is_client(&self) -> bool {
+        self.client.any() || self.policy.allow_policy_name.is_some()
+    }
+}
+
+fn be_client(flags: &Flags, policy: Option<&PolicyFlags>, output: Output) -> Result<ExitCode> {
+    match client::run(flags, policy) {
+        Ok(report) => {
+            show(output, &report, || summary(&report))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) if error.is::<ConfigError>() => {
+            fatal(format_args!(
+                "Failed to created the test client, error: {error}"
+            ));
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let (reached, unreached) = (report.reached.len(), report.unreached);
+    format!(
+        "{}: {reached} targets reached, {unreached} not\n",
+        report.test
+    )
+}
+
+impl LabArgs {
+    fn run(&self, what: What, output: Output) -> Result<ExitCode> {
+        let plan = self.plan(what)?;
+        let modes: Vec<_> = plan.enforcers.iter().map(|it| it.name()).collect();
+        let (modes, repetitions) = (modes.join(", "), plan.repetitions);
+        eprintln!("{repetitions} rounds of changes in mode {modes}");
+        let report = measured(&plan.agent, |progress| lab::run(&plan, progress))?;
+        show(output, &report, || report.table())?;
+        Ok(match report.verdict() {
+            Verdict::Holds => ExitCode::SUCCESS,
+            Verdict::Wrong(what) => {
+                what.iter().for_each(|it| eprintln!("{it}"));
+                ExitCode::from(1)
+            }
+            Verdict::Untold(why) => too_noisy(&why),
+        })
+    }
+
+    fn plan(&self, what: What) -> Result<lab::Plan> {
+        let quick = self.quick;
+        let enforcers = match (&self.modes[..], quick) {
+            ([], true) => vec![Enforcer::Hybrid],
+            ([], false) => vec![Enforcer::Hybrid, Enforcer::Nfqueue],
+            (modes, _) => crate::once(modes),
+        };
+        let repetitions = self.repetitions.unwrap_or(if quick { 30 } else { 250 });
+        Ok(lab::Plan {
+            what,
+            enforcers,
+            repetitions: repetitions.into(),
+            policies: self.policies.unwrap_or_default().into(),
+            interval: Duration::from_micros(self.interval.unwrap_or(250)),
+            agent: beside(self.agent.as_ref())?,
+            noisy: self.noisy,
+            quick,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_of_perf_tests_are_this_one() {
+        for (given, taken) in [
+            (
+                "/pod-creation-reachability-latency -HostNamespace=default -TargetPort 80",
+                "/pod-creation-reachability-latency latency pod --Client --HostNamespace=default --TargetPort 80",
+            ),
+            (
+                "./policy-creation-enforcement-latency",
+                "./policy-creation-enforcement-latency latency policy --Client",
+            ),
+            (
+                "sluice-bench latency pod -MaxTargets=3 -o json",
+                "sluice-bench latency pod --MaxTargets=3 -o json",
+            ),
+            (
+                "sluice-bench compare --quick",
+                "sluice-bench compare --quick",
+            ),
+            ("sluice-bench", "sluice-bench"),
+        ] {
+            let words = given.split(' ').map(OsString::from);
+            let expected: Vec<_> = taken.split(' ').map(OsString::from).collect();
+            assert_eq!(arguments(words), expected);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Enforcement latencies: one short real run in the laboratory of each kind, and what the command line refuses.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bench(arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
+    command
+        .args(arguments.split(' '))
+        .env_remove("KUBECONFIG")
+        .env("HOME", "/nonexistent")
+        .output()
+        .expect("sluice-bench starts")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether the test cannot run here; says so.
+fn skipped() -> bool {
+    let agent = Path::new(env!("CARGO_BIN_EXE_sluice-bench")).with_file_name("sluice");
+    let lacks = if !rustix::process::geteuid().is_root() {
+        "network namespaces need root".to_owned()
+    } else if !agent.is_file() {
+        let agent = agent.display();
+        format!("no agent at {agent} (cargo build -p sluice)")
+    } else {
+        return false;
+    };
+    println!("skipped: {lacks}");
+    true
+}
+
+/// A run of three rounds of changes: every kind has its samples, by whichever mode, and nothing leaks.
+fn check(verb: &str, kinds: &[(&str, usize)]) {
+    let line = format!(
+        "latency {verb} --noisy --repetitions 3 --modes hybrid,nfqueue --policies 5 -o json"
+    );
+    let output = bench(&line);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    let rows = report["rows"].as_array().expect("rows");
+    let found: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let samples = row["samples_ms"].as_array().map_or(0, Vec::len);
+            let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
+            assert_eq!((&row["leaked"], &row["lost"]), (&0.into(), &0.into()));
+            assert!(row["p50_ms"].as_f64() <= row["max_ms"].as_f64(), "{row}");
+            assert!(row["met"].is_null(), "a noisy run judges nothing");
+            (text("mode"), text("kind"), samples)
+        })
+        .collect();
+    let expected: Vec<_> = ["hybrid", "nfqueue"]
+        .iter()
+        .flat_map(|mode| {
+            let of = kinds.iter();
+            of.map(|(kind, samples)| ((*mode).to_owned(), (*kind).to_owned(), *samples))
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(report["policies"], 5);
+}
+
+#[test]
+fn policies_and_labels_are_timed_in_each_mode() {
+    if skipped() {
+        return;
+    }
+    check(
+        "policy",
+        &[
+            ("allow", 6),
+            ("deny", 6),
+            ("revoke_tcp", 3),
+            ("revoke_udp", 3),
+            ("label_allow", 3),
+            ("label_deny", 3),
+        ],
+    );
+}
+
+#[test]
+fn pods_are_timed_in_each_mode() {
+    if skipped() {
+        return;
+    }
+    check("pod", &[("reached", 3), ("protected", 3), ("window", 3)]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_one_line() {
+    const HOST: &str =
+        "failed to verify host configuration, error: HostNamespace parameter is not specified";
+    for (line, code, expected) in [
+        (
+            "latency policy --quick --HostNamespace=a",
+            2,
+            "cannot be used with",
+        ),
+        (
+            "latency pod --quick -MaxTargets=1",
+            2,
+            "cannot be used with",
+        ),
+        ("latency pod -AllowPolicyName=a", 2, "unexpected argument"),
+        ("latency policy --modes none", 2, "invalid value"),
+        ("latency policy --repetitions 0", 2, "0 is not in 1..=10000"),
+        ("latency policy -MetricsPort=x", 2, "invalid value"),
+        (
+            "latency policy --agent /no/agent",
+            2,
+            "no agent at /no/agent",
+        ),
+        ("latency pod -TargetPort=80", 2, HOST),
+        (
+            "latency policy -HostNamespace=a",
+            2,
+            "AllowPolicyName is not specified for policy creation test",
+        ),
+        (
+            "latency pod -HostNamespace=a -TargetLabelSelector=a -TargetNamespace=a -TargetPort=80",
+            3,
+            "failed to create k8s client",
+        ),
+    ] {
+        let output = bench(line);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        assert!(said.contains(expected), "{line}: {said}");
+        assert!(output.stdout.is_empty(), "{line}");
+    }
+}

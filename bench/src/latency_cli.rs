@@ -77,7 +77,7 @@ struct PolicyArgs {
 
 /// What the laboratory takes.
 #[derive(Debug, Args)]
-#[group(id = "lab", multiple = true, conflicts_with_all = ["client", "policy-client"])]
+#[group(id = "lab", multiple = true, conflicts_with = "cluster")]
 struct LabArgs {
     /// Fewer changes: under a minute, and no target is judged
     #[arg(long)]
@@ -144,7 +144,8 @@ impl LatencyArgs {
 
 impl PolicyArgs {
     fn is_client(&self) -> bool {
-        self.client.any() || self.policy.allow_policy_name.is_some()
+        let policy = &self.policy;
+        self.client.any() || policy.allow_policy_name.is_some() || policy.transitions.is_some()
     }
 }
 
@@ -183,7 +184,7 @@ impl LabArgs {
         Ok(match report.verdict() {
             Verdict::Holds => ExitCode::SUCCESS,
             Verdict::Wrong(what) => {
-                what.iter().for_each(|it| eprintln!("{it}"));
+                eprintln!("{}", what.join("\n"));
                 ExitCode::from(1)
             }
             Verdict::Untold(why) => too_noisy(&why),

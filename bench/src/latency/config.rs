@@ -9,7 +9,7 @@ const HIGHEST_PORT: i64 = 65_535;
 
 /// Flags of both clients, spelt and defaulted as in perf-tests; any of them makes this the client of a cluster.
 #[derive(Clone, Debug, Default, Args)]
-#[group(id = "client", multiple = true)]
+#[group(id = "cluster", multiple = true)]
 pub struct Flags {
     /// The namespace of test client pods
     #[arg(
@@ -70,17 +70,17 @@ pub struct Flags {
 
 /// The flag of the policy client alone.
 #[derive(Clone, Debug, Default, Args)]
-#[group(id = "policy-client", multiple = true)]
 pub struct PolicyFlags {
     /// The egress policy that allows traffic from test client pods to target pods
     #[arg(
         long = "AllowPolicyName",
         value_name = "NAME",
+        group = "cluster",
         help_heading = "In a cluster"
     )]
     pub allow_policy_name: Option<String>,
     /// Then delete that policy and make it again so often, and time both at the first target [default: 0]
-    #[arg(long = "Transitions", value_name = "N", help_heading = "In a cluster",
+    #[arg(long = "Transitions", value_name = "N", group = "cluster", help_heading = "In a cluster",
           value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub transitions: Option<u16>,
 }

@@ -113,10 +113,9 @@ impl Targets {
         let state = self.pods.get(&pod.name).copied();
         let added = match (change, state) {
             (Change::Deleted, _) => return self.forget(pod, state),
-            (_, Some(State::Target)) => return Next::Nothing,
+            // It is one, or was; or it is no new pod, as nothing was heard of it before.
+            (_, Some(State::Target)) | (Change::Modified, None) => return Next::Nothing,
             (_, Some(State::Waiting { added })) => added,
-            // Only new pods are targets: of this one nothing was heard before.
-            (Change::Modified, None) => return Next::Nothing,
             (Change::Added, None) => Some(at.steady),
             (Change::Listed, None) => None,
         };
@@ -144,13 +143,11 @@ impl Targets {
     }
 
     fn forget(&mut self, pod: &PodSeen, state: Option<State>) -> Next {
-        match state {
-            Some(State::Target) => Next::Stop(pod.name.clone()),
-            _ => {
-                self.pods.remove(&pod.name);
-                Next::Nothing
-            }
+        if state == Some(State::Target) {
+            return Next::Stop(pod.name.clone());
         }
+        self.pods.remove(&pod.name);
+        Next::Nothing
     }
 }
 

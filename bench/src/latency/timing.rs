@@ -1,5 +1,6 @@
 //! What arrivals say of a change. Pure.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use sluice_lab::stream::Delivery;
@@ -9,7 +10,7 @@ use sluice_lab::stream::Delivery;
 pub(crate) struct Opened {
     /// From the change to the first arrival.
     pub(crate) took: Duration,
-    /// Of what was sent after the first that arrived and before the last, how much did not.
+    /// What did not arrive although it was sent after the enforcer had said that it is done.
     pub(crate) lost: u64,
 }
 
@@ -24,19 +25,25 @@ pub(crate) struct Closed {
     pub(crate) passed: u64,
 }
 
-/// Of what was delivered, how the change opened it; none where nothing arrived after the change.
-pub(crate) fn opened(deliveries: &[Delivery], change: Instant) -> Option<Opened> {
-    let after: Vec<_> = deliveries
-        .iter()
-        .filter(|it| it.arrived >= change)
-        .collect();
-    let took = after.iter().map(|it| it.arrived - change).min()?;
-    let first = after.iter().map(|it| it.number).min()?;
-    let last = after.iter().map(|it| it.number).max()?;
+/// None where nothing arrived after the change. `settled` are numbers that were sent once the enforcer had said that it is
+/// done, and have had time to arrive: before, one queue may still wait where another lets through.
+pub(crate) fn opened(
+    deliveries: &[Delivery],
+    change: Instant,
+    settled: Range<u64>,
+) -> Option<Opened> {
+    let after = deliveries.iter().filter(|it| it.arrived >= change);
+    let took = after.map(|it| it.arrived - change).min()?;
     Some(Opened {
         took,
-        lost: (last - first + 1).saturating_sub(after.len() as u64),
+        lost: missing(deliveries, settled),
     })
+}
+
+/// How many of `numbers` have not arrived.
+pub(crate) fn missing(deliveries: &[Delivery], numbers: Range<u64>) -> u64 {
+    let arrived = deliveries.iter().filter(|it| numbers.contains(&it.number));
+    (numbers.end - numbers.start).saturating_sub(arrived.count() as u64)
 }
 
 /// `done` is when the enforcer said so.
@@ -77,20 +84,19 @@ mod tests {
         for (given, expected) in [
             (&[][..], None),
             (&[(1, 2, 3)][..], None),
-            (&[(5, 11, 12), (6, 12, 13)][..], Some((2, 0))),
+            (&[(8, 11, 12), (9, 12, 13)][..], Some((2, 0))),
             // What was sent before the change and waited somewhere counts as what it is: let through.
-            (&[(1, 2, 3), (4, 9, 11), (5, 11, 12)][..], Some((1, 0))),
-            (&[(5, 11, 12), (8, 14, 15), (9, 15, 16)][..], Some((2, 2))),
+            (&[(4, 9, 11), (8, 11, 12), (9, 12, 13)][..], Some((1, 0))),
+            // What was lost before the enforcer was done is not what it promised.
+            (&[(5, 11, 12), (7, 13, 14), (9, 15, 16)][..], Some((2, 1))),
+            (&[(5, 11, 12), (10, 16, 17)][..], Some((2, 2))),
         ] {
             let expected = expected.map(|(took, lost)| Opened {
                 took: Duration::from_millis(took),
                 lost,
             });
-            assert_eq!(
-                opened(&deliveries(start, given), change),
-                expected,
-                "{given:?}"
-            );
+            let found = opened(&deliveries(start, given), change, 8..10);
+            assert_eq!(found, expected, "{given:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the API server writes: lists, and watches of a line for each event. Pure.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -138,7 +139,9 @@ pub fn escaped(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 escaped.push(byte.into());
             }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _infallible = write!(escaped, "%{byte:02X}");
+            }
         }
     }
     escaped

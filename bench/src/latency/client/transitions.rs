@@ -13,7 +13,7 @@ use super::super::{go, log, timing, wire};
 use super::{Changed, Client};
 
 /// By then a change is enforced, or will not be.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(1);
 /// So many more handshakes have to succeed, or so many in a row to fail.
@@ -52,7 +52,7 @@ pub(super) async fn measure(
         client.api.create(collection, &object).await?;
         let asked = Asked::now(request);
         flows(&knocks).await?;
-        let opened = timing::opened(&knocks.deliveries(), request);
+        let opened = timing::opened(&knocks.deliveries(), request, 0..0);
         let first = request + opened.context("no handshake")?.took;
         changed.push(note(client, Transition::Allow, asked, first));
     }

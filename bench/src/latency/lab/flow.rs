@@ -1,11 +1,14 @@
 //! Waiting until something flows, or does not any more. What is waited for is counted, and so no process is asked
 //! anything meanwhile.
 
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use sluice_lab::stream::{Direction, Hammer, Stream};
+
+use super::super::timing;
 
 /// By then it has happened, or does not.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const FLOWS: u64 = 20;
 /// So many in a row have to be lost.
 const STANDS: u64 = 100;
+/// What has not arrived by then is lost; what waits in a queue for an agent that gets no processor is not.
+const LATE: Duration = Duration::from_secs(2);
 /// And nothing may have arrived for so long.
 const QUIET: Duration = Duration::from_millis(30);
 
@@ -91,6 +96,14 @@ impl Last {
 pub(super) fn go_by(flow: &dyn Flow, more: u64) -> Result<()> {
     let enough = flow.sent() + more;
     await_that("more is sent", || flow.sent() >= enough)
+}
+
+/// Until each of these numbers has arrived, or they have had long enough to.
+pub(super) fn settle(hammer: &Hammer, numbers: Range<u64>) {
+    let limit = Instant::now() + LATE;
+    while timing::missing(&hammer.deliveries(), numbers.clone()) > 0 && Instant::now() < limit {
+        thread::sleep(5 * LOOK);
+    }
 }
 
 pub(super) fn await_that(what: &str, mut so: impl FnMut() -> bool) -> Result<()> {

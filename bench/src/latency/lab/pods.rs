@@ -2,28 +2,23 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::super::timing;
 use super::flow;
 use super::report::{Figure, Kind, Sample, note};
-use super::room::{Edit, Room};
+use super::room::{Edit, MORE, Room};
 use super::world::WANTED;
-
-/// Connections of the stranger that are tried once the pod is protected, to see whether one leaks.
-const LEAKS: u64 = 40;
 
 /// A pod is made and taken away once.
 pub(super) fn repeat(room: &Room, figures: &mut [Figure]) -> Result<()> {
     let plugged = Instant::now();
     room.replug()?;
     let change = room.edit(Edit::label(WANTED))?;
-    flow::flow("the client reaches the pod", &[room.client()])?;
+    let reached = room.opened(change)?;
     flow::stand("the pod is protected", &[room.stranger()?])?;
     let done = room.enforced(change)?;
-    flow::go_by(room.stranger()?, LEAKS)?;
-    let reached = timing::opened(&room.client().deliveries(), change.at);
-    let reached = reached.context("nothing arrived")?;
+    flow::go_by(room.stranger()?, MORE)?;
     let stranger = room.stranger()?.deliveries();
     let protected = timing::closed(&stranger, change.at, done);
     let before = timing::closed(&stranger, plugged, done);

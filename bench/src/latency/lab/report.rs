@@ -57,7 +57,7 @@ pub struct Figure {
     pub kind: Kind,
     /// How long each took, in milliseconds, in their order.
     pub samples_ms: Vec<f64>,
-    /// Connections that did not get through after the first one had: all that may are to.
+    /// Connections that did not get through although they were tried after the agent had said that it is done.
     pub lost: u64,
     /// Connections that got through after the agent had said that it is done.
     pub leaked: u64,

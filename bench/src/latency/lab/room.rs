@@ -19,8 +19,8 @@ const PACE: Pace = Pace {
 };
 /// Repetitions after which connections begin at their first port again: what there is to look through stays short.
 const REFRESH: usize = 16;
-/// Connections that are tried, after the enforcer says that it is done, to see whether one leaks.
-const LEAKS: u64 = 40;
+/// Connections that are tried after the enforcer says that it is done, to see whether one leaks, or is lost.
+pub(super) const MORE: u64 = 40;
 
 /// A laboratory that is up.
 pub(super) struct Room {
@@ -143,9 +143,18 @@ impl Room {
     /// Makes a change that lets the client through.
     pub(super) fn open(&self, edit: Edit) -> Result<Opened> {
         let change = self.edit(edit)?;
+        self.opened(change)
+    }
+
+    /// What became of the client with a change that lets it through.
+    pub(super) fn opened(&self, change: Change) -> Result<Opened> {
         flow::flow("the client gets through", &[&self.client])?;
         self.enforced(change)?;
-        let opened = timing::opened(&self.client.deliveries(), change.at);
+        let sent = self.client.sent();
+        let settled = sent..sent + MORE;
+        flow::go_by(&self.client, MORE)?;
+        flow::settle(&self.client, settled.clone());
+        let opened = timing::opened(&self.client.deliveries(), change.at, settled);
         opened.context("nothing arrived")
     }
 
@@ -160,7 +169,7 @@ impl Room {
             &flows.into_iter().chain(open).collect::<Vec<_>>(),
         )?;
         let done = self.enforced(change)?;
-        flow::go_by(&self.client, LEAKS)?;
+        flow::go_by(&self.client, MORE)?;
         let new = timing::closed(&self.client.deliveries(), change.at, done);
         let open = streams.iter().map(|stream| {
             let deliveries = stream.deliveries(Forward);

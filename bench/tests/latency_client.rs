@@ -1,5 +1,9 @@
 //! The clients against a real API server: what they log, serve and report. There is no network policy in between; a
 //! target answers once something listens.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that fails fails the test"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -37,7 +37,7 @@ pub enum Kind {
     Reached,
     /// The same: until nobody else does.
     Protected,
-    /// A pod's interface appears, and then its object: until nobody else gets through.
+    /// A pod that is known gets another interface: until nobody else gets through, which is at once.
     Window,
 }
 
@@ -156,7 +156,7 @@ impl What {
 }
 
 impl Kind {
-    /// For how long at most it may take; the window of a pod also depends on how late its object comes.
+    /// For how long at most it may take.
     const fn target(self) -> Option<Bounds> {
         match self {
             Self::Reached | Self::Protected | Self::Window => None,
@@ -175,7 +175,7 @@ impl Kind {
             Self::LabelDeny => "label changed: no new connection does",
             Self::Reached => "pod's object appears: who may gets through",
             Self::Protected => "pod's object appears: nobody else does",
-            Self::Window => "pod's interface appears: nobody else does",
+            Self::Window => "a known pod's interface appears: nobody else",
         }
     }
 }

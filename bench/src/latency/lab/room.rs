@@ -1,5 +1,7 @@
 //! A laboratory that is up: the agent, the connections that are tried all the time, and changes of the manifests.
 
+use std::cell::Cell;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -19,6 +21,8 @@ const PACE: Pace = Pace {
 };
 /// Repetitions after which connections begin at their first port again: what there is to look through stays short.
 const REFRESH: usize = 16;
+/// After so long without a change, the next one is taken for itself.
+const ALONE: Duration = Duration::from_millis(150);
 /// Connections that are tried after the enforcer says that it is done, to see whether one leaks, or is lost.
 pub(super) const MORE: u64 = 40;
 
@@ -29,15 +33,17 @@ pub(super) struct Room {
     stranger: Option<Hammer>,
     lab: Lab,
     interval: Duration,
+    /// When something was changed last.
+    changed: Cell<Instant>,
 }
 
 /// A change of the manifests.
 #[derive(Clone, Debug)]
-pub(super) enum Edit {
-    /// This file has this text.
-    Write(&'static str, String),
-    /// This one is gone.
-    Remove(&'static str),
+pub(super) struct Edit {
+    /// The file.
+    file: &'static str,
+    /// What is in it now.
+    text: String,
 }
 
 /// When a change was made, before it was.
@@ -54,7 +60,7 @@ impl Room {
         let manifests = world::manifests(plan.policies, is_of_pods);
         let mut lab = Lab::up(&manifests, &Options::default())?;
         if is_of_pods {
-            lab.manifests().remove(TARGET)?;
+            lab.manifests().write(TARGET, world::NOTHING)?;
         }
         lab.start_agents(&AgentOptions {
             binary: plan.agent.clone(),
@@ -67,6 +73,7 @@ impl Room {
             client: hammer("client")?,
             stranger: is_of_pods.then(|| hammer("stranger")).transpose()?,
             interval: plan.interval,
+            changed: Cell::new(Instant::now()),
             lab,
         };
         flow::stand("a client who may not is denied", &[&room.client])?;
@@ -118,13 +125,13 @@ impl Room {
     }
 
     /// Changes the manifests.
-    pub(super) fn edit(&self, edit: Edit) -> Result<Change> {
+    pub(super) fn edit(&self, edit: &Edit) -> Result<Change> {
+        // reason: of manifests that change in a row the agent takes those that follow closely together, and waits for them.
+        thread::sleep(ALONE.saturating_sub(self.changed.get().elapsed()));
         let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
         let at = Instant::now();
-        match edit {
-            Edit::Write(file, text) => self.lab.manifests().write(file, &text)?,
-            Edit::Remove(file) => self.lab.manifests().remove(file)?,
-        }
+        self.lab.manifests().write(edit.file, &edit.text)?;
+        self.changed.set(Instant::now());
         Ok(Change { at, stamp })
     }
 
@@ -141,7 +148,7 @@ impl Room {
     }
 
     /// Makes a change that lets the client through.
-    pub(super) fn open(&self, edit: Edit) -> Result<Opened> {
+    pub(super) fn open(&self, edit: &Edit) -> Result<Opened> {
         let change = self.edit(edit)?;
         self.opened(change)
     }
@@ -159,7 +166,7 @@ impl Room {
     }
 
     /// Makes a change that denies the client, its open connections too: what became of the new ones first.
-    pub(super) fn close(&self, edit: Edit, streams: &[&Stream]) -> Result<Vec<Closed>> {
+    pub(super) fn close(&self, edit: &Edit, streams: &[&Stream]) -> Result<Vec<Closed>> {
         use sluice_lab::stream::Direction::Forward;
         let change = self.edit(edit)?;
         let flows: [&dyn Flow; 1] = [&self.client];
@@ -182,21 +189,33 @@ impl Room {
 impl Edit {
     /// The policy that allows is made.
     pub(super) fn allow() -> Self {
-        Self::Write(ALLOW, world::allow())
+        Self {
+            file: ALLOW,
+            text: world::allow(),
+        }
     }
 
     /// It is gone.
-    pub(super) const fn deny() -> Self {
-        Self::Remove(ALLOW)
+    pub(super) fn deny() -> Self {
+        Self {
+            file: ALLOW,
+            text: world::NOTHING.to_owned(),
+        }
     }
 
     /// The target has this label.
     pub(super) fn label(role: &str) -> Self {
-        Self::Write(TARGET, world::target(role))
+        Self {
+            file: TARGET,
+            text: world::target(role),
+        }
     }
 
     /// There is no target.
-    pub(super) const fn no_target() -> Self {
-        Self::Remove(TARGET)
+    pub(super) fn no_target() -> Self {
+        Self {
+            file: TARGET,
+            text: world::NOTHING.to_owned(),
+        }
     }
 }

@@ -17,6 +17,9 @@ pub(super) const WANTED: &str = "wanted";
 /// One that it does not.
 pub(super) const OTHER: &str = "other";
 
+/// A file that says nothing of what it is about: a file that is gone may yet be replaced, which the agent waits for.
+pub(super) const NOTHING: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: unused}\n";
+
 /// What is there from the beginning. Pods are built of it, so the target is among it.
 pub(super) fn manifests(policies: usize, guarded: bool) -> Manifests {
     let mut files = vec![

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use http::Request;
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -39,7 +39,7 @@ impl Api {
     /// What is there.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let request = Request::get(path).body(Vec::new())?;
-        Ok(self.client.request(request).await?)
+        self.client.request(request).await.map_err(said)
     }
 
     /// Makes an object.
@@ -47,14 +47,14 @@ impl Api {
         let request = Request::post(collection)
             .header("Content-Type", "application/json")
             .body(object.to_string().into_bytes())?;
-        let _made: Value = self.client.request(request).await?;
+        let _made: Value = self.client.request(request).await.map_err(said)?;
         Ok(())
     }
 
     /// Takes an object away.
     pub async fn delete(&self, path: &str) -> Result<()> {
         let request = Request::delete(path).body(Vec::new())?;
-        let _deleted: Value = self.client.request(request).await?;
+        let _deleted: Value = self.client.request(request).await.map_err(said)?;
         Ok(())
     }
 
@@ -110,6 +110,14 @@ impl Api {
             return Ok(response.into_body());
         }
         bail!("the API server says {status}")
+    }
+}
+
+/// What the server says, without what the library adds.
+fn said(error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) => anyhow!("{}", status.message),
+        other => other.into(),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Report {
     pub reached: Vec<Reached>,
     /// Targets that did not.
     pub unreached: usize,
+    /// Answers to the policy client from before its policy was made: what a pod gets through before it is isolated.
+    pub early: u64,
     /// The policy client's own changes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transitions: Vec<Changed>,
@@ -242,6 +244,7 @@ impl Client {
             test: self.config.test.name(),
             unreached: targets.saturating_sub(reached.len()),
             reached,
+            early: 0,
             transitions: Vec::new(),
         }
     }

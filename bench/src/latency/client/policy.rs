@@ -1,6 +1,6 @@
 //! The client that waits until a new policy lets it through.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -17,7 +17,7 @@ use super::super::{log, wire};
 use super::{Client, Reached, Report, Stop, transitions};
 
 /// Enforced as it is, a policy's event may still be on its way to this client for so long.
-const EVENT: Duration = Duration::from_secs(1);
+const EVENT: Duration = Duration::from_millis(250);
 
 /// What the API has said of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,16 @@ enum Seen {
     Before,
     /// It was made, as an event then said.
     Made(Instant),
+}
+
+/// What an answer is worth.
+enum Came {
+    /// A latency.
+    Counted(Reached),
+    /// Nothing: it came before the policy was made, or before this client knew. The target is sent to again.
+    Early,
+    /// Nothing, as nobody can tell when the policy was made.
+    Lost,
 }
 
 /// A target that answered, and what was known of the policy then.
@@ -100,30 +110,38 @@ async fn send_to_all(client: &Client, policy: &str, report: &mut Report) -> Resu
             continue;
         };
         report.unreached += 1;
-        let (to, pause, seen) = (
-            client.target(ip),
-            client.config.probe_interval,
-            seen.clone(),
-        );
+        let to = client.target(ip);
         log::info(format_args!("Sending requests {:?}", probe::shown(to)));
-        sending.spawn(async move {
-            let success = probe::until_success(to, pause).await;
-            Answer {
-                pod: name,
-                ip,
-                success,
-                seen: known(seen).await,
-            }
-        });
+        sending.spawn(send(name, to, client.config.probe_interval, seen.clone()));
     }
     let mut created = None;
     while let Some(answer) = sending.join_next().await {
-        if let Some(reached) = reach(client, policy, answer?, &mut created).await {
-            report.reached.push(reached);
-            report.unreached -= 1;
+        let answer = answer?;
+        let (pod, to) = (answer.pod.clone(), client.target(answer.ip));
+        match reach(client, policy, answer, &mut created).await {
+            Came::Counted(reached) => {
+                report.reached.push(reached);
+                report.unreached -= 1;
+            }
+            Came::Early => {
+                report.early += u64::from(created.is_none());
+                sending.spawn(send(pod, to, client.config.probe_interval, seen.clone()));
+            }
+            Came::Lost => {}
         }
     }
     Ok(())
+}
+
+/// Sends to a target until it answers.
+async fn send(pod: String, to: SocketAddr, pause: Duration, seen: watch::Receiver<Seen>) -> Answer {
+    let success = probe::until_success(to, pause).await;
+    Answer {
+        pod,
+        ip: to.ip(),
+        success,
+        seen: known(seen).await,
+    }
 }
 
 async fn list(client: &Client) -> Result<Vec<PodSeen>> {
@@ -147,8 +165,7 @@ fn collection(client: &Client) -> String {
 
 /// When the policy is made, as the API tells.
 fn follow(client: &Client, policy: &str) -> watch::Receiver<Seen> {
-    let field = wire::escaped(&format!("metadata.name={policy}"));
-    let path = format!("{}?fieldSelector={field}", collection(client));
+    let path = only(client, policy);
     let (tell, told) = watch::channel(Seen::Not);
     let api = client.api.clone();
     tokio::spawn(async move {
@@ -181,13 +198,13 @@ async fn known(mut seen: watch::Receiver<Seen>) -> Seen {
     }
 }
 
-/// Counts an answer; none where nobody can tell when the policy was made.
+/// Counts an answer.
 async fn reach(
     client: &Client,
     policy: &str,
     answer: Answer,
     created: &mut Option<Timestamp>,
-) -> Option<Reached> {
+) -> Came {
     let Answer {
         pod,
         ip,
@@ -196,7 +213,13 @@ async fn reach(
     } = answer;
     if created.is_none() {
         match fetch(client, policy).await {
-            Ok(stamp) => *created = Some(stamp),
+            Ok(None) => {
+                log::warning(format_args!(
+                    "Pod {pod:?} with IP \"{ip}\" answers although there is no policy {policy:?}"
+                ));
+                return Came::Early;
+            }
+            Ok(stamp) => *created = stamp,
             Err(error) => {
                 let namespace = &client.config.host_namespace;
                 log::warning(format_args!(
@@ -205,22 +228,33 @@ async fn reach(
             }
         }
     }
-    let took = Took {
-        compatible: success.answered.wall.duration_since((*created)?),
-        precise: match seen {
-            // It may be in force before its event gets here.
-            Seen::Made(at) => Some(success.connected.saturating_duration_since(at)),
-            Seen::Not | Seen::Before => None,
-        },
+    let Some(created) = *created else {
+        return Came::Lost;
     };
-    Some(client.reached(pod, ip, took, |it| {
+    let precise = match seen {
+        Seen::Made(at) if success.connected < at => return Came::Early,
+        Seen::Made(at) => Some(success.connected - at),
+        Seen::Not | Seen::Before => None,
+    };
+    let took = Took {
+        compatible: success.answered.wall.duration_since(created),
+        precise,
+    };
+    Came::Counted(client.reached(pod, ip, took, |it| {
         let (pod, namespace) = (&it.pod, &it.namespace);
         let took = duration(took.compatible);
         format!("Pod {pod:?} in namespace {namespace:?} with IP \"{ip}\" reached {took} after policy creation")
     }))
 }
 
-async fn fetch(client: &Client, policy: &str) -> Result<Timestamp> {
-    let path = format!("{}/{policy}", collection(client));
-    Ok(wire::created(&client.api.get(&path).await?)?)
+/// When the policy was made; none where there is none.
+async fn fetch(client: &Client, policy: &str) -> Result<Option<Timestamp>> {
+    let (policies, _) = client.api.list(&only(client, policy)).await?;
+    Ok(policies.first().map(wire::created).transpose()?)
+}
+
+/// The path of the policy as a list of its own.
+fn only(client: &Client, policy: &str) -> String {
+    let field = wire::escaped(&format!("metadata.name={policy}"));
+    format!("{}?fieldSelector={field}", collection(client))
 }

@@ -62,6 +62,9 @@ impl Room {
         if is_of_pods {
             lab.manifests().write(TARGET, world::NOTHING)?;
         }
+        // Who answers again seconds later is reset by the client, from a port that is another connection's by then.
+        let target = lab.pod_netns(&world::name("target"))?;
+        target.set_sysctl("ipv4/tcp_synack_retries", "0")?;
         lab.start_agents(&AgentOptions {
             binary: plan.agent.clone(),
             mode: enforcer.mode(),

@@ -91,7 +91,7 @@ struct LabArgs {
     /// Policies of the client that are there besides [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
     policies: Option<u16>,
-    /// From one connection that is tried to the next, in microseconds [default: 250]
+    /// From one connection that is tried to the next, in microseconds [default: 500]
     #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(100..=100_000))]
     interval: Option<u64>,
     /// The agent [default: `sluice` beside this program]
@@ -204,7 +204,7 @@ impl LabArgs {
             enforcers,
             repetitions: repetitions.into(),
             policies: self.policies.unwrap_or_default().into(),
-            interval: Duration::from_micros(self.interval.unwrap_or(250)),
+            interval: Duration::from_micros(self.interval.unwrap_or(500)),
             agent: beside(self.agent.as_ref())?,
             noisy: self.noisy,
             quick,

@@ -20,7 +20,9 @@ const PACE: Pace = Pace {
     answered: true,
 };
 /// Repetitions after which connections begin at their first port again: what there is to look through stays short.
-const REFRESH: usize = 16;
+const REFRESH: usize = 64;
+/// By then conntrack has forgotten connections that were reset (`nf_conntrack_tcp_timeout_close` is 10 s).
+const FORGOTTEN: Duration = Duration::from_secs(11);
 /// After so long without a change, the next one is taken for itself.
 const ALONE: Duration = Duration::from_millis(150);
 /// Connections that are tried after the enforcer says that it is done, to see whether one leaks, or is lost.
@@ -91,16 +93,15 @@ impl Room {
         if repetition % REFRESH != REFRESH - 1 {
             return Ok(());
         }
+        let had_stranger = self.stranger.take().is_some();
+        // reason: what begins again at ports that conntrack still knows is not new.
+        thread::sleep(FORGOTTEN);
         let hammer = |from| {
             let cell = world::cell(from, Protocol::Tcp);
             self.lab.hammer(&cell, self.interval)
         };
-        let stranger = self.stranger.take().map(|old| {
-            drop(old);
-            hammer("stranger")
-        });
         let client = hammer("client")?;
-        self.stranger = stranger.transpose()?;
+        self.stranger = had_stranger.then(|| hammer("stranger")).transpose()?;
         self.client = client;
         Ok(())
     }

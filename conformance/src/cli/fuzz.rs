@@ -78,12 +78,18 @@ pub(super) fn run(args: &FuzzArgs) -> Result<ExitCode, Stopped> {
         Output::Table => table(seed, &tally, &files, seconds),
     };
     print(&text);
-    let code = match (tally.found.is_empty(), tally.errors.is_empty()) {
-        (false, _) => 1,
-        (true, false) => 3,
-        (true, true) => 0,
-    };
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(exit_code(&tally)))
+}
+
+/// Where nothing was judged, nothing holds.
+fn exit_code(tally: &Tally) -> u8 {
+    if !tally.found.is_empty() {
+        1
+    } else if !tally.errors.is_empty() || tally.cells == 0 {
+        3
+    } else {
+        0
+    }
 }
 
 /// One line that says how far it is, where somebody sees it.

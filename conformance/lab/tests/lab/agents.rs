@@ -142,7 +142,7 @@ fn a_policy_that_is_invalid_closes_what_it_selects_and_nothing_else() {
                   spec:\n  podSelector: {matchLabels: {pod: b}}\n  ingress: [{from: [{ipBlock: {cidr: nonsense}}]}]\n";
     let (closed, open) = (
         cell("x/a", "z/b", 80, Protocol::Tcp, Family::Ipv4),
-        cell("y/a", "z/a", 80, Protocol::Udp, Family::Ipv4),
+        cell("y/b", "z/a", 80, Protocol::Udp, Family::Ipv4),
     );
     let cells = [closed, open];
     assert_allowed(&lab, &cells);

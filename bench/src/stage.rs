@@ -15,7 +15,7 @@ use sluice_netlink::Netns;
 
 use crate::load::{self, Pages, Ports, Route, Sent, Server, Span, Workload};
 use crate::mode::Mode;
-use crate::noise::{CpuTimes, Guard};
+use crate::noise::{CpuTimes, spin};
 use crate::proof::Seen;
 use crate::world::{self, PORTS, TOUCHED};
 
@@ -79,8 +79,8 @@ pub struct Slice {
     pub seen: Seen,
     /// What the machine did meanwhile.
     pub machine: CpuTimes,
-    /// How slow the processor was before and after.
-    pub drifts: [f64; 2],
+    /// What [`spin`] took before and after.
+    pub spins: [Duration; 2],
     /// The agent's time on a processor.
     pub agent: Duration,
 }
@@ -193,7 +193,7 @@ impl Stage {
     }
 
     /// One slice of a workload.
-    pub fn slice(&mut self, workload: Workload, span: &Span, guard: &Guard) -> Result<Slice> {
+    pub fn slice(&mut self, workload: Workload, span: &Span) -> Result<Slice> {
         let mut span = *span;
         if self.mode == Mode::HybridCold {
             self.end_leases()?;
@@ -206,15 +206,15 @@ impl Stage {
             (Mode::HybridStopped, Some(agent)) => Some(Stopped::stop(agent.pid())?),
             _ => None,
         };
-        let slice = self.watched(guard, |stage| stage.send(workload, &span));
+        let slice = self.watched(|stage| stage.send(workload, &span));
         drop(stopped);
         self.counted(slice?, before)
     }
 
     /// A slice of pages of `size` bytes.
-    pub fn pages(&mut self, size: usize, span: &Span, guard: &Guard) -> Result<Slice> {
+    pub fn pages(&mut self, size: usize, span: &Span) -> Result<Slice> {
         let before = self.counters()?;
-        let slice = self.watched(guard, |stage| {
+        let slice = self.watched(|stage| {
             let to = stage.route(Workload::Http)?.to;
             let client = stage.lab.pod_netns(&world::pod("client"))?;
             Ok(client.enter(|| load::fetch(to, size, span))?)
@@ -223,18 +223,14 @@ impl Stage {
     }
 
     /// Sends, and looks at what the machine and the agent do meanwhile.
-    fn watched(
-        &mut self,
-        guard: &Guard,
-        work: impl FnOnce(&mut Self) -> Result<Sent>,
-    ) -> Result<Slice> {
-        let drift = guard.drift();
+    fn watched(&mut self, work: impl FnOnce(&mut Self) -> Result<Sent>) -> Result<Slice> {
+        let before = spin();
         let (agent, machine) = (self.agent_time()?, CpuTimes::now()?);
         let sent = work(self)?;
         Ok(Slice {
             machine: CpuTimes::now()?.since(machine),
             agent: self.agent_time()?.saturating_sub(agent),
-            drifts: [drift, guard.drift()],
+            spins: [before, spin()],
             seen: Seen::default(),
             sent,
         })

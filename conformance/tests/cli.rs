@@ -152,6 +152,32 @@ fn a_bad_case_ends_with_2_and_says_where() {
 }
 
 #[test]
+fn a_case_is_explained_with_all_that_it_says() {
+    for (id, wanted) in [
+        (
+            "families/ipv6-single-address",
+            &["80/TCP IPv4 81/TCP IPv4: everything is allowed\n", "81/TCP IPv6\n"][..],
+        ),
+        (
+            "validation/end-port-bounds",
+            &["  accepted: NetworkPolicy ", "  rejected for spec.ingress[0].ports[0].endPort: "],
+        ),
+        (
+            "state/allowance-deleted",
+            &["features: np.core, np.established\n", "  open goes: x/b > x/a", "  cut: goes\n"],
+        ),
+        ("state/kill-keeps", &["  kill the agents\n", "  alive: "]),
+        ("orders/pod-made-and-labelled", &["  in any order\n"]),
+    ] {
+        let (code, out, err) = said(&["explain", id]);
+        assert_eq!(code, 0, "{err}");
+        for wanted in wanted {
+            assert!(out.contains(wanted), "{id}: {wanted}: {out}");
+        }
+    }
+}
+
+#[test]
 fn what_came_of_a_run_is_printed_and_written() {
     let files = Files::of(&[("good.yaml", GOOD), ("bad.yaml", BAD)]);
     let (good, bad) = (files.path("good.yaml"), files.path("bad.yaml"));

@@ -164,7 +164,7 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Apply(object) => write!(f, "apply {}: {}", object.name(), object.value()["spec"]),
+            Self::Apply(object) => write!(f, "apply {object}"),
             Self::Delete(name) => write!(f, "delete {name}"),
             Self::Label(name, labels) => {
                 write!(f, "label {name}")?;

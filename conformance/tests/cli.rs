@@ -87,6 +87,24 @@ fn bad_usage_ends_with_2_and_says_why() {
         ),
         (&["run", "--shard", "5/4"], "no share such as 1/4"),
         (&["run", "--profile", "lenient"], "no profile lenient"),
+        (
+            &["run", "--kubeconfig", nowhere, "upstream/np-01"],
+            "--kubeconfig is for --runner cluster",
+        ),
+        (&["run", "--keep"], "--keep is for --runner cluster"),
+        (
+            &["run", "--mode", "nfqueue"],
+            "--mode is for --runner lab, and this is evaluator",
+        ),
+        (
+            &["run", "--runner", "cluster", "--jobs", "8"],
+            "--jobs is for --runner evaluator and lab",
+        ),
+        (
+            &["run", "--runner", "cluster", "--family", "6"],
+            "--family is for --runner lab",
+        ),
+        (&["fuzz", "--shrink", "1"], "--shrink is for --runner lab"),
         (&["run", "--cases", nowhere], "No such file"),
         (&["run", "--waivers", nowhere], "No such file"),
         (
@@ -202,6 +220,8 @@ fn what_came_of_a_run_is_printed_and_written() {
     ]);
     assert_eq!(code, 1);
     assert_eq!((&value["passed"], &value["failed"]), (&1.into(), &1.into()));
+    let judge = (&value["runner"], &value["profile"]);
+    assert_eq!(judge, (&"evaluator".into(), &"sluice".into()));
     let junit = fs::read_to_string(junit).unwrap();
     let document = roxmltree::Document::parse(&junit).unwrap();
     assert_eq!(document.root_element().attribute("failures"), Some("1"));
@@ -221,6 +241,7 @@ fn what_came_of_a_run_is_printed_and_written() {
     let (code, out, _) = said(&["run", "--cases", &good]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("1 passed, 0 failed"), "{out}");
+    assert!(out.contains("(runner evaluator, profile sluice)"), "{out}");
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::{Value, json};
 use sluice_conformance::fuzz::{Disagreement, Tally, fuzz, fuzz_with, yaml};
 use sluice_conformance::runner::{LabRunner, Sluice};
 
+use super::flags::{self, Owned};
 use super::lab::LabArgs;
 use super::{Output, Stopped, print};
 
@@ -50,7 +51,23 @@ enum RunnerName {
     Lab,
 }
 
-pub(super) fn run(args: &FuzzArgs) -> Result<ExitCode, Stopped> {
+impl FuzzArgs {
+    /// Refuses what means nothing to the runner.
+    fn check_flags(&self, given: &ArgMatches) -> Result<(), Stopped> {
+        let runner = match self.runner {
+            RunnerName::Evaluator => "evaluator",
+            RunnerName::Lab => "lab",
+        };
+        let owned = [
+            Owned::group::<LabArgs>(&["lab"]),
+            Owned::one("shrink", &["lab"]),
+        ];
+        flags::check(given, runner, &owned)
+    }
+}
+
+pub(super) fn run(args: &FuzzArgs, given: &ArgMatches) -> Result<ExitCode, Stopped> {
+    args.check_flags(given)?;
     if let Some(directory) = &args.write {
         let made = fs::create_dir_all(directory);
         made.map_err(|error| Stopped(2, format!("--write {}: {error}", directory.display())))?;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod diff;
+mod flags;
 mod fuzz;
 mod lab;
 mod lint;
@@ -19,7 +20,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::selection::{Selection, Shard, is_any, unknown};
@@ -33,7 +34,7 @@ const INTERRUPTED: u8 = 130;
 /// Tests enforcers of Kubernetes network policies against truth tables.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-conformance", version, max_term_width = 100, after_help = EXIT_CODES)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -89,13 +90,25 @@ enum Output {
 /// Why a command could not answer: its exit code, and what it says.
 struct Stopped(u8, String);
 
-pub(crate) fn run(cli: Cli) -> ExitCode {
-    let ended = match cli.verb {
+pub(crate) fn run() -> ExitCode {
+    let typed = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let given = typed.subcommand().map(|(_, given)| given);
+    let ended = ended(cli.verb, given.unwrap_or(&typed));
+    ended.unwrap_or_else(|Stopped(code, message)| {
+        eprintln!("error: {message}");
+        ExitCode::from(code)
+    })
+}
+
+/// `given` are the verb's flags as typed.
+fn ended(verb: Verb, given: &ArgMatches) -> Result<ExitCode, Stopped> {
+    match verb {
         Verb::List(args) => list::list(&args),
         Verb::Explain(args) => list::explain(&args),
-        Verb::Run(args) => run::run(&args),
+        Verb::Run(args) => run::run(&args, given),
         Verb::Mutants(args) => mutants::mutants(&args),
-        Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args, given),
         Verb::Matrix(args) => matrix::matrix(&args),
         Verb::Diff(args) => diff::diff(&args),
         Verb::Lint(args) => lint::lint(&args),
@@ -103,11 +116,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             print(&sluice_conformance::schema::text());
             Ok(ExitCode::SUCCESS)
         }
-    };
-    ended.unwrap_or_else(|Stopped(code, message)| {
-        eprintln!("error: {message}");
-        ExitCode::from(code)
-    })
+    }
 }
 
 /// A text for whoever asked. A reader that has gone away is no error.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sluice_conformance::case::Case;
@@ -15,6 +15,7 @@ use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Runner, Sluice};
 use sluice_conformance::waivers::Waivers;
 
 use super::cluster::{self, ClusterArgs};
+use super::flags::{self, Owned};
 use super::lab::LabArgs;
 use super::outputs::OutputArgs;
 use super::progress::Progress;
@@ -59,7 +60,23 @@ enum RunnerName {
     Cluster,
 }
 
-pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
+impl RunnerName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Evaluator => "evaluator",
+            Self::Lab => "lab",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+pub(super) fn run(args: &RunArgs, given: &ArgMatches) -> Result<ExitCode, Stopped> {
+    let owned = [
+        Owned::group::<ClusterArgs>(&["cluster"]),
+        Owned::group::<LabArgs>(&["lab"]),
+        Owned::one("jobs", &["evaluator", "lab"]),
+    ];
+    flags::check(given, args.runner.name(), &owned)?;
     let catalogue = args.cases.catalogue()?;
     let chosen = args.cases.chosen(&catalogue)?;
     let waivers = args.waivers()?;

@@ -8,6 +8,7 @@ use sluice_policy::PodName;
 use super::Report;
 use crate::expect::Expected;
 use crate::judge::{Observed, Seen};
+use crate::profile::Profile;
 use crate::runner::{CaseResult, Failure, Outcome};
 
 pub(super) fn report() -> Report {
@@ -25,6 +26,8 @@ pub(super) fn report() -> Report {
             ),
             result("blocks/known", Outcome::Failed(failure())),
         ],
+        runner: "evaluator",
+        profile: Profile::SLUICE,
         took: Duration::from_secs(8),
         ..Report::default()
     };

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::{Report, Standing};
 use crate::runner::CaseResult;
 
-/// One document: counts, and a result for each case. An outcome is `passed`, `failed` or `skipped`. What could not be
+/// One document: who judged, counts, and a result for each case. An outcome is `passed`, `failed` or `skipped`. What could not be
 /// judged is `failed` with `error`, and what may fail is `failed` with `waived`; both are counted as failed and for
 /// themselves, so that a reader who knows three outcomes takes neither for passed.
 pub fn json(report: &Report) -> Value {
     json!({
+        "runner": report.runner,
+        "profile": report.profile.to_string(),
         "cases": report.results.len(),
         "passed": report.passed(),
         "failed": report.failed() + report.errors() + report.waived(),

@@ -25,20 +25,37 @@ pub fn junit(report: &Report) -> io::Result<Vec<u8>> {
         .with_attributes(borrowed(&counts))
         .write_inner_content(|xml| {
             let mut themes = report.by_theme().into_iter();
-            themes.try_for_each(|(theme, cases)| suite(xml, theme, &cases))
+            themes.try_for_each(|(theme, cases)| suite(xml, report, theme, &cases))
         })?;
     let mut text = xml.into_inner();
     text.push(b'\n');
     Ok(text)
 }
 
-fn suite(xml: &mut Xml, theme: &str, cases: &[Row<'_>]) -> io::Result<()> {
+fn suite(xml: &mut Xml, report: &Report, theme: &str, cases: &[Row<'_>]) -> io::Result<()> {
     let took = cases.iter().map(|(result, _)| result.took).sum();
     let counts = counts(cases, took);
     xml.create_element("testsuite")
         .with_attribute(("name", theme))
         .with_attributes(borrowed(&counts))
-        .write_inner_content(|xml| cases.iter().try_for_each(|row| case(xml, theme, *row)))?;
+        .write_inner_content(|xml| {
+            properties(xml, report)?;
+            cases.iter().try_for_each(|row| case(xml, theme, *row))
+        })?;
+    Ok(())
+}
+
+/// Who judged, and by what.
+fn properties(xml: &mut Xml, report: &Report) -> io::Result<()> {
+    let profile = report.profile.to_string();
+    xml.create_element("properties").write_inner_content(|xml| {
+        for property in [("runner", report.runner), ("profile", &profile)] {
+            xml.create_element("property")
+                .with_attributes([("name", property.0), ("value", property.1)])
+                .write_empty()?;
+        }
+        Ok(())
+    })?;
     Ok(())
 }
 
@@ -173,6 +190,10 @@ mod tests {
             })
             .collect();
         assert_eq!(suites, [("ports", "2"), ("blocks", "3")]);
+        let mut properties = document.descendants();
+        assert!(properties.any(|it| it.has_tag_name("property")
+            && it.attribute("name") == Some("runner")
+            && it.attribute("value") == Some("evaluator")));
         let case = |id: &str| {
             let mut all = document.descendants();
             all.find(|it| it.has_tag_name("testcase") && it.attribute("name") == Some(id))

@@ -7,8 +7,10 @@ use crate::runner::CaseResult;
 
 /// The whole document.
 pub fn markdown(report: &Report) -> String {
-    let mut text = String::from(
-        "| theme | cases | passed | failed | waived | not judged | skipped | seconds |\n\
+    let judge = report.judge();
+    let mut text = format!(
+        "{judge}\n\n\
+         | theme | cases | passed | failed | waived | not judged | skipped | seconds |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for (theme, cases) in report.by_theme() {
@@ -89,6 +91,7 @@ mod tests {
     fn themes_are_counted_and_what_failed_has_its_tables() {
         let text = markdown(&examples::report());
         for line in [
+            "runner evaluator, profile sluice",
             "| ports | 2 | 1 | 1 | 0 | 0 | 0 | 3.0 |",
             "| blocks | 3 | 0 | 0 | 1 | 1 | 1 | 4.5 |",
             "| **all** | 5 | 1 | 1 | 1 | 1 | 1 | 7.5 |",

@@ -33,6 +33,10 @@ pub use tap::tap;
 pub struct Report {
     /// In order of running.
     pub results: Vec<CaseResult>,
+    /// Who judged, as after `--runner`.
+    pub runner: &'static str,
+    /// By what what the API leaves open was judged.
+    pub profile: Profile,
     /// From the first to the last.
     pub took: Duration,
     /// Cases that were meant and not run, as the run was interrupted.
@@ -100,6 +104,7 @@ impl Report {
         observer: &mut (impl Observer + Send),
     ) -> Self {
         let started = Instant::now();
+        let runner = runners.first().map_or("", |it| it.name());
         let course = Mutex::new(Course {
             observer,
             results: BTreeMap::new(),
@@ -121,9 +126,16 @@ impl Report {
         Self {
             left_out: cases.len() - results.len(),
             results,
+            runner,
+            profile,
             took: started.elapsed(),
             ..Self::default()
         }
+    }
+
+    /// Who judged, and by what, in a few words.
+    pub fn judge(&self) -> String {
+        format!("runner {}, profile {}", self.runner, self.profile)
     }
 
     /// What a result counts as.

@@ -29,9 +29,10 @@ pub fn summary(report: &Report) -> String {
     }
     let _infallible = write!(
         text,
-        "{} cases in {:.1} s, {} steps, {} cells: {} passed, {} failed, {} skipped",
+        "{} cases in {:.1} s ({}), {} steps, {} cells: {} passed, {} failed, {} skipped",
         report.results.len(),
         report.took.as_secs_f64(),
+        report.judge(),
         report.steps(),
         report.cells(),
         report.passed(),

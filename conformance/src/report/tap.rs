@@ -22,7 +22,8 @@ struct Diagnosis {
 
 /// The whole document. What may fail is a `TODO`, which harnesses do not count as failed.
 pub fn tap(report: &Report) -> String {
-    let mut text = format!("TAP version 13\n1..{}\n", report.results.len());
+    let (count, judge) = (report.results.len(), report.judge());
+    let mut text = format!("TAP version 13\n1..{count}\n# {judge}\n");
     for (number, (result, standing)) in report.standings().enumerate() {
         point(&mut text, number + 1, result, standing);
     }
@@ -108,7 +109,7 @@ mod tests {
 
     /// Every test with its directive and what its YAML says, by the words of the protocol.
     fn read(text: &str) -> Vec<(bool, String, Option<Value>)> {
-        let mut lines = text.lines().peekable();
+        let mut lines = text.lines().filter(|it| !it.starts_with('#')).peekable();
         assert_eq!(lines.next(), Some("TAP version 13"));
         let plan: usize = lines.next().unwrap()["1..".len()..].parse().unwrap();
         let mut points = Vec::new();
@@ -152,7 +153,9 @@ mod tests {
 
     #[test]
     fn every_outcome_is_told_as_harnesses_read_it() {
-        let points = read(&tap(&examples::report()));
+        let text = tap(&examples::report());
+        assert!(text.contains("\n# runner evaluator, profile sluice\n"), "{text}");
+        let points = read(&text);
         let lines: Vec<(bool, &str)> = points.iter().map(|(ok, it, _)| (*ok, &**it)).collect();
         assert_eq!(
             lines,

@@ -72,6 +72,10 @@ impl LabRunner {
 }
 
 impl Runner for LabRunner {
+    fn name(&self) -> &'static str {
+        "lab"
+    }
+
     fn unable(&self, case: &Case) -> Option<String> {
         room::unable(case, &self.options.families)
     }

@@ -185,6 +185,10 @@ impl Drop for ClusterRunner {
 }
 
 impl Runner for ClusterRunner {
+    fn name(&self) -> &'static str {
+        "cluster"
+    }
+
     fn unable(&self, case: &Case) -> Option<String> {
         unable::unable(case, &self.site.found)
     }

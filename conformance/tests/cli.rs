@@ -157,11 +157,23 @@ fn a_bad_case_ends_with_2_and_says_where() {
         ),
         (
             &format!("{head}steps:\n  - events: [delete: x/p]\n"),
-            "case.yaml:4: steps.events: NetworkPolicy x/p is not there",
+            "case.yaml:4: steps[0].events[0]: NetworkPolicy x/p is not there",
         ),
         (
-            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"),
-            "NetworkPolicy x/p: spec.ingres: ",
+            &format!("{head}policies:\n  - x/q: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"),
+            "case.yaml:5: policies[1]: NetworkPolicy x/p: spec.ingres: ",
+        ),
+        (
+            &format!("{head}steps:\n  - events:\n      - apply: {{x/p: {{podSelector: {{}}, ingres: []}}}}\n"),
+            "case.yaml:5: steps[0].events[0]: NetworkPolicy x/p: spec.ingres: ",
+        ),
+        (
+            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: $4(x/q/24)}}}}]}}]}}\n"),
+            "case.yaml:4: policies[0]: $4(x/q/24): no address",
+        ),
+        (
+            &format!("{head}steps:\n  - matrix: X * > x/q\n"),
+            "case.yaml:4: steps[0].matrix: clause `X * > x/q` is about nobody",
         ),
     ] {
         let files = Files::of(&[("case.yaml", text)]);

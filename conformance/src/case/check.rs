@@ -1,59 +1,122 @@
 //! Whether a case can happen as it is written: what the text alone does not show. Whether it is right is not asked here.
 
-use super::{Case, CaseError, StartError, Step};
+use std::collections::BTreeMap;
+
+use super::{Case, CaseError, Event, Object, Place, Step};
 use crate::State;
 use crate::expect;
 use crate::judge;
+use crate::world::world;
+use sluice_kubernetes::Problem;
 use sluice_oracle::Family;
 
 impl Case {
     /// What keeps it from being judged: an object that is not what it seems, an event that cannot happen, a matrix of
     /// other pods than those of the world.
     pub fn check(&self) -> Result<(), CaseError> {
-        let first = self.steps.first();
-        let mut state = self.start().map_err(|error| {
-            let field = match error {
-                StartError::World(_) => "world",
-                StartError::State(_) => "objects",
-            };
-            self.error(first.map_or(1, |step| step.lines.step), field, &error)
-        })?;
-        for step in &self.steps {
-            for event in &step.events {
-                let applied = state.apply(event);
-                applied.map_err(|error| self.error(step.lines.step, "steps.events", &error))?;
+        Checker::of(self)?.steps()
+    }
+}
+
+/// A case as it happens.
+struct Checker<'c> {
+    case: &'c Case,
+    state: State,
+    /// Where its objects are from, by name; those of its world are from elsewhere.
+    made: BTreeMap<String, &'c Place>,
+}
+
+/// Of what was made by a rule.
+static NOWHERE: Place = Place {
+    line: 0,
+    field: String::new(),
+};
+
+fn at(places: &[Place], at: usize) -> &Place {
+    places.get(at).unwrap_or(&NOWHERE)
+}
+
+impl<'c> Checker<'c> {
+    /// Before the first step.
+    fn of(case: &'c Case) -> Result<Self, CaseError> {
+        let state = world(&case.world);
+        let mut checker = Self {
+            case,
+            state: state.map_err(|error| wrong(case, &NOWHERE, &error))?,
+            made: BTreeMap::new(),
+        };
+        for (number, object) in case.objects.iter().enumerate() {
+            let place = at(&case.places, number);
+            let put = checker.state.put(object);
+            put.map_err(|error| wrong(case, place, &error))?;
+            checker.make(object, place);
+        }
+        Ok(checker)
+    }
+
+    fn make(&mut self, object: &Object, place: &'c Place) {
+        self.made.insert(object.name().to_string(), place);
+    }
+
+    fn steps(&mut self) -> Result<(), CaseError> {
+        let case = self.case;
+        for step in &case.steps {
+            for (number, event) in step.events.iter().enumerate() {
+                self.happen(event, at(&step.places.events, number))?;
             }
-            self.check_step(&state, step)?;
+            self.step(step)?;
         }
         Ok(())
     }
 
-    fn check_step(&self, state: &State, step: &Step) -> Result<(), CaseError> {
-        let loaded = state.load(&self.id);
+    fn happen(&mut self, event: &Event, place: &'c Place) -> Result<(), CaseError> {
+        let applied = self.state.apply(event);
+        applied.map_err(|error| wrong(self.case, place, &error))?;
+        if let Event::Apply(object) = event {
+            self.make(object, place);
+        }
+        Ok(())
+    }
+
+    fn step(&self, step: &'c Step) -> Result<(), CaseError> {
+        let loaded = self.state.load(&self.case.id);
         let mut problems = loaded.problems.iter().filter(|problem| !problem.harmless);
-        if let Some(problem) = problems.next().filter(|_| !self.is_about_problems()) {
-            let object = problem.object.as_deref().unwrap_or("objects");
-            let field = problem.field.iter().map(|field| format!("{field}: "));
-            let message = format!("{}{}", field.collect::<String>(), problem.message);
-            return Err(self.error(step.lines.step, object, &message));
+        if let Some(problem) = problems.next().filter(|_| !self.case.is_about_problems()) {
+            return Err(self.problem(problem, step));
         }
         if step.matrix.is_empty() {
             return Ok(());
         }
-        let ports = expect::ports(&loaded.world, &self.ports);
+        let ports = expect::ports(&loaded.world, &self.case.ports);
         let cells = expect::cells(&loaded.world, &ports, &Family::ALL);
         let misfit = judge::misfit(step, &Family::ALL, &cells);
         misfit.map_or(Ok(()), |message| {
-            Err(self.error(step.lines.matrix, "matrix", &message))
+            Err(wrong(self.case, &step.places.matrix, &message))
         })
     }
 
-    fn error(&self, line: u64, field: &str, message: &dyn ToString) -> CaseError {
-        CaseError {
-            origin: self.origin.to_string(),
-            line: line.max(1),
-            field: field.to_owned(),
-            message: message.to_string(),
-        }
+    fn problem(&self, problem: &Problem, step: &Step) -> CaseError {
+        let object = problem.object.as_deref();
+        let place = object.and_then(|object| self.made.get(object).copied());
+        let words = [object, problem.field.as_deref(), Some(&*problem.message)];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        wrong(
+            self.case,
+            place.unwrap_or(&step.places.step),
+            &words.join(": "),
+        )
+    }
+}
+
+fn wrong(case: &Case, place: &Place, message: &dyn ToString) -> CaseError {
+    let field = match place.field.as_str() {
+        "" => "case",
+        field => field,
+    };
+    CaseError {
+        origin: case.origin.to_string(),
+        line: place.line.max(1),
+        field: field.to_owned(),
+        message: message.to_string(),
     }
 }

@@ -182,6 +182,61 @@ fn a_bad_case_ends_with_2_and_says_where() {
 }
 
 #[test]
+fn a_connection_is_between_those_who_are_there() {
+    let open = |name: &str, from: &str, to: &str, port: &str| {
+        format!("      - open: {{name: {name}, from: {from}, to: '{to}', port: {port}}}\n")
+    };
+    let right = open("c", "x/a", "x/b", "80/TCP");
+    for (events, said, wanted) in [
+        (
+            open("c", "q/a", "x/b", "80/TCP"),
+            "",
+            "5: steps[0].events[0]: from: no pod q/a is there",
+        ),
+        (
+            open("c", "xa", "x/b", "80/TCP"),
+            "",
+            "5: steps[0].events[0]: from: no pod xa is there",
+        ),
+        (
+            open("c", "x/a", "service:nope/no", "80/TCP"),
+            "",
+            "5: steps[0].events[0]: to: no pod service:nope/no is there, and no Service",
+        ),
+        (
+            open("c", "x/a", "x/b", "8888/TCP"),
+            "",
+            "5: steps[0].events[0]: port: x/b serves 80/TCP 80/UDP",
+        ),
+        (
+            format!("{right}{right}"),
+            "",
+            "6: steps[0].events[1]: connection c is opened twice",
+        ),
+        (
+            right.clone(),
+            "    alive: [c, nosuch]\n",
+            "6: steps[0].alive[1]: connection nosuch was not opened",
+        ),
+        (
+            right.clone(),
+            "    cut: [c2]\n",
+            "6: steps[0].cut[0]: connection c2 was not opened",
+        ),
+        (
+            right.clone(),
+            "    alive: [c]\n    cut: [c]\n",
+            "6: steps[0].alive[0]: connection c is both alive and cut",
+        ),
+    ] {
+        let text = format!("id: a/b\nsentence: s\nsteps:\n  - events:\n{events}{said}");
+        let files = Files::of(&[("case.yaml", &text)]);
+        let path = files.path("case.yaml");
+        refused(&["run", "--cases", &path], &format!("case.yaml:{wanted}"));
+    }
+}
+
+#[test]
 fn a_case_is_explained_with_all_that_it_says() {
     for (id, wanted) in [
         (

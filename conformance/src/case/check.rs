@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::kept::Kept;
 use super::{Case, CaseError, Event, Object, Place, Step};
 use crate::State;
 use crate::expect;
@@ -11,8 +12,8 @@ use sluice_kubernetes::Problem;
 use sluice_oracle::Family;
 
 impl Case {
-    /// What keeps it from being judged: an object that is not what it seems, an event that cannot happen, a matrix of
-    /// other pods than those of the world.
+    /// What keeps it from being judged: an object that is not what it seems, an event that cannot happen, a connection
+    /// to somebody who is not there, a matrix of other pods than those of the world.
     pub fn check(&self) -> Result<(), CaseError> {
         Checker::of(self)?.steps()
     }
@@ -24,6 +25,7 @@ struct Checker<'c> {
     state: State,
     /// Where its objects are from, by name; those of its world are from elsewhere.
     made: BTreeMap<String, &'c Place>,
+    kept: Kept<'c>,
 }
 
 /// Of what was made by a rule.
@@ -44,6 +46,7 @@ impl<'c> Checker<'c> {
             case,
             state: state.map_err(|error| wrong(case, &NOWHERE, &error))?,
             made: BTreeMap::new(),
+            kept: Kept::default(),
         };
         for (number, object) in case.objects.iter().enumerate() {
             let place = at(&case.places, number);
@@ -64,16 +67,38 @@ impl<'c> Checker<'c> {
             for (number, event) in step.events.iter().enumerate() {
                 self.happen(event, at(&step.places.events, number))?;
             }
+            self.connections(step)?;
             self.step(step)?;
         }
         Ok(())
     }
 
-    fn happen(&mut self, event: &Event, place: &'c Place) -> Result<(), CaseError> {
+    /// What a step says of connections.
+    fn connections(&self, step: &Step) -> Result<(), CaseError> {
+        let said = [
+            (&step.alive, &step.places.alive),
+            (&step.cut, &step.places.cut),
+        ];
+        for (names, places) in said {
+            for (number, name) in names.iter().enumerate() {
+                let is_said = self.kept.is_said(step, name);
+                is_said.map_err(|error| wrong(self.case, at(places, number), &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, event: &'c Event, place: &'c Place) -> Result<(), CaseError> {
         let applied = self.state.apply(event);
         applied.map_err(|error| wrong(self.case, place, &error))?;
-        if let Event::Apply(object) = event {
-            self.make(object, place);
+        match event {
+            Event::Apply(object) => self.make(object, place),
+            Event::Open(connection) => {
+                let world = self.state.load(&self.case.id).world;
+                let opened = self.kept.open(connection, &world);
+                opened.map_err(|error| wrong(self.case, place, &error))?;
+            }
+            Event::Delete(_) | Event::Label(..) | Event::Agent(_) => {}
         }
         Ok(())
     }

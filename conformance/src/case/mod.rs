@@ -2,6 +2,7 @@
 
 mod check;
 mod file;
+mod kept;
 mod matrix;
 mod object;
 

@@ -140,6 +140,42 @@ fn a_bad_case_ends_with_2_and_says_where() {
         ("id: a/b\n", "case.yaml:1: sentence: missing field"),
         ("id: [\n", "case.yaml:"),
         (
+            &format!("{head}tags: ingress\n"),
+            "case.yaml:3: tags: expected a list",
+        ),
+        (
+            &format!("{head}steps:\n  - title: t\n    order: some\n"),
+            "case.yaml:5: steps[0].order: unknown variant `some`, expected one of fixed, any",
+        ),
+        (
+            &format!("{head}steps:\n  - events:\n      - delete: x/p\n      - aply: {{}}\n"),
+            "case.yaml:6: steps[0].events[1]: unknown variant `aply`",
+        ),
+        (
+            &format!("{head}steps:\n  - events: [agent: stop]\n"),
+            "case.yaml:4: steps[0].events[0].agent: unknown variant `stop`",
+        ),
+        (
+            &format!("{head}steps:\n  - events:\n      - open: {{name: c, from: x/a, to: x/b}}\n"),
+            "case.yaml:5: steps[0].events[0].open.port: missing field",
+        ),
+        (
+            &format!("{head}steps:\n  - tittle: t\n"),
+            "case.yaml:4: steps[0].tittle: unknown field",
+        ),
+        (
+            &format!("{head}id: a/c\n"),
+            "case.yaml:3: id: `id` is there twice",
+        ),
+        (
+            &format!("{head}---\n{head}"),
+            "more than one document in the file",
+        ),
+        (
+            &format!("{head}policies: [{}]\n", "[],".repeat(300_000)),
+            "too large, or too deep",
+        ),
+        (
             &format!("{head}world: moon\n"),
             "case.yaml:3: world: no world moon",
         ),
@@ -160,15 +196,21 @@ fn a_bad_case_ends_with_2_and_says_where() {
             "case.yaml:4: steps[0].events[0]: NetworkPolicy x/p is not there",
         ),
         (
-            &format!("{head}policies:\n  - x/q: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"),
+            &format!(
+                "{head}policies:\n  - x/q: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"
+            ),
             "case.yaml:5: policies[1]: NetworkPolicy x/p: spec.ingres: ",
         ),
         (
-            &format!("{head}steps:\n  - events:\n      - apply: {{x/p: {{podSelector: {{}}, ingres: []}}}}\n"),
+            &format!(
+                "{head}steps:\n  - events:\n      - apply: {{x/p: {{podSelector: {{}}, ingres: []}}}}\n"
+            ),
             "case.yaml:5: steps[0].events[0]: NetworkPolicy x/p: spec.ingres: ",
         ),
         (
-            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: $4(x/q/24)}}}}]}}]}}\n"),
+            &format!(
+                "{head}policies:\n  - x/p: {{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: $4(x/q/24)}}}}]}}]}}\n"
+            ),
             "case.yaml:4: policies[0]: $4(x/q/24): no address",
         ),
         (
@@ -224,7 +266,7 @@ fn a_connection_is_between_those_who_are_there() {
             "6: steps[0].cut[0]: connection c2 was not opened",
         ),
         (
-            right.clone(),
+            right,
             "    alive: [c]\n    cut: [c]\n",
             "6: steps[0].alive[0]: connection c is both alive and cut",
         ),
@@ -241,15 +283,25 @@ fn a_case_is_explained_with_all_that_it_says() {
     for (id, wanted) in [
         (
             "families/ipv6-single-address",
-            &["80/TCP IPv4 81/TCP IPv4: everything is allowed\n", "81/TCP IPv6\n"][..],
+            &[
+                "80/TCP IPv4 81/TCP IPv4: everything is allowed\n",
+                "81/TCP IPv6\n",
+            ][..],
         ),
         (
             "validation/end-port-bounds",
-            &["  accepted: NetworkPolicy ", "  rejected for spec.ingress[0].ports[0].endPort: "],
+            &[
+                "  accepted: NetworkPolicy ",
+                "  rejected for spec.ingress[0].ports[0].endPort: ",
+            ],
         ),
         (
             "state/allowance-deleted",
-            &["features: np.core, np.established\n", "  open goes: x/b > x/a", "  cut: goes\n"],
+            &[
+                "features: np.core, np.established\n",
+                "  open goes: x/b > x/a",
+                "  cut: goes\n",
+            ],
         ),
         ("state/kill-keeps", &["  kill the agents\n", "  alive: "]),
         ("orders/pod-made-and-labelled", &["  in any order\n"]),

@@ -11,6 +11,7 @@ use serde_saphyr::Spanned;
 use sluice_oracle::Port;
 
 use super::matrix::{Matrix, Part, texts};
+use super::yaml;
 use super::{AgentEvent, Case, Connection, Event, Object, ObjectName, Origin, Place, Places, Step};
 
 /// What is wrong with a file, and where.
@@ -123,32 +124,11 @@ pub fn read_case(origin: Origin, text: &str) -> Result<Case, CaseError> {
     let reader = Reader {
         origin: origin.to_string(),
     };
-    let file: File =
-        serde_saphyr::from_str_with_options(text, crate::world::yaml()).map_err(|error| {
-            let line = error.location().map_or(1, |location| location.line());
-            let message = first_line(&error.to_string());
-            reader.error(line, field_of(&message).unwrap_or("case"), &message)
-        })?;
+    let file: File = yaml::read(text).map_err(|fault| {
+        let field = fault.field.as_deref().unwrap_or("case");
+        reader.error(fault.line, field, &fault.message)
+    })?;
     reader.case(file, origin)
-}
-
-/// Errors of the parser show the text around them; who reads ours has the line.
-pub(crate) fn first_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("error: ");
-    match line.split_once(": ") {
-        Some((place, rest)) if place.starts_with("line ") => rest.to_owned(),
-        _ => line.to_owned(),
-    }
-}
-
-/// The field that an error of the parser names.
-pub(crate) fn field_of(message: &str) -> Option<&str> {
-    let (before, rest) = message.split_once('`')?;
-    let is_of_field = ["unknown field", "missing field", "duplicate field"]
-        .iter()
-        .any(|words| before.trim_end().ends_with(words));
-    is_of_field.then(|| rest.split('`').next()).flatten()
 }
 
 struct Reader {

@@ -5,6 +5,7 @@ mod file;
 mod kept;
 mod matrix;
 mod object;
+pub(crate) mod yaml;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +18,6 @@ use crate::world::{WorldError, world};
 use crate::{State, StateError};
 
 pub use file::{CaseError, read_case};
-pub(crate) use file::{field_of, first_line};
 pub use matrix::{Mark, Matrix, MatrixError, Part, PartError};
 pub(crate) use object::KINDS;
 pub use object::{Object, ObjectName, ObjectNameError};

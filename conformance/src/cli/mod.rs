@@ -20,7 +20,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::selection::{Selection, Shard, is_any, unknown};

@@ -48,14 +48,15 @@ fn suite(xml: &mut Xml, report: &Report, theme: &str, cases: &[Row<'_>]) -> io::
 /// Who judged, and by what.
 fn properties(xml: &mut Xml, report: &Report) -> io::Result<()> {
     let profile = report.profile.to_string();
-    xml.create_element("properties").write_inner_content(|xml| {
-        for property in [("runner", report.runner), ("profile", &profile)] {
-            xml.create_element("property")
-                .with_attributes([("name", property.0), ("value", property.1)])
-                .write_empty()?;
-        }
-        Ok(())
-    })?;
+    xml.create_element("properties")
+        .write_inner_content(|xml| {
+            for property in [("runner", report.runner), ("profile", &profile)] {
+                xml.create_element("property")
+                    .with_attributes([("name", property.0), ("value", property.1)])
+                    .write_empty()?;
+            }
+            Ok(())
+        })?;
     Ok(())
 }
 

@@ -154,7 +154,10 @@ mod tests {
     #[test]
     fn every_outcome_is_told_as_harnesses_read_it() {
         let text = tap(&examples::report());
-        assert!(text.contains("\n# runner evaluator, profile sluice\n"), "{text}");
+        assert!(
+            text.contains("\n# runner evaluator, profile sluice\n"),
+            "{text}"
+        );
         let points = read(&text);
         let lines: Vec<(bool, &str)> = points.iter().map(|(ok, it, _)| (*ok, &**it)).collect();
         assert_eq!(

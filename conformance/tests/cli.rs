@@ -54,8 +54,9 @@ impl Files {
 
 const GOOD: &str =
     "id: a/good\nsentence: s\npolicies:\n  - x/p: {podSelector: {}}\nmatrix: X * > x/*\n";
+/// An API server ought to refuse a policy with which nothing is wrong, and no evaluator does.
 const BAD: &str =
-    "id: a/bad\nsentence: s\npolicies:\n  - x/p: {podSelector: {}}\nmatrix: X * > y/*\n";
+    "id: a/bad\nsentence: s\nrejected:\n  - {object: {x/p: {podSelector: {}}}, field: spec}\n";
 
 /// Ends with 2, prints nothing and says why.
 fn refused(args: &[&str], wanted: &str) {
@@ -216,6 +217,10 @@ fn a_bad_case_ends_with_2_and_says_where() {
         (
             &format!("{head}steps:\n  - matrix: X * > x/q\n"),
             "case.yaml:4: steps[0].matrix: clause `X * > x/q` is about nobody",
+        ),
+        (
+            &format!("{head}steps:\n  - matrix: {{80/TCP: X x/a > x/b; X x/a > x/c}}\n"),
+            "case.yaml:4: steps[0].matrix: 4 cells differ from what the API text says, the first: x/a > x/b",
         ),
     ] {
         let files = Files::of(&[("case.yaml", text)]);

@@ -1,4 +1,5 @@
-//! Whether a case can happen as it is written: what the text alone does not show. Whether it is right is not asked here.
+//! Whether a case can happen as it is written: what the text alone does not show. Of whether it is
+//! right, only that what a person wrote down is what the API text says.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +9,13 @@ use crate::State;
 use crate::expect;
 use crate::judge;
 use crate::world::world;
-use sluice_kubernetes::Problem;
-use sluice_oracle::Family;
+use sluice_kubernetes::{Problem, World};
+use sluice_oracle::{Cell, Family};
 
 impl Case {
     /// What keeps it from being judged: an object that is not what it seems, an event that cannot happen, a connection
-    /// to somebody who is not there, a matrix of other pods than those of the world.
+    /// to somebody who is not there, a matrix of other pods than those of the world, or one that the API text does not
+    /// bear out.
     pub fn check(&self) -> Result<(), CaseError> {
         Checker::of(self)?.steps()
     }
@@ -115,6 +117,7 @@ impl<'c> Checker<'c> {
         let ports = expect::ports(&loaded.world, &self.case.ports);
         let cells = expect::cells(&loaded.world, &ports, &Family::ALL);
         let misfit = judge::misfit(step, &Family::ALL, &cells);
+        let misfit = misfit.or_else(|| contradiction(step, &loaded.world, &cells));
         misfit.map_or(Ok(()), |message| {
             Err(wrong(self.case, &step.places.matrix, &message))
         })
@@ -131,6 +134,17 @@ impl<'c> Checker<'c> {
             &words.join(": "),
         )
     }
+}
+
+/// Where a step's matrix is not what the API text says. No enforcer is to blame for that.
+fn contradiction(step: &Step, world: &World, cells: &[Cell]) -> Option<String> {
+    let all = judge::disagreements(step, world, &Family::ALL, cells);
+    let first = all.first()?;
+    let cells = match all.len() {
+        1 => "1 cell differs".to_owned(),
+        count => format!("{count} cells differ"),
+    };
+    Some(format!("{cells} from what the API text says, the first: {first}"))
 }
 
 fn wrong(case: &Case, place: &Place, message: &dyn ToString) -> CaseError {

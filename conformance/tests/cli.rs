@@ -79,12 +79,16 @@ fn bad_usage_ends_with_2_and_says_why() {
             "no case is called upstream/np-99",
         ),
         (
+            &["explain", "np-21"],
+            "no case is called np-21, did you mean upstream/np-21?",
+        ),
+        (
             &["list", "upstream/np-01", "nothing/*"],
             "no case is called nothing/*",
         ),
         (
             &["run", "--include", "ingres"],
-            "no case has the tag, feature or theme ingres",
+            "no case has the tag, feature or theme ingres, did you mean ingress?",
         ),
         (&["run", "--shard", "5/4"], "no share such as 1/4"),
         (&["run", "--profile", "lenient"], "no profile lenient"),
@@ -226,6 +230,14 @@ fn a_bad_case_ends_with_2_and_says_where() {
         let files = Files::of(&[("case.yaml", text)]);
         refused(&["run", "--cases", &files.path("case.yaml")], wanted);
     }
+}
+
+#[test]
+fn a_star_in_an_id_stands_for_anything() {
+    let (code, out, err) = said(&["list", "*/np-01"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("upstream/np-01 "), "{out}");
+    assert!(out.ends_with("\n1 cases\n"), "{out}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use clap::{
 };
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
-use sluice_conformance::selection::{Selection, Shard, is_any, unknown};
+use sluice_conformance::selection::{Selection, Shard, is_any, meant_id, meant_word, unknown};
 
 const EXIT_CODES: &str = "Exit codes: 0 it holds, 1 it was judged and does not hold, 2 bad usage or bad input, 3 the \
                           machine cannot do this, 130 Ctrl-C ended it.";
@@ -66,7 +66,7 @@ enum Verb {
 /// Which cases.
 #[derive(Debug, Args)]
 struct CasesArgs {
-    /// Cases by id, or by its beginning: `upstream/np-01`, `ports/*` [default: all]
+    /// Cases by id, in which `*` stands for anything: `upstream/np-01`, `ports/*` [default: all]
     #[arg(value_name = "CASE")]
     ids: Vec<String>,
     /// Only cases with one of these tags, features or themes
@@ -126,6 +126,10 @@ fn print(text: &str) {
     let _closed = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }
 
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |it| format!(", did you mean {it}?"))
+}
+
 /// The text of a file that a flag names.
 fn read(flag: &str, path: &Path) -> Result<String, Stopped> {
     fs::read_to_string(path)
@@ -151,11 +155,14 @@ impl CasesArgs {
     fn chosen<'c>(&self, catalogue: &'c Catalogue) -> Result<Vec<&'c Case>, Stopped> {
         let words = self.include.iter().chain(&self.exclude);
         if let Some(word) = unknown(words, &catalogue.cases).first() {
-            let message = format!("no case has the tag, feature or theme {word}");
+            let meant = did_you_mean(meant_word(word, &catalogue.cases));
+            let message = format!("no case has the tag, feature or theme {word}{meant}");
             return Err(Stopped(2, message));
         }
         if let Some(id) = self.ids.iter().find(|id| !is_any(id, &catalogue.cases)) {
-            let message = format!("no case is called {id}; `sluice-conformance list` has all");
+            let meant = did_you_mean(meant_id(id, &catalogue.cases).as_deref());
+            let all = "`sluice-conformance list` has all";
+            let message = format!("no case is called {id}{meant}; {all}");
             return Err(Stopped(2, message));
         }
         let selection = Selection {

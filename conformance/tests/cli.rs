@@ -219,6 +219,14 @@ fn a_bad_case_ends_with_2_and_says_where() {
             "case.yaml:4: policies[0]: $4(x/q/24): no address",
         ),
         (
+            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}}}\n"),
+            "case.yaml:5: policies[1]: NetworkPolicy x/p is there already, as policies[0]",
+        ),
+        (
+            &format!("{head}policies:\n  - q/p: {{podSelector: {{}}}}\n"),
+            "case.yaml:4: policies[0]: NetworkPolicy q/p: the case has no namespace q",
+        ),
+        (
             &format!("{head}steps:\n  - matrix: X * > x/q\n"),
             "case.yaml:4: steps[0].matrix: clause `X * > x/q` is about nobody",
         ),

@@ -1,10 +1,10 @@
 //! Whether a case can happen as it is written: what the text alone does not show. Of whether it is
 //! right, only that what a person wrote down is what the API text says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kept::Kept;
-use super::{Case, CaseError, Event, Object, Place, Step};
+use super::{Case, CaseError, Event, Object, ObjectName, Place, Step};
 use crate::State;
 use crate::expect;
 use crate::judge;
@@ -27,6 +27,8 @@ struct Checker<'c> {
     state: State,
     /// Where its objects are from, by name; those of its world are from elsewhere.
     made: BTreeMap<String, &'c Place>,
+    /// That are there at any time.
+    namespaces: BTreeSet<String>,
     kept: Kept<'c>,
 }
 
@@ -44,9 +46,11 @@ impl<'c> Checker<'c> {
     /// Before the first step.
     fn of(case: &'c Case) -> Result<Self, CaseError> {
         let state = world(&case.world);
+        let state = state.map_err(|error| wrong(case, &NOWHERE, &error))?;
         let mut checker = Self {
             case,
-            state: state.map_err(|error| wrong(case, &NOWHERE, &error))?,
+            namespaces: namespaces(case, &state),
+            state,
             made: BTreeMap::new(),
             kept: Kept::default(),
         };
@@ -54,13 +58,29 @@ impl<'c> Checker<'c> {
             let place = at(&case.places, number);
             let put = checker.state.put(object);
             put.map_err(|error| wrong(case, place, &error))?;
-            checker.make(object, place);
+            if let Some(first) = checker.make(object, place)? {
+                let message = format!("{} is there already, as {}", object.name(), first.field);
+                return Err(wrong(case, place, &message));
+            }
         }
         Ok(checker)
     }
 
-    fn make(&mut self, object: &Object, place: &'c Place) {
-        self.made.insert(object.name().to_string(), place);
+    /// Where the object was made before, if it was.
+    fn make(
+        &mut self,
+        object: &Object,
+        place: &'c Place,
+    ) -> Result<Option<&'c Place>, CaseError> {
+        let name = object.name();
+        if name.is_policy()
+            && !name.namespace.is_empty()
+            && !self.namespaces.contains(&name.namespace)
+        {
+            let message = format!("{name}: the case has no namespace {}", name.namespace);
+            return Err(wrong(self.case, place, &message));
+        }
+        Ok(self.made.insert(name.to_string(), place))
     }
 
     fn steps(&mut self) -> Result<(), CaseError> {
@@ -94,7 +114,9 @@ impl<'c> Checker<'c> {
         let applied = self.state.apply(event);
         applied.map_err(|error| wrong(self.case, place, &error))?;
         match event {
-            Event::Apply(object) => self.make(object, place),
+            Event::Apply(object) => {
+                self.make(object, place)?;
+            }
             Event::Open(connection) => {
                 let world = self.state.load(&self.case.id).world;
                 let opened = self.kept.open(connection, &world);
@@ -134,6 +156,22 @@ impl<'c> Checker<'c> {
             &words.join(": "),
         )
     }
+}
+
+/// The namespaces of a world, and those that a case makes, be it with a pod alone.
+fn namespaces(case: &Case, world: &State) -> BTreeSet<String> {
+    let events = case.steps.iter().flat_map(|step| &step.events);
+    let applied = events.filter_map(|event| match event {
+        Event::Apply(object) => Some(object),
+        _ => None,
+    });
+    let all = world.objects().iter().chain(&case.objects).chain(applied);
+    let names = all.map(Object::name).filter(|name| !name.is_policy());
+    let own = |name: &ObjectName| match name.kind.as_str() {
+        "Namespace" => name.name.clone(),
+        _ => name.namespace.clone(),
+    };
+    names.map(own).collect()
 }
 
 /// Where a step's matrix is not what the API text says. No enforcer is to blame for that.

@@ -36,7 +36,12 @@ impl Catalogue {
     pub fn from_paths(paths: &[PathBuf]) -> io::Result<Self> {
         let mut files = Vec::new();
         for path in paths {
+            let before = files.len();
             find(path, &mut files)?;
+            if files.len() == before {
+                let message = format!("{}: no *.yaml or *.yml in it", path.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, message));
+            }
         }
         let mut read = Vec::new();
         for path in files {

@@ -73,6 +73,8 @@ fn bad_usage_ends_with_2_and_says_why() {
     )]);
     let waivers = &*files.path("waivers.yaml");
     let nowhere = &*files.path("no/such/directory");
+    let empty = &*files.path("empty");
+    fs::create_dir(empty).unwrap();
     for (args, wanted) in [
         (
             &["run", "upstream/np-99"][..],
@@ -111,6 +113,7 @@ fn bad_usage_ends_with_2_and_says_why() {
         ),
         (&["fuzz", "--shrink", "1"], "--shrink is for --runner lab"),
         (&["run", "--cases", nowhere], "No such file"),
+        (&["run", "--cases", empty], "no *.yaml or *.yml in it"),
         (&["run", "--waivers", nowhere], "No such file"),
         (
             &["run", "--waivers", waivers],

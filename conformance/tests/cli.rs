@@ -92,6 +92,11 @@ fn bad_usage_ends_with_2_and_says_why() {
             &["run", "--include", "ingres"],
             "no case has the tag, feature or theme ingres, did you mean ingress?",
         ),
+        (&["list", "--include", ""], "--include: a word of it is empty"),
+        (
+            &["list", "--exclude", "ingress,"],
+            "--exclude: a word of it is empty",
+        ),
         (&["run", "--shard", "5/4"], "no share such as 1/4"),
         (&["run", "--profile", "lenient"], "no profile lenient"),
         (

@@ -153,6 +153,11 @@ impl CasesArgs {
 
     /// The cases that are meant; at least one.
     fn chosen<'c>(&self, catalogue: &'c Catalogue) -> Result<Vec<&'c Case>, Stopped> {
+        for (flag, words) in [("--include", &self.include), ("--exclude", &self.exclude)] {
+            if words.iter().any(String::is_empty) {
+                return Err(Stopped(2, format!("{flag}: a word of it is empty")));
+            }
+        }
         let words = self.include.iter().chain(&self.exclude);
         if let Some(word) = unknown(words, &catalogue.cases).first() {
             let meant = did_you_mean(meant_word(word, &catalogue.cases));

@@ -249,6 +249,15 @@ fn a_bad_case_ends_with_2_and_says_where() {
 }
 
 #[test]
+fn a_file_that_is_no_text_hides_no_other() {
+    let files = Files::of(&[("b.yaml", "id: [\n")]);
+    fs::write(files.path("a.yaml"), b"id: a/b\nsentence: \xff\n").unwrap();
+    let directory = files.path("");
+    refused(&["run", "--cases", &directory], "a.yaml:2: case: no UTF-8");
+    refused(&["run", "--cases", &directory], "b.yaml:");
+}
+
+#[test]
 fn a_star_in_an_id_stands_for_anything() {
     let (code, out, err) = said(&["list", "*/np-01"]);
     assert_eq!(code, 0, "{err}");

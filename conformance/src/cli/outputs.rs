@@ -16,7 +16,7 @@ pub(super) struct OutputArgs {
     /// Write the XML of `JUnit` as well: a theme is a suite, a case a test
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write TAP 14 as well, what is wrong as YAML
+    /// Write TAP 13 as well, what is wrong as YAML
     #[arg(long, value_name = "FILE")]
     tap: Option<PathBuf>,
     /// Write Markdown as well: counts by theme, failures in details

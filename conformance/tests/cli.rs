@@ -92,7 +92,10 @@ fn bad_usage_ends_with_2_and_says_why() {
             &["run", "--include", "ingres"],
             "no case has the tag, feature or theme ingres, did you mean ingress?",
         ),
-        (&["list", "--include", ""], "--include: a word of it is empty"),
+        (
+            &["list", "--include", ""],
+            "--include: a word of it is empty",
+        ),
         (
             &["list", "--exclude", "ingress,"],
             "--exclude: a word of it is empty",
@@ -153,42 +156,6 @@ fn a_bad_case_ends_with_2_and_says_where() {
         ("id: a/b\n", "case.yaml:1: sentence: missing field"),
         ("id: [\n", "case.yaml:"),
         (
-            &format!("{head}tags: ingress\n"),
-            "case.yaml:3: tags: expected a list",
-        ),
-        (
-            &format!("{head}steps:\n  - title: t\n    order: some\n"),
-            "case.yaml:5: steps[0].order: unknown variant `some`, expected one of fixed, any",
-        ),
-        (
-            &format!("{head}steps:\n  - events:\n      - delete: x/p\n      - aply: {{}}\n"),
-            "case.yaml:6: steps[0].events[1]: unknown variant `aply`",
-        ),
-        (
-            &format!("{head}steps:\n  - events: [agent: stop]\n"),
-            "case.yaml:4: steps[0].events[0].agent: unknown variant `stop`",
-        ),
-        (
-            &format!("{head}steps:\n  - events:\n      - open: {{name: c, from: x/a, to: x/b}}\n"),
-            "case.yaml:5: steps[0].events[0].open.port: missing field",
-        ),
-        (
-            &format!("{head}steps:\n  - tittle: t\n"),
-            "case.yaml:4: steps[0].tittle: unknown field",
-        ),
-        (
-            &format!("{head}id: a/c\n"),
-            "case.yaml:3: id: `id` is there twice",
-        ),
-        (
-            &format!("{head}---\n{head}"),
-            "more than one document in the file",
-        ),
-        (
-            &format!("{head}policies: [{}]\n", "[],".repeat(300_000)),
-            "too large, or too deep",
-        ),
-        (
             &format!("{head}world: moon\n"),
             "case.yaml:3: world: no world moon",
         ),
@@ -209,38 +176,12 @@ fn a_bad_case_ends_with_2_and_says_where() {
             "case.yaml:4: steps[0].events[0]: NetworkPolicy x/p is not there",
         ),
         (
-            &format!(
-                "{head}policies:\n  - x/q: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"
-            ),
-            "case.yaml:5: policies[1]: NetworkPolicy x/p: spec.ingres: ",
+            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"),
+            "case.yaml:4: policies[0]: NetworkPolicy x/p: spec.ingres: ",
         ),
         (
-            &format!(
-                "{head}steps:\n  - events:\n      - apply: {{x/p: {{podSelector: {{}}, ingres: []}}}}\n"
-            ),
-            "case.yaml:5: steps[0].events[0]: NetworkPolicy x/p: spec.ingres: ",
-        ),
-        (
-            &format!(
-                "{head}policies:\n  - x/p: {{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: $4(x/q/24)}}}}]}}]}}\n"
-            ),
-            "case.yaml:4: policies[0]: $4(x/q/24): no address",
-        ),
-        (
-            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}}}\n"),
-            "case.yaml:5: policies[1]: NetworkPolicy x/p is there already, as policies[0]",
-        ),
-        (
-            &format!("{head}policies:\n  - q/p: {{podSelector: {{}}}}\n"),
-            "case.yaml:4: policies[0]: NetworkPolicy q/p: the case has no namespace q",
-        ),
-        (
-            &format!("{head}steps:\n  - matrix: X * > x/q\n"),
-            "case.yaml:4: steps[0].matrix: clause `X * > x/q` is about nobody",
-        ),
-        (
-            &format!("{head}steps:\n  - matrix: {{80/TCP: X x/a > x/b; X x/a > x/c}}\n"),
-            "case.yaml:4: steps[0].matrix: 4 cells differ from what the API text says, the first: x/a > x/b",
+            &format!("{head}matrix: {{80/TCP: X x/a > x/b}}\n"),
+            "case.yaml:3: matrix: 2 cells differ from what the API text says, the first: x/a > x/b",
         ),
     ] {
         let files = Files::of(&[("case.yaml", text)]);
@@ -263,61 +204,6 @@ fn a_star_in_an_id_stands_for_anything() {
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("upstream/np-01 "), "{out}");
     assert!(out.ends_with("\n1 cases\n"), "{out}");
-}
-
-#[test]
-fn a_connection_is_between_those_who_are_there() {
-    let open = |name: &str, from: &str, to: &str, port: &str| {
-        format!("      - open: {{name: {name}, from: {from}, to: '{to}', port: {port}}}\n")
-    };
-    let right = open("c", "x/a", "x/b", "80/TCP");
-    for (events, said, wanted) in [
-        (
-            open("c", "q/a", "x/b", "80/TCP"),
-            "",
-            "5: steps[0].events[0]: from: no pod q/a is there",
-        ),
-        (
-            open("c", "xa", "x/b", "80/TCP"),
-            "",
-            "5: steps[0].events[0]: from: no pod xa is there",
-        ),
-        (
-            open("c", "x/a", "service:nope/no", "80/TCP"),
-            "",
-            "5: steps[0].events[0]: to: no pod service:nope/no is there, and no Service",
-        ),
-        (
-            open("c", "x/a", "x/b", "8888/TCP"),
-            "",
-            "5: steps[0].events[0]: port: x/b serves 80/TCP 80/UDP",
-        ),
-        (
-            format!("{right}{right}"),
-            "",
-            "6: steps[0].events[1]: connection c is opened twice",
-        ),
-        (
-            right.clone(),
-            "    alive: [c, nosuch]\n",
-            "6: steps[0].alive[1]: connection nosuch was not opened",
-        ),
-        (
-            right.clone(),
-            "    cut: [c2]\n",
-            "6: steps[0].cut[0]: connection c2 was not opened",
-        ),
-        (
-            right,
-            "    alive: [c]\n    cut: [c]\n",
-            "6: steps[0].alive[0]: connection c is both alive and cut",
-        ),
-    ] {
-        let text = format!("id: a/b\nsentence: s\nsteps:\n  - events:\n{events}{said}");
-        let files = Files::of(&[("case.yaml", &text)]);
-        let path = files.path("case.yaml");
-        refused(&["run", "--cases", &path], &format!("case.yaml:{wanted}"));
-    }
 }
 
 #[test]

@@ -67,11 +67,7 @@ impl<'c> Checker<'c> {
     }
 
     /// Where the object was made before, if it was.
-    fn make(
-        &mut self,
-        object: &Object,
-        place: &'c Place,
-    ) -> Result<Option<&'c Place>, CaseError> {
+    fn make(&mut self, object: &Object, place: &'c Place) -> Result<Option<&'c Place>, CaseError> {
         let name = object.name();
         if name.is_policy()
             && !name.namespace.is_empty()
@@ -182,7 +178,9 @@ fn contradiction(step: &Step, world: &World, cells: &[Cell]) -> Option<String> {
         1 => "1 cell differs".to_owned(),
         count => format!("{count} cells differ"),
     };
-    Some(format!("{cells} from what the API text says, the first: {first}"))
+    Some(format!(
+        "{cells} from what the API text says, the first: {first}"
+    ))
 }
 
 fn wrong(case: &Case, place: &Place, message: &dyn ToString) -> CaseError {
@@ -195,5 +193,116 @@ fn wrong(case: &Case, place: &Place, message: &dyn ToString) -> CaseError {
         line: place.line.max(1),
         field: field.to_owned(),
         message: message.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::case::{Case, Origin, read_case};
+
+    /// What is said of a file that is no case, or of a case that cannot be judged.
+    fn refused(text: &str, wanted: &str) {
+        let read = read_case(Origin::File("c".into()), text);
+        let error = read.and_then(|case: Case| case.check()).unwrap_err();
+        let (wanted, error) = (format!("c:{wanted}"), error.to_string());
+        assert!(error.starts_with(&wanted), "{wanted}: {error}");
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_said_with_its_line_and_field() {
+        let head = "id: a/b\nsentence: s\n";
+        for (text, wanted) in [
+            (
+                format!(
+                    "{head}policies:\n  - x/q: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"
+                ),
+                "5: policies[1]: NetworkPolicy x/p: spec.ingres: ",
+            ),
+            (
+                format!(
+                    "{head}steps:\n  - events:\n      - apply: {{x/p: {{podSelector: {{}}, ingres: []}}}}\n"
+                ),
+                "5: steps[0].events[0]: NetworkPolicy x/p: spec.ingres: ",
+            ),
+            (
+                format!(
+                    "{head}policies:\n  - x/p: {{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: $4(x/q/24)}}}}]}}]}}\n"
+                ),
+                "4: policies[0]: $4(x/q/24): no address",
+            ),
+            (
+                format!(
+                    "{head}policies:\n  - x/p: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}}}\n"
+                ),
+                "5: policies[1]: NetworkPolicy x/p is there already, as policies[0]",
+            ),
+            (
+                format!("{head}policies:\n  - q/p: {{podSelector: {{}}}}\n"),
+                "4: policies[0]: NetworkPolicy q/p: the case has no namespace q",
+            ),
+            (
+                format!("{head}steps:\n  - matrix: X * > x/q\n"),
+                "4: steps[0].matrix: clause `X * > x/q` is about nobody",
+            ),
+            (
+                format!("{head}steps:\n  - matrix: {{80/TCP: X x/a > x/b; X x/a > x/c}}\n"),
+                "4: steps[0].matrix: 4 cells differ from what the API text says, the first: x/a > x/b",
+            ),
+        ] {
+            refused(&text, wanted);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_between_those_who_are_there() {
+        let open = |name: &str, from: &str, to: &str, port: &str| {
+            format!("      - open: {{name: {name}, from: {from}, to: '{to}', port: {port}}}\n")
+        };
+        let right = open("c", "x/a", "x/b", "80/TCP");
+        for (events, more, wanted) in [
+            (
+                open("c", "q/a", "x/b", "80/TCP"),
+                "",
+                "5: steps[0].events[0]: from: no pod q/a is there",
+            ),
+            (
+                open("c", "xa", "x/b", "80/TCP"),
+                "",
+                "5: steps[0].events[0]: from: no pod xa is there",
+            ),
+            (
+                open("c", "x/a", "service:nope/no", "80/TCP"),
+                "",
+                "5: steps[0].events[0]: to: no pod service:nope/no is there, and no Service",
+            ),
+            (
+                open("c", "x/a", "x/b", "8888/TCP"),
+                "",
+                "5: steps[0].events[0]: port: x/b serves 80/TCP 80/UDP",
+            ),
+            (
+                format!("{right}{right}"),
+                "",
+                "6: steps[0].events[1]: connection c is opened twice",
+            ),
+            (
+                right.clone(),
+                "    alive: [c, nosuch]\n",
+                "6: steps[0].alive[1]: connection nosuch was not opened",
+            ),
+            (
+                right.clone(),
+                "    cut: [c2]\n",
+                "6: steps[0].cut[0]: connection c2 was not opened",
+            ),
+            (
+                right,
+                "    alive: [c]\n    cut: [c]\n",
+                "6: steps[0].alive[0]: connection c is both alive and cut",
+            ),
+        ] {
+            let text = format!("id: a/b\nsentence: s\nsteps:\n  - events:\n{events}{more}");
+            refused(&text, wanted);
+        }
     }
 }

@@ -204,7 +204,10 @@ impl Matrix {
             }
             Self::Table { columns, rows } => {
                 let is_wrong = |(name, marks): &&(String, Vec<Mark>)| {
-                    let mut own = columns.iter().zip(marks).filter(|(column, _)| *column == name);
+                    let mut own = columns
+                        .iter()
+                        .zip(marks)
+                        .filter(|(column, _)| *column == name);
                     own.any(|(_, mark)| *mark != Mark::Allowed)
                 };
                 rows.iter().find(is_wrong).map(|(name, _)| name.clone())

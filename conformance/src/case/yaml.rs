@@ -204,3 +204,51 @@ impl<'de> de::Visitor<'de> for Visitor {
         Node::deserialize(deserializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::case::{Origin, read_case};
+
+    #[test]
+    fn what_cannot_be_read_is_said_with_its_line_and_field_in_plain_words() {
+        let head = "id: a/b\nsentence: s\n";
+        for (text, wanted) in [
+            (format!("{head}tags: ingress\n"), "3: tags: expected a list"),
+            (
+                format!("{head}steps:\n  - title: t\n    order: some\n"),
+                "5: steps[0].order: unknown variant `some`, expected one of fixed, any",
+            ),
+            (
+                format!("{head}steps:\n  - events:\n      - delete: x/p\n      - aply: {{}}\n"),
+                "6: steps[0].events[1]: unknown variant `aply`",
+            ),
+            (
+                format!("{head}steps:\n  - events: [agent: stop]\n"),
+                "4: steps[0].events[0].agent: unknown variant `stop`",
+            ),
+            (
+                format!(
+                    "{head}steps:\n  - events:\n      - open: {{name: c, from: x/a, to: x/b}}\n"
+                ),
+                "5: steps[0].events[0].open.port: missing field",
+            ),
+            (
+                format!("{head}steps:\n  - tittle: t\n"),
+                "4: steps[0].tittle: unknown field",
+            ),
+            (format!("{head}id: a/c\n"), "3: id: `id` is there twice"),
+            (
+                format!("{head}---\n{head}"),
+                "4: case: more than one document in the file",
+            ),
+            (
+                format!("{head}policies: [{}]\n", "[],".repeat(300_000)),
+                "3: case: too large, or too deep",
+            ),
+        ] {
+            let error = read_case(Origin::File("c".into()), &text).unwrap_err();
+            let (wanted, error) = (format!("c:{wanted}"), error.to_string());
+            assert!(error.starts_with(&wanted), "{wanted}: {error}");
+        }
+    }
+}

@@ -127,7 +127,7 @@ fn print(text: &str) {
 }
 
 fn did_you_mean(meant: Option<&str>) -> String {
-    meant.map_or_else(String::new, |it| format!(", did you mean {it}?"))
+    meant.map_or_else(String::new, |it| format!(" (did you mean {it}?)"))
 }
 
 /// The text of a file that a flag names.

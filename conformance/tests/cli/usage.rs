@@ -92,7 +92,7 @@ fn a_name_that_is_nobodys_is_refused_with_what_was_meant() {
         ),
         (
             &["explain", "np-21"],
-            "no case is called np-21, did you mean upstream/np-21?",
+            "no case is called np-21 (did you mean upstream/np-21?)",
         ),
         (
             &["list", "upstream/np-01", "nothing/*"],
@@ -100,7 +100,7 @@ fn a_name_that_is_nobodys_is_refused_with_what_was_meant() {
         ),
         (
             &["run", "--include", "ingres"],
-            "no case has the tag, feature or theme ingres, did you mean ingress?",
+            "no case has the tag, feature or theme ingres (did you mean ingress?)",
         ),
     ] {
         refused(args, wanted);

@@ -141,9 +141,21 @@ impl<'c> Checker<'c> {
         })
     }
 
+    /// Where an object stands of which the problem is said without its name.
+    fn alone(&self, problem: &Problem) -> Option<&'c Place> {
+        let is_same = |it: &Problem| it.field == problem.field && it.message == problem.message;
+        let mut objects = self.state.objects().iter();
+        let found = objects.find(|object| {
+            let alone = State::new(vec![(*object).clone()]).load(&self.case.id);
+            alone.problems.iter().any(is_same)
+        })?;
+        self.made.get(&found.name().to_string()).copied()
+    }
+
     fn problem(&self, problem: &Problem, step: &Step) -> CaseError {
         let object = problem.object.as_deref();
         let place = object.and_then(|object| self.made.get(object).copied());
+        let place = place.or_else(|| self.alone(problem));
         let words = [object, problem.field.as_deref(), Some(&*problem.message)];
         let words: Vec<&str> = words.into_iter().flatten().collect();
         wrong(
@@ -235,6 +247,12 @@ mod tests {
                     "{head}policies:\n  - x/p: {{podSelector: {{}}}}\n  - x/p: {{podSelector: {{}}}}\n"
                 ),
                 "5: policies[1]: NetworkPolicy x/p is there already, as policies[0]",
+            ),
+            (
+                format!(
+                    "{head}objects:\n  - {{apiVersion: v1, kind: Namespace, metadata: {{name: w}}}}\n  - {{kind: Namespace, metadata: {{name: v}}}}\n"
+                ),
+                "5: objects[1]: ",
             ),
             (
                 format!("{head}policies:\n  - q/p: {{podSelector: {{}}}}\n"),

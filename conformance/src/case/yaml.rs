@@ -42,6 +42,9 @@ fn words(error: &Error) -> String {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => "too large, or too deep".to_owned(),
+        Error::ExpectedMappingEndAfterEnumVariantValue { .. } => {
+            "more than one field where there is to be one".to_owned()
+        }
         Error::Unexpected { expected, .. } => format!("expected {}", kind(expected)),
         Error::AliasError { error, .. } => words(error),
         other => {
@@ -237,6 +240,10 @@ mod tests {
                 "4: steps[0].tittle: unknown field",
             ),
             (format!("{head}id: a/c\n"), "3: id: `id` is there twice"),
+            (
+                format!("{head}steps:\n  - events:\n      - delete: x/p\n        apply: {{}}\n"),
+                "6: steps[0].events[0]: more than one field",
+            ),
             (
                 format!("{head}---\n{head}"),
                 "4: case: more than one document in the file",

@@ -44,6 +44,7 @@ fn told(fault: &str) -> Disagreement {
 fn read(case: &Case) -> Case {
     let text = yaml(case);
     let read = read_case(Origin::File("seed.yaml".into()), &text);
+    let read = read.and_then(|case| case.check().map(|()| case));
     read.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -64,6 +65,7 @@ fn what_a_runner_gets_wrong_is_made_smaller_for_as_long_as_is_allowed() {
     let small = fuzzed(Duration::from_mins(10));
     let [drawn, small] = [&drawn, &small].map(|it| it.found.first().expect("it is told"));
     assert_eq!(drawn.seed, small.seed);
+    read(&drawn.case);
     assert!(policies(&small.case) <= 2, "{}", yaml(&small.case));
     assert!(yaml(&small.case).len() < yaml(&drawn.case).len());
 }

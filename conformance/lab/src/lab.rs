@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::complete::complete;
 use crate::confine::Confinement;
-use crate::counters::Counters;
+use crate::counters::{self, Counters};
 use crate::deliveries::{Deliveries, Sender};
 use crate::guests::Guests;
 use crate::plan::Plan;
@@ -33,8 +33,6 @@ use crate::{Cell, Family, Outcome, Port, Reply, Target};
 const AT_ONCE: usize = 1024;
 /// So often is tried to open a connection.
 const CONNECTS: usize = 10;
-/// By then every queue has been empty for a moment, where nobody sends.
-const IDLE: Duration = Duration::from_secs(10);
 /// A probe's descriptors in this process: the client's, and the server's for the connection.
 const DESCRIPTORS: usize = 2;
 
@@ -260,19 +258,7 @@ impl Lab {
     /// What all agents have counted together, once nothing waits for a verdict: what a round of probes has given up is
     /// counted with that round.
     pub fn counters(&self) -> Result<Counters> {
-        let last = Instant::now() + IDLE;
-        // Twice, as a packet may go from one node's queue to another's while they are looked at.
-        let mut looks = 0;
-        while looks < 2 && Instant::now() < last {
-            let waits = self.agents.iter().map(Agent::has_waiting);
-            let waits = waits.collect::<Result<Vec<bool>>>()?.contains(&true);
-            looks = if waits { 0 } else { looks + 1 };
-        }
-        let mut agents = self.agents.iter();
-        agents.try_fold(
-            Counters::default(),
-            |sum, agent| Ok(sum + agent.counters()?),
-        )
+        counters::of_all(&self.agents)
     }
 
     /// Sends all probes, many at once, and says what came of each, in the same order.

@@ -10,6 +10,7 @@ pub mod env;
 pub mod interrupt;
 pub mod load;
 pub mod mode;
+pub mod network;
 pub mod noise;
 pub mod policies;
 pub mod proof;

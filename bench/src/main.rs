@@ -23,6 +23,7 @@ use sluice_bench::env::Env;
 use sluice_bench::interrupt::{Interrupted, Progress};
 use sluice_bench::load::Workload;
 use sluice_bench::mode::Mode;
+use sluice_bench::network::cli::{Network, with_two_dashes};
 use sluice_bench::stage::NotInForce;
 use sluice_bench::{policies, report};
 
@@ -64,6 +65,9 @@ enum Verb {
     Compare(CompareArgs),
     /// Measure what more and more policies cost a fresh connection (root)
     Policies(PoliciesArgs),
+    /// Measure the network between nodes with iperf3, netperf, qperf and fortio
+    #[command(subcommand)]
+    Network(Network),
     /// Make Markdown, CSV and plots of what `compare` and `policies` printed as JSON
     Report {
         /// Documents of `-o json`
@@ -149,10 +153,11 @@ struct PoliciesArgs {
 struct Usage(String);
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().verb {
+    let outcome = match Cli::parse_from(with_two_dashes(std::env::args_os())).verb {
         Verb::Env { output, .. } => show_env(output),
         Verb::Compare(args) => run_compare(&args),
         Verb::Policies(args) => run_policies(&args),
+        Verb::Network(network) => network.run(),
         Verb::Report { files, out } => write_report(&files, &out),
     };
     outcome.unwrap_or_else(|error| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -206,6 +207,11 @@ impl Lab {
             .pod(name)
             .with_context(|| format!("no pod {name}"))?;
         Ok(self.topology.pod(&self.plan, index))
+    }
+
+    /// Starts a program in a pod's network. The kernel kills it when this lab is gone.
+    pub fn spawn(&self, pod: &PodName, command: Command) -> Result<Child> {
+        self.warden.spawn(command, self.pod_netns(pod)?, None)
     }
 
     /// Gives a pod another link with the same addresses, as when it is made anew: to its node a new interface appears.

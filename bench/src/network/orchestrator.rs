@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use super::benchmark::Benchmark;
 use super::conductor::{Conductor, Event, Order, Refusal, Terms, Verdict, WorkerId};
 use super::figures;
 use super::push::Gateway;
@@ -231,8 +232,9 @@ impl<'a> Desk<'a> {
             let (client, server) = (&task.client.worker, &task.server.worker);
             let (place, all) = (number + 1, results.len());
             let status = task.status.name();
-            let command = &task.command;
-            eprintln!("orchestrator: {place}/{all} {command} {client} → {server}: {status}");
+            let benchmark = Benchmark::of(&task.command, &task.args);
+            let benchmark = benchmark.map_or("?", Benchmark::name);
+            eprintln!("orchestrator: {place}/{all} {benchmark} {client} → {server}: {status}");
             match figures::read(measured) {
                 Err(why) => eprintln!("  {why}"),
                 Ok(figures) => {

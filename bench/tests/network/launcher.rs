@@ -6,22 +6,12 @@ use std::fs;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::place::{Place, await_that, command_line, in_namespace, namespace_of, skipped};
+use crate::place::{
+    Place, await_that, children, command_line, in_namespace, namespace_of, skipped,
+};
 
-/// Network namespaces of the processes that a process has started, and these have.
+/// Network namespaces of the processes that a process has started.
 fn namespaces_below(process: u32) -> BTreeSet<u64> {
-    let children = |of: u32| -> Vec<u32> {
-        let tasks = fs::read_dir(format!("/proc/{of}/task"));
-        let tasks = tasks.into_iter().flatten().flatten();
-        let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
-        let ids = lists.flat_map(|list| {
-            let list = list.unwrap_or_default();
-            list.split_whitespace()
-                .filter_map(|it| it.parse().ok())
-                .collect::<Vec<_>>()
-        });
-        ids.collect()
-    };
     let own = namespace_of(process);
     let below = children(process).into_iter().filter_map(namespace_of);
     below.filter(|it| Some(*it) != own).collect()

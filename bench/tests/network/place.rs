@@ -126,9 +126,28 @@ impl Place {
 
 /// The processes in a network namespace.
 pub(crate) fn in_namespace(inode: u64) -> Vec<u32> {
+    let mut ids = processes();
+    ids.retain(|id| namespace_of(*id) == Some(inode));
+    ids
+}
+
+/// The processes whose parent a process is.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    let parent = |id: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name before it may have brackets in it.
+        let rest = stat.rsplit(')').next()?;
+        rest.split_whitespace().nth(1)?.parse().ok()
+    };
+    let mut ids = processes();
+    ids.retain(|id| parent(*id) == Some(of));
+    ids
+}
+
+fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("/proc").flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id| namespace_of(*id) == Some(inode)).collect()
+    ids.collect()
 }
 
 /// None of a process that is gone.

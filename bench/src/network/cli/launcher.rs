@@ -58,7 +58,7 @@ pub struct Args {
     /// How long each benchmark measures [default: 10; quick: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
-    /// Push each task's figures to a Prometheus `PushGateway`
+    /// Push each task's figures to a push gateway of Prometheus
     #[arg(long, value_name = "URL")]
     pushgateway: Option<Gateway>,
     /// Where tools are looked for before the path [default: `kubernetes/bin` of the target directory]
@@ -181,7 +181,7 @@ impl Args {
         let name = if names.is_empty() {
             "all".to_owned()
         } else {
-            names.join(",")
+            names.join("_")
         };
         fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         for (suffix, text) in [

@@ -56,7 +56,7 @@ pub struct Args {
     /// How long each benchmark measures [default: 10; quick: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
-    /// Push each task's figures to a Prometheus `PushGateway`
+    /// Push each task's figures to a push gateway of Prometheus
     #[arg(long, value_name = "URL")]
     pushgateway: Option<Gateway>,
     /// One second each

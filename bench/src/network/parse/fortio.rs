@@ -52,16 +52,16 @@ pub(super) fn read(output: &str, fine: &str) -> Result<Vec<Figure>, Unreadable> 
             .ok_or(Unreadable::Lacks(name, TOOL))
     };
     let codes = document.ret_codes.iter();
-    let errors = codes.filter(|(code, _)| *code != fine);
+    let mut errors = codes.filter(|(code, _)| *code != fine);
     if !document.ret_codes.contains_key(fine) {
         // It exits with 0 all the same.
-        let worst = errors.map(|(code, _)| code.as_str()).next();
-        let worst = worst.unwrap_or("no answer");
-        return Err(Unreadable::Told(TOOL, worst.to_owned()));
+        let why = errors.next().map_or("no answer", |(code, _)| code);
+        return Err(Unreadable::Told(TOOL, why.to_owned()));
     }
+    let errors = errors.fold(0.0, |sum, (_, count)| sum + count);
     Ok(figures([
         (TRANSACTIONS, document.actual_qps),
-        (ERRORS, errors.map(|(_, count)| count).sum()),
+        (ERRORS, errors),
         (LATENCY_MEAN, histogram.avg),
         (LATENCY_STDDEV, histogram.std_dev),
         (LATENCY_P50, at(50.0, "median")?),

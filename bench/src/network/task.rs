@@ -76,7 +76,7 @@ pub struct Worker {
     pub ip: IpAddr,
     /// What it runs on.
     pub vm: Vm,
-    /// Whether it is there and has nothing to do.
+    /// Whether it has nothing to do. One that was lost is not idle.
     pub idle: bool,
 }
 

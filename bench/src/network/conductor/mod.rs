@@ -140,6 +140,18 @@ const GRACE: Duration = Duration::from_secs(10);
 struct Present {
     worker: Worker,
     here: bool,
+    /// It went before it was told to.
+    lost: bool,
+}
+
+impl Present {
+    const fn new(worker: Worker) -> Self {
+        Self {
+            worker,
+            here: true,
+            lost: false,
+        }
+    }
 }
 
 struct Planned {
@@ -277,7 +289,7 @@ impl Conductor {
     fn take_in(&mut self, now: Duration, event: Event, orders: &mut Orders) {
         match event {
             Event::Joined(id, worker) => {
-                self.workers.insert(id, Present { worker, here: true });
+                self.workers.insert(id, Present::new(worker));
             }
             Event::Lost(id) => self.lose(now, id, orders),
             Event::Ready(id, task) => self.ready(now, id, task, orders),
@@ -333,6 +345,7 @@ impl Conductor {
             return;
         };
         present.here = false;
+        present.lost = !matches!(self.stage, Stage::Leaving { .. } | Stage::Over);
         let name = present.worker.worker.clone();
         self.lose_party(now, id, &name, orders);
     }
@@ -391,7 +404,7 @@ impl Conductor {
             let present = &self.workers[&id];
             let is_busy = matches!(&self.stage, Stage::Measuring(it) if it.is_busy(id));
             Worker {
-                idle: present.here && !is_busy,
+                idle: !present.lost && !is_busy,
                 ..present.worker.clone()
             }
         };

@@ -104,6 +104,7 @@ impl Conductor {
                     orders.push((id, Order::Leave));
                     if let Some(present) = self.workers.get_mut(&id) {
                         present.here = false;
+                        present.lost = true;
                     }
                 }
                 self.begin_next(now, orders);

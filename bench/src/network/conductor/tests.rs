@@ -90,6 +90,7 @@ fn two_workers_measure_both_ways_one_after_the_other() {
     let said: Vec<_> = results.iter().map(|it| it.output.as_str()).collect();
     assert_eq!(said, [MEASURED, MEASURED]);
     assert_eq!(results[0].task.client.worker, "a");
+    assert!(results[0].task.client.idle, "it left when it was told to");
     assert_eq!(results[0].task.args[0], "10.0.0.2");
     assert_eq!(results[0].task.task_options.timeout_seconds, 30);
 }
@@ -155,6 +156,7 @@ fn a_lost_worker_marks_its_tasks_and_the_others_go_on() {
     let results = conductor.results().results;
     assert_eq!(results[0].output, "worker a went away");
     assert_eq!(results[1].output, "worker a is gone");
+    assert!(!results[1].task.client.idle);
     let _orders = conductor.step(at(4), Some(Event::Ready(2, 3)));
     let _orders = conductor.step(at(5), Some(Event::Ended(1, 3, done(MEASURED))));
     let orders = conductor.step(at(5), Some(Event::Ended(2, 3, done(""))));

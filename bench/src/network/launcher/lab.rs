@@ -85,7 +85,11 @@ impl Site {
         command
             .args(["--host", &address(&self.lab, ORCHESTRATOR)?.to_string()])
             .args(["--port", &PORT.to_string()])
-            .args(["--deadline", &duration::shown(plan.deadline)])
+            // They are told to go before that.
+            .args([
+                "--deadline",
+                &duration::shown(plan.deadline + plan.timeout + MARGIN),
+            ])
             .args(["--name", &name])
             .args(["--ip", &address(&self.lab, &name)?.to_string()])
             .args(["--vm-hostname", &format!("node-{number}")])

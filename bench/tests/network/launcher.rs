@@ -54,6 +54,25 @@ fn a_quick_launch_measures_every_pair_and_leaves_nothing() {
 }
 
 #[test]
+fn netperf_and_fortio_measure_too() {
+    if skipped(&["netperf", "netserver", "fortio"]) {
+        return;
+    }
+    let place = Place::new();
+    let benchmarks = "netperf-tcp-rr,netperf-tcp-stream,fortio-tcp,fortio-http";
+    let line = format!("network launcher --quick --benchmark {benchmarks} -o json");
+    let said = place.start(&line).finish();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.statuses(), [2; 8]);
+    let document = said.document();
+    let rows = document["figures"].as_array().unwrap();
+    for (row, metrics) in rows.iter().zip([6, 6, 2, 2, 7, 7, 7, 7]) {
+        assert_eq!(row["metrics"].as_object().unwrap().len(), metrics, "{row}");
+    }
+    place.assert_empty();
+}
+
+#[test]
 fn a_launch_that_is_given_up_leaves_nothing() {
     if skipped(&["iperf3"]) {
         return;

@@ -21,10 +21,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Whether a test cannot run here; says so.
 pub(crate) fn skipped(programs: &[&str]) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    let is_there = |program: &&&str| {
-        path.split(':')
-            .any(|it| Path::new(it).join(program).is_file())
-    };
+    // Where the launcher looks first.
+    let target = Path::new(PROGRAM)
+        .ancestors()
+        .nth(2)
+        .expect("a target directory");
+    let built = target.join("kubernetes/bin");
+    let places: Vec<_> = path.split(':').map(Path::new).chain([&*built]).collect();
+    let is_there = |program: &&&str| places.iter().any(|it| it.join(program).is_file());
     let missing = programs.iter().find(|program| !is_there(program));
     let lacks = if geteuid().is_root() {
         missing.map(|program| format!("{program} is not installed (cargo xtask cluster tools)"))

@@ -61,8 +61,10 @@ pub enum StartError {
     Results(String, io::Error),
 }
 
-/// How often a worker that says nothing is asked whether it is still there, and how long it may think about it.
+/// How often a worker that says nothing is asked whether it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long it may think about it: its node has a processor to share with the tool that measures.
+const SILENCE: Duration = Duration::from_secs(10);
 /// What may be on its way at once.
 const WAITING: usize = 64;
 /// How long connections may take to close at the end.
@@ -101,7 +103,7 @@ pub async fn run(options: &Options, told: impl Future<Output = ()>) -> Result<Ou
     let (close, closed) = oneshot::channel::<()>();
     let server = Server::builder()
         .http2_keepalive_interval(Some(HEARTBEAT))
-        .http2_keepalive_timeout(Some(HEARTBEAT))
+        .http2_keepalive_timeout(Some(SILENCE))
         .add_service(OrchestratorServer::new(Door::new(arrivals)))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),

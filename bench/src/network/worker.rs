@@ -70,8 +70,10 @@ pub enum WorkerError {
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long one may take.
 const TRY: Duration = Duration::from_secs(5);
-/// How often an orchestrator that says nothing is asked whether it is still there, and how long it may think about it.
+/// How often an orchestrator that says nothing is asked whether it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long it may think about it.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Reports that wait to be sent: a task has two.
 const WAITING: usize = 8;
 
@@ -261,7 +263,7 @@ async fn try_once(address: &str) -> Result<(Channel, IpAddr), String> {
     let endpoint = endpoint
         .connect_timeout(TRY)
         .http2_keep_alive_interval(HEARTBEAT)
-        .keep_alive_timeout(HEARTBEAT)
+        .keep_alive_timeout(SILENCE)
         .keep_alive_while_idle(true);
     let channel = endpoint.connect().await.map_err(|error| chain(&error))?;
     Ok((channel, own))

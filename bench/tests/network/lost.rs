@@ -116,11 +116,11 @@ fn a_worker_keeps_its_deadline() {
     let orchestrator = place.orchestrator(line);
     let worker = place.worker("a", None);
     let hasty =
-        "network worker --host 127.0.0.1 --port 50051 --name b --ip 127.0.0.1 --deadline 2s";
+        "network worker --host 127.0.0.1 --port 50051 --name b --ip 127.0.0.1 --deadline 4s";
     let hasty = place.start(hasty).finish();
     assert_eq!(hasty.code, Some(1), "{hasty:?}");
     assert!(
-        hasty.errors.contains("not over within the deadline of 2 s"),
+        hasty.errors.contains("not over within the deadline of 4 s"),
         "{hasty:?}"
     );
     let said = orchestrator.finish();

@@ -108,7 +108,7 @@ fn two_workers_of_one_name_are_one_too_many() {
         return;
     }
     let place = Place::new();
-    let mut orchestrator = place.orchestrator("--benchmark iperf3-tcp --workers 2 --timeout 3s");
+    let mut orchestrator = place.orchestrator("--benchmark iperf3-tcp --workers 2 --timeout 6s");
     let first = place.worker("a", None);
     orchestrator.await_errors("worker a at");
     let second = place.worker("a", None).finish();

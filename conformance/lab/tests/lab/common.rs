@@ -177,12 +177,12 @@ pub(crate) fn assert_outcomes(lab: &Lab, cells: &[Cell], expected: &[Outcome]) {
     loop {
         let is_lost =
             |at: &usize| expected[*at] == Outcome::Allowed && outcomes[*at] == Outcome::Denied;
-        let lost: Vec<usize> = (0..cells.len()).filter(is_lost).collect();
-        if lost.is_empty() || Instant::now() > last {
+        let missing: Vec<usize> = (0..cells.len()).filter(is_lost).collect();
+        if missing.is_empty() || Instant::now() > last {
             break;
         }
-        let again: Vec<Cell> = lost.iter().map(|at| cells[*at].clone()).collect();
-        for (at, outcome) in lost.into_iter().zip(lab.probe(&again).unwrap()) {
+        let again: Vec<Cell> = missing.iter().map(|at| cells[*at].clone()).collect();
+        for (at, outcome) in missing.into_iter().zip(lab.probe(&again).unwrap()) {
             outcomes[at] = outcome;
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sluice_conformance::case::Case;
+use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::report::{self, Implementation, Report};
 
 use super::Stopped;
@@ -134,7 +135,10 @@ fn text(
         Format::Markdown => report::markdown(report).into_bytes(),
         Format::Conformance => {
             let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
-            report::conformance(report, cases, implementation, &now.to_string())?.into_bytes()
+            // What is not chosen, or is no case of the user's own, was not run.
+            let suite = Catalogue::built_in();
+            let all: Vec<&Case> = suite.cases.iter().chain(cases.iter().copied()).collect();
+            report::conformance(report, &all, implementation, &now.to_string())?.into_bytes()
         }
     })
 }

@@ -108,7 +108,7 @@ fn show(report: &Report, output: Output) {
 fn exit_code(report: &Report) -> u8 {
     let judged = report.passed() + report.failed() + report.waived();
     match (report.failed(), report.errors()) {
-        _ if report.left_out > 0 => INTERRUPTED,
+        _ if !report.left.is_empty() => INTERRUPTED,
         (0, 0) => 0,
         (_, 1..) if judged == 0 => 3,
         _ => 1,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_oracle::{Cell, Family, Target};
 use sluice_policy::PodName;
 
-use super::Report;
+use super::{LEFT, Report};
 use crate::expect::Expected;
 use crate::judge::{Observed, Seen};
 use crate::runner::{CaseResult, Failure, Outcome};
@@ -32,6 +32,15 @@ pub(super) fn report() -> Report {
     report.waived.insert("blocks/known".into(), reason);
     report.remarks.push("a.yaml:3: not needed".to_owned());
     report
+}
+
+/// The same, interrupted before two others.
+pub(super) fn interrupted() -> Report {
+    let left = |id| result(id, Outcome::Skipped(LEFT.to_owned()));
+    Report {
+        left: vec![left("blocks/left"), left("names/left")],
+        ..report()
+    }
 }
 
 fn result(id: &str, outcome: Outcome) -> CaseResult {

@@ -7,16 +7,15 @@ use std::time::Duration;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use super::{Report, Standing, comparison};
-use crate::runner::{CaseResult, Failure};
+use super::{Report, Row, Standing, by_theme, comparison};
+use crate::runner::Failure;
 
 type Xml = Writer<Vec<u8>>;
-type Row<'r> = (&'r CaseResult, Standing<'r>);
 
-/// The whole document.
+/// The whole document. What an interrupted run has left is skipped.
 pub fn junit(report: &Report) -> io::Result<Vec<u8>> {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let all: Vec<Row<'_>> = report.standings().collect();
+    let all: Vec<Row<'_>> = report.of_all().collect();
     let counts = counts(&all, report.took);
     xml.get_mut()
         .extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
@@ -24,7 +23,7 @@ pub fn junit(report: &Report) -> io::Result<Vec<u8>> {
         .with_attribute(("name", "sluice-conformance"))
         .with_attributes(borrowed(&counts))
         .write_inner_content(|xml| {
-            let mut themes = report.by_theme().into_iter();
+            let mut themes = by_theme(&all).into_iter();
             themes.try_for_each(|(theme, cases)| suite(xml, theme, &cases))
         })?;
     let mut text = xml.into_inner();
@@ -146,6 +145,18 @@ mod tests {
 
     fn child<'a>(node: Node<'a, 'a>, name: &str) -> Option<Node<'a, 'a>> {
         node.children().find(|it| it.has_tag_name(name))
+    }
+
+    #[test]
+    fn what_an_interrupted_run_has_left_is_skipped() {
+        let text = String::from_utf8(junit(&examples::interrupted()).unwrap()).unwrap();
+        let document = Document::parse(&text).unwrap();
+        assert_eq!(document.root_element().attribute("tests"), Some("7"));
+        let mut all = document.descendants();
+        let is_it = |it: &Node<'_, '_>| it.attribute("name") == Some("names/left");
+        let skipped = child(all.find(is_it).unwrap(), "skipped").unwrap();
+        let reason = "left: the run was interrupted";
+        assert_eq!(skipped.attribute("message"), Some(reason));
     }
 
     #[test]

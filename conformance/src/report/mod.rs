@@ -28,6 +28,9 @@ pub use observer::Observer;
 pub use table::{comparison, summary};
 pub use tap::tap;
 
+/// Why a case was not run that was meant.
+const LEFT: &str = "left: the run was interrupted";
+
 /// What came of all cases.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -35,8 +38,8 @@ pub struct Report {
     pub results: Vec<CaseResult>,
     /// From the first to the last.
     pub took: Duration,
-    /// Cases that were meant and not run, as the run was interrupted.
-    pub left_out: usize,
+    /// Cases that were meant and not run, as the run was interrupted: skipped, with that as the reason.
+    pub left: Vec<CaseResult>,
     /// Failing cases that are known, by id: why they may fail.
     pub waived: BTreeMap<Arc<str>, String>,
     /// What there is to say about waivers: those that have expired, and those that nothing needs.
@@ -117,10 +120,13 @@ impl Report {
         });
         let course = course.into_inner();
         let results = course.unwrap_or_else(PoisonError::into_inner).results;
-        let results: Vec<CaseResult> = results.into_values().collect();
+        let places = cases.iter().enumerate();
+        let left = places.filter(|(place, _)| !results.contains_key(place));
         Self {
-            left_out: cases.len() - results.len(),
-            results,
+            left: left
+                .map(|(_, case)| CaseResult::skipped(case, LEFT.to_owned()))
+                .collect(),
+            results: results.into_values().collect(),
             took: started.elapsed(),
             ..Self::default()
         }
@@ -143,17 +149,11 @@ impl Report {
         results.map(|result| (result, self.standing(result)))
     }
 
-    /// The same by theme, each theme where its first case was.
-    pub fn by_theme(&self) -> Vec<(&str, Vec<(&CaseResult, Standing<'_>)>)> {
-        let mut themes: Vec<(&str, Vec<_>)> = Vec::new();
-        for (result, standing) in self.standings() {
-            let theme = theme(&result.id);
-            match themes.iter_mut().find(|(other, _)| *other == theme) {
-                Some((_, results)) => results.push((result, standing)),
-                None => themes.push((theme, vec![(result, standing)])),
-            }
-        }
-        themes
+    /// The same of all that were meant: those that were left behind the others.
+    pub fn of_all(&self) -> impl Iterator<Item = (&CaseResult, Standing<'_>)> {
+        let left = self.left.iter();
+        let left = left.map(|result| (result, self.standing(result)));
+        self.standings().chain(left)
     }
 
     /// What could not be judged, and why.
@@ -223,6 +223,22 @@ impl Failure {
     pub fn said(&self) -> String {
         format!("step {}: {}", self.step, self.reason)
     }
+}
+
+/// A result and what it counts as.
+type Row<'r> = (&'r CaseResult, Standing<'r>);
+
+/// Results by theme, each theme where its first case was.
+fn by_theme<'r>(rows: &[Row<'r>]) -> Vec<(&'r str, Vec<Row<'r>>)> {
+    let mut themes: Vec<(&str, Vec<Row<'_>>)> = Vec::new();
+    for row in rows {
+        let theme = theme(&row.0.id);
+        match themes.iter_mut().find(|(other, _)| *other == theme) {
+            Some((_, rows)) => rows.push(*row),
+            None => themes.push((theme, vec![*row])),
+        }
+    }
+    themes
 }
 
 /// The first part of a case's id.

@@ -41,7 +41,7 @@ pub fn summary(report: &Report) -> String {
     for (count, said) in [
         (report.waived(), "waived"),
         (report.errors(), "not judged"),
-        (report.left_out, "left, as the run ended early"),
+        (report.left.len(), "left, as the run ended early"),
     ] {
         if count > 0 {
             let _infallible = write!(text, ", {count} {said}");

@@ -20,14 +20,16 @@ struct Diagnosis {
     tables: String,
 }
 
-/// The whole document. What may fail is a `TODO`, which harnesses do not count as failed.
+/// The whole document: of an interrupted run a plan of all that were meant, so that none takes it for a whole one. What
+/// may fail is a `TODO`, which harnesses do not count as failed.
 pub fn tap(report: &Report) -> String {
-    let mut text = format!("TAP version 13\n1..{}\n", report.results.len());
+    let meant = report.results.len() + report.left.len();
+    let mut text = format!("TAP version 13\n1..{meant}\n");
     for (number, (result, standing)) in report.standings().enumerate() {
         point(&mut text, number + 1, result, standing);
     }
-    if report.left_out > 0 {
-        let _infallible = writeln!(text, "Bail out! interrupted, {} left", report.left_out);
+    if !report.left.is_empty() {
+        let _infallible = writeln!(text, "Bail out! interrupted, {} left", report.left.len());
     }
     text
 }
@@ -148,6 +150,16 @@ mod tests {
         assert!(said.contains("(less 1 skipped subtest: 2 okay)"), "{said}");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("Parse errors"), "{said}{errors}");
+    }
+
+    #[test]
+    fn an_interrupted_run_plans_what_was_meant_and_bails_out() {
+        let text = tap(&examples::interrupted());
+        assert!(text.starts_with("TAP version 13\n1..7\n"), "{text}");
+        assert!(
+            text.ends_with("\nBail out! interrupted, 2 left\n"),
+            "{text}"
+        );
     }
 
     #[test]

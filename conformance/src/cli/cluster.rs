@@ -12,7 +12,7 @@ use sluice_conformance::runner::{
     CaseResult, ClusterError, ClusterOptions, ClusterRunner, Outcome,
 };
 
-use super::{INTERRUPTED, Stopped};
+use super::{INTERRUPTED, Output, Stopped};
 
 /// What only clusters have.
 #[derive(Debug, Args)]
@@ -124,20 +124,14 @@ fn line(result: &CaseResult) -> String {
     format!("{} {said} ({:.1} s)", result.id, result.took.as_secs_f64())
 }
 
-/// After the report: what all failures have in common, if it is that nothing is denied.
-pub(super) fn remark(report: &Report) {
-    let failures = report.results.iter().filter_map(|it| match &it.outcome {
-        Outcome::Failed(failure) => Some(failure),
-        _ => None,
-    });
-    let (count, all) = failures.fold((0, true), |(count, all), it| {
-        (count + 1, all && it.is_without_denial())
-    });
-    if count > 0 && all {
-        eprintln!(
-            "{count} cases failed, all of them for want of a denial: is a NetworkPolicy enforcer running?"
-        );
+/// What failures have in common, where it is that nothing is denied: among the report's remarks, which tables show at
+/// their end, and on stderr where what is printed is for a program.
+pub(super) fn remark(report: &mut Report, output: Output) {
+    let remark = report.want_of_denial();
+    if let (Some(remark), Output::Json) = (&remark, output) {
+        eprintln!("{remark}");
     }
+    report.remarks.extend(remark);
 }
 
 #[cfg(test)]

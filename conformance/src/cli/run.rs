@@ -69,11 +69,11 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         waivers.apply(&mut report, &catalogue.cases, today);
     }
+    if args.runner == RunnerName::Cluster {
+        cluster::remark(&mut report, args.output);
+    }
     show(&report, args.output);
     files.write(&report, &chosen)?;
-    if args.runner == RunnerName::Cluster {
-        cluster::remark(&report);
-    }
     stopped.map_or_else(|| Ok(ExitCode::from(exit_code(&report))), Err)
 }
 

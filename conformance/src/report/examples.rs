@@ -43,7 +43,7 @@ pub(super) fn interrupted() -> Report {
     }
 }
 
-fn result(id: &str, outcome: Outcome) -> CaseResult {
+pub(super) fn result(id: &str, outcome: Outcome) -> CaseResult {
     CaseResult {
         id: id.into(),
         outcome,
@@ -54,7 +54,7 @@ fn result(id: &str, outcome: Outcome) -> CaseResult {
     }
 }
 
-fn failure() -> Failure {
+pub(super) fn failure() -> Failure {
     let pod = |name: &str| PodName {
         namespace: "x".into(),
         name: name.into(),

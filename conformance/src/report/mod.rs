@@ -42,7 +42,8 @@ pub struct Report {
     pub left: Vec<CaseResult>,
     /// Failing cases that are known, by id: why they may fail.
     pub waived: BTreeMap<Arc<str>, String>,
-    /// What there is to say about waivers: those that have expired, and those that nothing needs.
+    /// What else there is to say: of waivers those that have expired, and those that nothing needs; and that nothing was
+    /// denied.
     pub remarks: Vec<String>,
 }
 
@@ -156,6 +157,21 @@ impl Report {
         self.standings().chain(left)
     }
 
+    /// A remark where half of what failed, or more, did as nothing whatever was denied, as it is where nobody enforces
+    /// policies.
+    pub fn want_of_denial(&self) -> Option<String> {
+        let failures = self.results.iter().filter_map(|it| match &it.outcome {
+            Outcome::Failed(failure) => Some(failure.is_without_denial()),
+            _ => None,
+        });
+        let (failed, without) = failures.fold((0, 0), |(failed, without), is_without| {
+            (failed + 1, without + usize::from(is_without))
+        });
+        (without > 0 && without * 2 >= failed).then(|| format!(
+            "{without} of {failed} failures are for want of any denial: is a NetworkPolicy enforcer running?"
+        ))
+    }
+
     /// What could not be judged, and why.
     pub fn not_judged(&self) -> impl Iterator<Item = String> {
         self.standings().filter_map(|(result, standing)| {
@@ -248,3 +264,30 @@ fn theme(id: &str) -> &str {
 
 #[cfg(test)]
 mod examples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failures for want of any denial, and of another kind.
+    fn remark(without: usize, others: usize) -> Option<String> {
+        let other = Failure::new(1, "the pod does not start".to_owned());
+        let failures = std::iter::repeat_n(examples::failure(), without);
+        let failures = failures.chain(std::iter::repeat_n(other, others));
+        let results = failures.map(|it| examples::result("a/b", Outcome::Failed(it)));
+        let report = Report {
+            results: results.collect(),
+            ..Report::default()
+        };
+        report.want_of_denial()
+    }
+
+    #[test]
+    fn nobody_who_enforces_is_noticed_whatever_else_fails() {
+        let said =
+            "2 of 3 failures are for want of any denial: is a NetworkPolicy enforcer running?";
+        assert_eq!(remark(2, 1).as_deref(), Some(said));
+        assert!(remark(1, 0).is_some() && remark(1, 1).is_some());
+        assert!(remark(0, 0).is_none() && remark(0, 1).is_none() && remark(1, 2).is_none());
+    }
+}

@@ -22,7 +22,7 @@ pub fn summary(report: &Report) -> String {
         }
     }
     for remark in &report.remarks {
-        let _infallible = writeln!(text, "waivers: {remark}");
+        let _infallible = writeln!(text, "remark: {remark}");
     }
     for error in report.not_judged() {
         let _infallible = writeln!(text, "error: {error}");

@@ -28,6 +28,9 @@ pub fn tap(report: &Report) -> String {
     for (number, (result, standing)) in report.standings().enumerate() {
         point(&mut text, number + 1, result, standing);
     }
+    for remark in &report.remarks {
+        let _infallible = writeln!(text, "# {}", escaped(remark));
+    }
     if !report.left.is_empty() {
         let _infallible = writeln!(text, "Bail out! interrupted, {} left", report.left.len());
     }
@@ -164,7 +167,10 @@ mod tests {
 
     #[test]
     fn every_outcome_is_told_as_harnesses_read_it() {
-        let points = read(&tap(&examples::report()));
+        let text = tap(&examples::report());
+        let (text, remark) = text.trim_end().rsplit_once('\n').unwrap();
+        assert_eq!(remark, "# a.yaml:3: not needed");
+        let points = read(text);
         let lines: Vec<(bool, &str)> = points.iter().map(|(ok, it, _)| (*ok, &**it)).collect();
         assert_eq!(
             lines,

@@ -159,9 +159,12 @@ fn served(discovered: Result<Value, ApiError>) -> Result<Vec<String>, ApiError> 
     if is_missing(&discovered) {
         return Ok(Vec::new());
     }
-    let mut listed = discovered?;
-    let resources = listed["resources"].take();
-    let names = resources.as_array().into_iter().flatten();
+    let listed = discovered?;
+    let Some(resources) = listed["resources"].as_array() else {
+        let message = format!("/apis/{ADMIN}: no list of resources");
+        return Err(ApiError::Lost(message));
+    };
+    let names = resources.iter();
     let names = names.filter_map(|it| it["name"].as_str().map(str::to_owned));
     Ok(names.collect())
 }
@@ -269,6 +272,9 @@ mod tests {
             Ok(vec!["a".to_owned(), "a/status".to_owned()])
         );
         assert_eq!(served(Err(refused(404))), Ok(Vec::new()));
+        for odd in [json!([]), json!({}), json!({"resources": 1})] {
+            assert!(served(Ok(odd)).is_err());
+        }
         for error in [
             refused(403),
             refused(503),

@@ -1,0 +1,115 @@
+//! How a command ends where something around it does not behave: an API server, a disk, a reader, a user.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+
+use serde_json::{Value, json};
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-conformance"));
+    command.args(args);
+    command
+}
+
+/// Its exit code, and what it said on stderr.
+fn end(output: &Output) -> (Option<i32>, String) {
+    let err = String::from_utf8(output.stderr.clone()).unwrap();
+    (output.status.code(), err)
+}
+
+/// A run in the cluster of a server.
+fn in_cluster(directory: &Path, server: &TcpListener) -> Command {
+    let address = server.local_addr().unwrap();
+    let kubeconfig = directory.join("kubeconfig");
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(&kubeconfig, text.to_string()).unwrap();
+    let mut command = command(&[
+        "run",
+        "--runner",
+        "cluster",
+        "upstream/np-01",
+        "--kubeconfig",
+    ]);
+    command.arg(kubeconfig);
+    command
+}
+
+/// Answers one request, by its path.
+fn serve(stream: TcpStream, answer: impl Fn(&str) -> Value) {
+    let mut reader = BufReader::new(stream);
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) < 3 {
+            break;
+        }
+        head.push(line.to_ascii_lowercase());
+    }
+    let lengths = head.iter();
+    let mut lengths = lengths.filter_map(|line| line.strip_prefix("content-length:"));
+    let length = lengths.next().map_or(0, |it| it.trim().parse().unwrap());
+    reader.read_exact(&mut vec![0; length]).unwrap();
+    let path = head.first().and_then(|line| line.split(' ').nth(1));
+    let body = answer(path.unwrap_or_default()).to_string();
+    let head = format!("Content-Length: {}\r\nConnection: close", body.len());
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{head}\r\n\r\n{body}");
+    // Nobody may listen any more.
+    let _closed = reader.into_inner().write_all(answer.as_bytes());
+}
+
+/// A run in a cluster that allows everything, has one node, and answers one path with something else.
+fn with_odd(odd_path: &'static str, odd: &Value) -> (Option<i32>, String) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut run = in_cluster(directory.path(), &server);
+    let odd = odd.clone();
+    let node = json!({
+        "metadata": {"name": "n"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    });
+    // It goes with the process of the test.
+    thread::spawn(move || {
+        for stream in server.incoming() {
+            let (odd, node) = (odd.clone(), node.clone());
+            thread::spawn(move || {
+                serve(stream.unwrap(), |path| match path {
+                    path if path == odd_path => odd.clone(),
+                    "/api/v1/nodes" => json!({"items": [node]}),
+                    path if path.ends_with("selfsubjectaccessreviews") => {
+                        json!({"status": {"allowed": true}})
+                    }
+                    _ => json!({"resources": []}),
+                });
+            });
+        }
+    });
+    end(&run.output().unwrap())
+}
+
+#[test]
+fn an_answer_of_another_shape_is_no_panic() {
+    let admin = "/apis/policy.networking.k8s.io/v1alpha1";
+    for (path, odd) in [
+        ("/api/v1/nodes", json!([])),
+        ("/api/v1/nodes", json!("nodes")),
+        ("/api/v1/nodes", json!({"items": {}})),
+        (admin, json!([])),
+        (admin, json!(1)),
+    ] {
+        let (code, err) = with_odd(path, &odd);
+        let lines: Vec<&str> = err.lines().collect();
+        assert_eq!((code, lines.len()), (Some(2), 1), "{path} {odd}: {err}");
+        assert!(lines[0].starts_with("error: "), "{err}");
+        assert!(lines[0].contains("no list"), "{err}");
+    }
+}

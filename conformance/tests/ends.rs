@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -112,4 +113,16 @@ fn an_answer_of_another_shape_is_no_panic() {
         assert!(lines[0].starts_with("error: "), "{err}");
         assert!(lines[0].contains("no list"), "{err}");
     }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_soon() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let (code, err) = end(&in_cluster(directory.path(), &server).output().unwrap());
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.ends_with("/version: no answer in 10s\n"), "{err}");
+    // One that answers slowly may take five times 30 s later on.
+    assert!(started.elapsed() < Duration::from_secs(30));
 }

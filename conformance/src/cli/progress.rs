@@ -27,7 +27,7 @@ pub(super) struct Progress {
     done: usize,
     total: usize,
     failed: usize,
-    stop: Arc<AtomicBool>,
+    is_stopped: Box<dyn Fn() -> bool + Send>,
 }
 
 /// When the last line was written.
@@ -37,8 +37,19 @@ struct Lines {
 }
 
 impl Progress {
-    /// Of so many cases. `is_quiet` where what is printed is for a program: then there is a bar at most.
+    /// Of so many cases, until Ctrl-C. `is_quiet` where what is printed is for a program: then there is a bar at most.
     pub(super) fn new(total: usize, is_quiet: bool) -> Result<Self, Stopped> {
+        let stop = interrupted()?;
+        let is_stopped = move || stop.load(Ordering::Relaxed);
+        Ok(Self::until(total, is_quiet, is_stopped))
+    }
+
+    /// The same, until somebody says that the run ends.
+    pub(super) fn until(
+        total: usize,
+        is_quiet: bool,
+        is_stopped: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let target = if is_terminal {
             ProgressDrawTarget::stderr()
@@ -54,14 +65,14 @@ impl Progress {
             at: Instant::now(),
             done: 0,
         });
-        Ok(Self {
+        Self {
             bar,
             lines,
             done: 0,
             total,
             failed: 0,
-            stop: interrupted()?,
-        })
+            is_stopped: Box::new(is_stopped),
+        }
     }
 
     /// Takes the bar away.
@@ -105,7 +116,7 @@ impl Observer for Progress {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        (self.is_stopped)()
     }
 }
 

@@ -131,7 +131,9 @@ impl RunArgs {
                     None,
                 )
             }
-            RunnerName::Cluster => cluster::judge(&self.cluster, cases, self.profile())?,
+            RunnerName::Cluster => {
+                cluster::judge(&self.cluster, cases, self.profile(), self.output)?
+            }
         })
     }
 

@@ -31,7 +31,7 @@ impl Stop {
 
 /// Hears signals from now on, within a runtime: the first asks for the end; at the second it says what is `left`, and
 /// ends the program at once.
-pub(super) fn hear(stop: &Arc<Stop>, progress: fn(&str), left: &str) -> io::Result<()> {
+pub(super) fn hear(stop: &Arc<Stop>, warn: fn(&str), left: &str) -> io::Result<()> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kinds = [
         SignalKind::interrupt(),
@@ -45,7 +45,7 @@ pub(super) fn hear(stop: &Arc<Stop>, progress: fn(&str), left: &str) -> io::Resu
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 if stop.is_asked.swap(true, Ordering::Relaxed) {
-                    progress(&left);
+                    warn(&left);
                     std::process::exit(128 + kind.as_raw_value());
                 }
                 stop.asked.notify_waiters();

@@ -1,7 +1,8 @@
 //! How a command ends where something around it does not behave: an API server, a disk, a reader, a user.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -125,4 +126,23 @@ fn a_server_that_never_answers_is_given_up_soon() {
     assert!(err.ends_with("/version: no answer in 10s\n"), "{err}");
     // One that answers slowly may take five times 30 s later on.
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_full_disk_is_noticed_and_a_reader_that_went_away_is_not() {
+    for args in [
+        &["run", "upstream/np-01", "-o", "json"][..],
+        &["run", "upstream/np-01"],
+        &["list"],
+        &["schema"],
+    ] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, err) = end(&command(args).stdout(full).output().unwrap());
+        assert_eq!(code, Some(3), "{args:?}: {err}");
+        assert!(err.starts_with("error: stdout: No space left"), "{err}");
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let (code, err) = end(&command(args).stdout(writer).output().unwrap());
+        assert_eq!((code, &*err), (Some(0), ""), "{args:?}");
+    }
 }

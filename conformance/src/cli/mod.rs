@@ -15,9 +15,10 @@ mod progress;
 mod run;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluice_conformance::case::Case;
@@ -104,15 +105,27 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
+    let unprinted = UNPRINTED.get();
+    let unprinted = unprinted.map(|error| Stopped(3, format!("stdout: {error}")));
+    let ended = ended.and_then(|code| unprinted.map_or(Ok(code), Err));
     ended.unwrap_or_else(|Stopped(code, message)| {
         eprintln!("error: {message}");
         ExitCode::from(code)
     })
 }
 
+/// What came of a text that could not be printed, the first of them: whatever else a command does is done all the same,
+/// as files may be written besides.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
 /// A text for whoever asked. A reader that has gone away is no error.
 fn print(text: &str) {
-    let _closed = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+    match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNPRINTED.get_or_init(|| error);
+        }
+        _ => {}
+    }
 }
 
 /// The text of a file that a flag names.

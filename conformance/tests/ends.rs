@@ -120,9 +120,17 @@ fn an_answer_of_another_shape_is_no_panic() {
 fn a_server_that_never_answers_is_given_up_soon() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("report.xml");
+    std::fs::write(&report, "of the last run").unwrap();
+    let mut run = in_cluster(directory.path(), &server);
+    run.arg("--junit").arg(&report);
     let started = Instant::now();
-    let (code, err) = end(&in_cluster(directory.path(), &server).output().unwrap());
+    let (code, err) = end(&run.output().unwrap());
     assert_eq!(code, Some(2), "{err}");
+    let report = std::fs::read_to_string(&report).unwrap();
+    assert_eq!(report, "of the last run");
+    // The kubeconfig and the report.
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
     assert!(err.ends_with("/version: no answer in 10s\n"), "{err}");
     // One that answers slowly may take five times 30 s later on.
     assert!(started.elapsed() < Duration::from_secs(30));

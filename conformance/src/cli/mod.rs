@@ -13,6 +13,7 @@ mod offline;
 mod outputs;
 mod progress;
 mod run;
+mod whole;
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -26,9 +27,9 @@ use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::selection::{Selection, Shard, is_any, unknown};
 
 const EXIT_CODES: &str = "Exit codes: 0 it holds, 1 it was judged and does not hold, 2 bad usage or bad input, 3 the \
-                          machine cannot do this, 130 Ctrl-C ended it.";
+                          machine cannot do this, 130 Ctrl-C, SIGTERM or SIGHUP ended it.";
 
-/// As shells say that Ctrl-C ended a program.
+/// As shells say that Ctrl-C ended a program; other signals that end a run are taken for it.
 const INTERRUPTED: u8 = 130;
 
 /// Tests enforcers of Kubernetes network policies against truth tables.

@@ -1,7 +1,5 @@
 //! Files that a run writes besides what it prints.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,6 +8,7 @@ use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::report::{self, Implementation, Report};
 
 use super::Stopped;
+use super::whole::Whole;
 
 /// Where to write what came of a run.
 #[derive(Debug, Args)]
@@ -73,12 +72,12 @@ enum Format {
 
 /// Files that can be written.
 pub(super) struct Outputs<'a> {
-    open: Vec<(Format, PathBuf, File)>,
+    open: Vec<(Format, PathBuf, Whole)>,
     implementation: &'a ImplementationArgs,
 }
 
 impl OutputArgs {
-    /// Makes every file, so that a path that is wrong is noticed before anything is run. A conformance report on
+    /// Opens every file, so that a path that is wrong is noticed before anything is run. A conformance report on
     /// somebody else's enforcer has to be told whose it is.
     pub(super) fn open(&self, is_foreign: bool) -> Result<Outputs<'_>, Stopped> {
         if is_foreign && self.conformance_report.is_some() && !self.implementation.is_told() {
@@ -99,7 +98,7 @@ impl OutputArgs {
         let mut open = Vec::new();
         for (flag, format, path) in wanted {
             let Some(path) = path else { continue };
-            let file = File::create(path)
+            let file = Whole::open(path)
                 .map_err(|error| Stopped(2, format!("{flag} {}: {error}", path.display())))?;
             open.push((format, path.clone(), file));
         }
@@ -114,9 +113,9 @@ impl Outputs<'_> {
     /// Writes every file.
     pub(super) fn write(self, report: &Report, cases: &[&Case]) -> Result<(), Stopped> {
         let implementation = self.implementation.value();
-        for (format, path, mut file) in self.open {
+        for (format, path, file) in self.open {
             let text = text(format, report, cases, &implementation);
-            let written = text.and_then(|text| Ok(file.write_all(&text)?));
+            let written = text.and_then(|text| Ok(file.write(&text)?));
             written.map_err(|error| Stopped(3, format!("{}: {error}", path.display())))?;
         }
         Ok(())

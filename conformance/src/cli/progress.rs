@@ -1,4 +1,4 @@
-//! How far a run is, on stderr: a bar on a terminal, and a line now and then elsewhere. Ctrl-C ends the run after the
+//! How far a run is, on stderr: a bar on a terminal, and a line now and then elsewhere. A signal ends the run after the
 //! case that is under way, and a second one at once.
 
 use std::io::IsTerminal as _;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 use sluice_conformance::case::Case;
+use sluice_conformance::ending_signals;
 use sluice_conformance::report::Observer;
 use sluice_conformance::runner::{CaseResult, Outcome};
 
@@ -37,7 +37,7 @@ struct Lines {
 }
 
 impl Progress {
-    /// Of so many cases, until Ctrl-C. `is_quiet` where what is printed is for a program: then there is a bar at most.
+    /// Of so many cases, until a signal. `is_quiet` where what is printed is for a program: then there is a bar at most.
     pub(super) fn new(total: usize, is_quiet: bool) -> Result<Self, Stopped> {
         let stop = interrupted()?;
         let is_stopped = move || stop.load(Ordering::Relaxed);
@@ -81,12 +81,14 @@ impl Progress {
     }
 }
 
-/// Becomes true with the first Ctrl-C. The second one ends the program as it would any other.
-fn interrupted() -> Result<Arc<AtomicBool>, Stopped> {
+/// Becomes true with the first signal that ends a run. The second one ends the program as it would any other.
+pub(super) fn interrupted() -> Result<Arc<AtomicBool>, Stopped> {
     let stop = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_default(SIGINT, Arc::clone(&stop))
-        .and_then(|_| flag::register(SIGINT, Arc::clone(&stop)))
-        .map_err(|error| Stopped(3, format!("cannot listen for Ctrl-C: {error}")))?;
+    for signal in ending_signals() {
+        flag::register_conditional_default(signal, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| Stopped(3, format!("cannot listen for signals: {error}")))?;
+    }
     Ok(stop)
 }
 

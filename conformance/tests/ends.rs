@@ -5,10 +5,11 @@ use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 fn command(args: &[&str]) -> Command {
@@ -152,5 +153,31 @@ fn a_full_disk_is_noticed_and_a_reader_that_went_away_is_not() {
         drop(reader);
         let (code, err) = end(&command(args).stdout(writer).output().unwrap());
         assert_eq!((code, &*err), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_fuzzing_with_what_came_of_it_so_far() {
+    for signal in [Signal::INT, Signal::TERM] {
+        // Whoever runs this test may ignore one of them.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,TERM", "--"])
+            .args([env!("CARGO_BIN_EXE_sluice-conformance"), "fuzz"])
+            .args(["--cases", "4000000000", "-o", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = said.next().unwrap().unwrap();
+        let seed: u64 = said.strip_prefix("fuzz --seed ").unwrap().parse().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal:?}");
+        let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(tally["seed"], seed);
+        let [cases, left] = ["cases", "left"].map(|it| tally[it].as_u64().unwrap());
+        assert_eq!(cases + left, 4_000_000_000);
+        assert_eq!(tally["disagreements"], json!([]));
     }
 }

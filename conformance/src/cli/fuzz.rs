@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, Args, ValueEnum};
@@ -13,7 +15,8 @@ use sluice_conformance::runner::{LabRunner, Sluice};
 
 use super::flags::{self, Owned};
 use super::lab::LabArgs;
-use super::{Output, Stopped, print};
+use super::progress::interrupted;
+use super::{INTERRUPTED, Output, Stopped, print};
 
 /// Seeds that are drawn where none is given are below this, so that they are easily typed.
 const SEEDS: u64 = 1 << 32;
@@ -72,10 +75,18 @@ pub(super) fn run(args: &FuzzArgs, given: &ArgMatches) -> Result<ExitCode, Stopp
         let made = fs::create_dir_all(directory);
         made.map_err(|error| Stopped(2, format!("--write {}: {error}", directory.display())))?;
     }
-    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..SEEDS));
+    let stop = interrupted()?;
+    let seed = args.seed.unwrap_or_else(drawn);
     let cases = usize::try_from(args.cases).unwrap_or(usize::MAX);
     let started = Instant::now();
-    let progress = |done: usize| show(done, cases);
+    let progress = |done: usize| {
+        show(done, cases);
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
     let tally = match args.runner {
         RunnerName::Evaluator => fuzz(Sluice::default, seed, cases, progress),
         RunnerName::Lab => {
@@ -90,12 +101,17 @@ pub(super) fn run(args: &FuzzArgs, given: &ArgMatches) -> Result<ExitCode, Stopp
         let directory = args.write.as_deref();
         files.push(directory.map(|it| write(it, found)).transpose()?);
     }
+    let left = cases - tally.cases;
     let text = match args.output {
-        Output::Json => report(seed, &tally, &files, seconds).to_string(),
-        Output::Table => table(seed, &tally, &files, seconds),
+        Output::Json => report(seed, left, &tally, &files, seconds).to_string(),
+        Output::Table => table(seed, left, &tally, &files, seconds),
     };
     print(&text);
-    Ok(ExitCode::from(exit_code(&tally)))
+    Ok(ExitCode::from(if stop.load(Ordering::Relaxed) {
+        INTERRUPTED
+    } else {
+        exit_code(&tally)
+    }))
 }
 
 /// Where nothing was judged, nothing holds.
@@ -107,6 +123,13 @@ fn exit_code(tally: &Tally) -> u8 {
     } else {
         0
     }
+}
+
+/// Said at once, so that a run that comes to no end can be made again.
+fn drawn() -> u64 {
+    let seed = fastrand::u64(..SEEDS);
+    eprintln!("fuzz --seed {seed}");
+    seed
 }
 
 /// One line that says how far it is, where somebody sees it.
@@ -137,7 +160,7 @@ fn denied(tally: &Tally) -> Option<usize> {
         .filter(|it| *it > 0)
 }
 
-fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> Value {
+fn report(seed: u64, left: usize, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> Value {
     let one = |(found, file): (&Disagreement, &Option<PathBuf>)| {
         json!({
             "seed": found.seed,
@@ -150,6 +173,7 @@ fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> 
     json!({
         "seed": seed,
         "cases": tally.cases,
+        "left": left,
         "skipped": tally.skipped.values().sum::<usize>(),
         "errors": tally.errors,
         "steps": tally.steps,
@@ -161,7 +185,7 @@ fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> 
     })
 }
 
-fn table(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> String {
+fn table(seed: u64, left: usize, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> String {
     let mut lines = Vec::new();
     for (found, file) in tally.found.iter().zip(files) {
         let Disagreement { seed, reason, .. } = found;
@@ -191,8 +215,12 @@ fn table(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> S
     } = tally;
     let denied = denied(tally).map_or_else(String::new, |it| format!(" ({it} % denied)"));
     let found = found.len();
+    let left = match left {
+        0 => String::new(),
+        some => format!(", {some} left, as the run ended early"),
+    };
     lines.push(format!(
-        "seed {seed}: {cases} cases in {seconds:.1} s, {steps} steps, {cells} cells{denied}: {found} disagreements"
+        "seed {seed}: {cases} cases in {seconds:.1} s, {steps} steps, {cells} cells{denied}: {found} disagreements{left}"
     ));
     lines.join("\n")
 }

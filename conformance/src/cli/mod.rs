@@ -14,11 +14,13 @@ mod offline;
 mod outputs;
 mod progress;
 mod run;
+mod whole;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{
     ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
@@ -28,9 +30,9 @@ use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::selection::{Selection, Shard, is_any, meant_id, meant_word, unknown};
 
 const EXIT_CODES: &str = "Exit codes: 0 it holds, 1 it was judged and does not hold, 2 bad usage or bad input, 3 the \
-                          machine cannot do this, 130 Ctrl-C ended it.";
+                          machine cannot do this, 130 Ctrl-C, SIGTERM or SIGHUP ended it.";
 
-/// As shells say that Ctrl-C ended a program.
+/// As shells say that Ctrl-C ended a program; other signals that end a run are taken for it.
 const INTERRUPTED: u8 = 130;
 
 /// Tests enforcers of Kubernetes network policies against truth tables.
@@ -97,6 +99,9 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     let given = typed.subcommand().map(|(_, given)| given);
     let ended = ended(cli.verb, given.unwrap_or(&typed));
+    let unprinted = UNPRINTED.get();
+    let unprinted = unprinted.map(|error| Stopped(3, format!("stdout: {error}")));
+    let ended = ended.and_then(|code| unprinted.map_or(Ok(code), Err));
     ended.unwrap_or_else(|Stopped(code, message)| {
         eprintln!("error: {message}");
         ExitCode::from(code)
@@ -121,9 +126,18 @@ fn ended(verb: Verb, given: &ArgMatches) -> Result<ExitCode, Stopped> {
     }
 }
 
+/// What came of a text that could not be printed, the first of them: whatever else a command does is done all the same,
+/// as files may be written besides.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
 /// A text for whoever asked. A reader that has gone away is no error.
 fn print(text: &str) {
-    let _closed = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+    match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNPRINTED.get_or_init(|| error);
+        }
+        _ => {}
+    }
 }
 
 fn did_you_mean(meant: Option<&str>) -> String {

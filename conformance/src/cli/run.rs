@@ -86,11 +86,11 @@ pub(super) fn run(args: &RunArgs, given: &ArgMatches) -> Result<ExitCode, Stoppe
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         waivers.apply(&mut report, &catalogue.cases, today);
     }
+    if args.runner == RunnerName::Cluster {
+        cluster::remark(&mut report, args.output);
+    }
     show(&report, args.output);
     files.write(&report, &chosen)?;
-    if args.runner == RunnerName::Cluster {
-        cluster::remark(&report);
-    }
     stopped.map_or_else(|| Ok(ExitCode::from(exit_code(&report))), Err)
 }
 
@@ -125,7 +125,7 @@ fn show(report: &Report, output: Output) {
 fn exit_code(report: &Report) -> u8 {
     let judged = report.passed() + report.failed() + report.waived();
     match (report.failed(), report.errors()) {
-        _ if report.left_out > 0 => INTERRUPTED,
+        _ if !report.left.is_empty() => INTERRUPTED,
         (0, 0) => 0,
         (_, 1..) if judged == 0 => 3,
         _ => 1,
@@ -148,7 +148,9 @@ impl RunArgs {
                     None,
                 )
             }
-            RunnerName::Cluster => cluster::judge(&self.cluster, cases, self.profile())?,
+            RunnerName::Cluster => {
+                cluster::judge(&self.cluster, cases, self.profile(), self.output)?
+            }
         })
     }
 

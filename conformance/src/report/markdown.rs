@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Standing, comparison};
+use super::{Report, Row, Standing, by_theme, comparison};
 use crate::runner::CaseResult;
 
 /// The whole document.
@@ -13,16 +13,16 @@ pub fn markdown(report: &Report) -> String {
          | theme | cases | passed | failed | waived | not judged | skipped | seconds |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    for (theme, cases) in report.by_theme() {
+    let all: Vec<Row<'_>> = report.standings().collect();
+    for (theme, cases) in by_theme(&all) {
         row(&mut text, theme, &cases);
     }
-    let all: Vec<_> = report.standings().collect();
     row(&mut text, "**all**", &all);
     for (result, standing) in all {
         details(&mut text, result, standing);
     }
-    if report.left_out > 0 {
-        let _infallible = writeln!(text, "\ninterrupted, {} cases left", report.left_out);
+    if !report.left.is_empty() {
+        let _infallible = writeln!(text, "\ninterrupted, {} cases left", report.left.len());
     }
     for remark in &report.remarks {
         let _infallible = writeln!(text, "\n{}", escaped(remark));
@@ -30,7 +30,7 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-fn row(text: &mut String, title: &str, cases: &[(&CaseResult, Standing<'_>)]) {
+fn row(text: &mut String, title: &str, cases: &[Row<'_>]) {
     let count = |is: fn(&Standing<'_>) -> bool| cases.iter().filter(|(_, it)| is(it)).count();
     let seconds: f64 = cases.iter().map(|(it, _)| it.took.as_secs_f64()).sum();
     let _infallible = writeln!(

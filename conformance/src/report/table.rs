@@ -22,7 +22,7 @@ pub fn summary(report: &Report) -> String {
         }
     }
     for remark in &report.remarks {
-        let _infallible = writeln!(text, "waivers: {remark}");
+        let _infallible = writeln!(text, "remark: {remark}");
     }
     for error in report.not_judged() {
         let _infallible = writeln!(text, "error: {error}");
@@ -42,7 +42,7 @@ pub fn summary(report: &Report) -> String {
     for (count, said) in [
         (report.waived(), "waived"),
         (report.errors(), "not judged"),
-        (report.left_out, "left, as the run ended early"),
+        (report.left.len(), "left, as the run ended early"),
     ] {
         if count > 0 {
             let _infallible = write!(text, ", {count} {said}");

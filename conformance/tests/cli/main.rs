@@ -190,21 +190,26 @@ fn without_a_terminal_progress_is_a_line_now_and_then_and_none_beside_json() {
 }
 
 #[test]
-fn an_interrupt_ends_a_run_after_its_case() {
-    let mut child = command(&["run"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The first line of progress says that it is under way.
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    lines.next().unwrap().unwrap();
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{out}");
-    assert!(out.contains("left, as the run ended early"), "{out}");
-    assert!(out.contains(" passed, 0 failed"), "{out}");
+fn a_signal_ends_a_run_after_its_case() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        // Whoever runs this test may ignore one of them.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,TERM,HUP", "--"])
+            .args([env!("CARGO_BIN_EXE_sluice-conformance"), "run"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first line of progress says that it is under way.
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal:?}: {out}");
+        assert!(out.contains("left, as the run ended early"), "{out}");
+        assert!(out.contains(" passed, 0 failed"), "{out}");
+    }
 }
 
 /// An API server that takes a request and never answers.

@@ -107,7 +107,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         names: &["signal_hook"],
-        scope: Only(&["conformance/cluster", "conformance/src/cli", "bench"]),
+        scope: Only(&[
+            "conformance/cluster",
+            "conformance/src/cli",
+            "conformance/src/signals.rs",
+            "bench",
+        ]),
         reason: "Ctrl-C is for commands; the agent hears signals through tokio",
     },
     Rule {

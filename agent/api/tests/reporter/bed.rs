@@ -16,7 +16,7 @@ use sluice_policy::AdminKind;
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// A machine that stands still for some seconds costs nobody the election, and with it what it was told.
 pub(crate) const TERMS: Terms = Terms {
-    lasts: Duration::from_secs(60),
+    lasts: Duration::from_mins(1),
     renewed_by: Duration::from_secs(40),
     retry: Duration::from_millis(500),
     look: Duration::from_secs(1),

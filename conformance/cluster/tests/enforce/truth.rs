@@ -109,12 +109,13 @@ impl World {
         let truth = self.truth(cells)?;
         let start = Instant::now();
         loop {
-            match self.comes_out(cells, &truth) {
-                Ok(Asked::Once) => break,
+            let asked = self.comes_out(cells, &truth);
+            let is_over = start.elapsed() > SHOWS;
+            match asked {
                 // While a machine stands still everything is silent, and not because it is denied.
-                Ok(Asked::Again) if start.elapsed() < SHOWS => {}
-                Ok(Asked::Again) => break,
-                Err(wrong) => ensure!(start.elapsed() < SHOWS, "{what}: {wrong:#}"),
+                Ok(Asked::Again) if !is_over => {}
+                Ok(_) => break,
+                Err(wrong) => ensure!(!is_over, "{what}: {wrong:#}"),
             }
         }
         self.comes_out(cells, &truth)

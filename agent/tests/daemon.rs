@@ -47,7 +47,7 @@ fn a_clean_stop_leaves_rules_and_pins_and_cleanup_removes_them() {
     let agent = node.agent(&[]);
     let (code, took) = agent.stop();
     assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(5), "SIGTERM took {took:?}");
+    assert!(took < Duration::from_secs(30), "SIGTERM took {took:?}");
     let status = node.status();
     assert!(status["agent"].is_null(), "the pins speak: {status}");
     assert_eq!(
@@ -107,12 +107,12 @@ fn status_says_how_new_a_source_is_enforced() {
     let _agent = node.agent(&["--mode", "nfqueue"]);
     let first = node.status()["agent"]["enforced_as_of"].as_f64().unwrap();
     assert!(before <= first && first <= now().as_secs_f64(), "{first}");
-    node.write("deny.yaml", DENY);
     let written = now().as_secs_f64();
-    let status = node.eventually("the policy", |status| {
+    node.write("deny.yaml", DENY);
+    node.eventually("the policy", |status| {
         status["agent"]["enforced_as_of"].as_f64() > Some(written)
+            && status["pods"]["isolated"] == 1
     });
-    assert_eq!(status["pods"]["isolated"], 1);
 }
 
 #[test]
@@ -221,8 +221,12 @@ fn what_a_hybrid_agent_left_goes_also_where_the_kernel_refuses_ebpf() {
             assert_eq!(agent.stop().0, Some(0));
         }
         assert!(!node.pinned(), "{verb}: {}", node.log());
-        let attached = node.tool("bpftool", &["net", "show", "dev", "veth0"]);
-        assert!(!attached.contains("sluice"), "{verb}: {attached}");
+        // The kernel lets go of a link without a pin in its own time.
+        node.await_that("no program is left", || {
+            !node
+                .tool("bpftool", &["net", "show", "dev", "veth0"])
+                .contains("sluice")
+        });
     }
 }
 

@@ -65,9 +65,10 @@ fn a_gate_that_somebody_changes_is_put_back() {
     assert!(before.contains("10.244.0.1"), "{before}");
     for (count, (what, change)) in (1..).zip(MEDDLING) {
         node.nft(change);
-        node.await_that(what, || counted(&node, "gate_lost") == count);
+        node.await_that(what, || counted(&node, "gate_lost") >= count);
+        // It is counted before it is put back.
         node.await_that(what, || {
-            stripped(&node.nft("list table inet sluice")) == stripped(&before)
+            node.gate() && stripped(&node.nft("list table inet sluice")) == stripped(&before)
         });
     }
     assert!(node.log().contains("the gate is gone"), "{}", node.log());
@@ -122,8 +123,9 @@ fn a_program_that_somebody_takes_off_is_put_back() {
     ];
     for (count, (program, arguments)) in (1..).zip(ways) {
         node.tool(program, arguments);
-        node.await_that("the loss is noticed", || counted(&node, "tc_lost") == count);
-        assert_eq!(programs(), 1);
+        node.await_that("the loss is noticed", || counted(&node, "tc_lost") >= count);
+        // The kernel lets go of a link without a pin in its own time.
+        node.await_that("one program", || programs() == 1);
     }
     assert!(node.log().contains("was taken off"), "{}", node.log());
 }
@@ -156,7 +158,8 @@ fn clients_that_say_nothing_keep_neither_others_nor_the_end_waiting() {
     }
     let node = Node::new();
     let agent = node.agent(&[]);
-    let _silent: Vec<_> = (0..4)
+    // One after the other, they would take a minute.
+    let _silent: Vec<_> = (0..12)
         .map(|_| UnixStream::connect(node.path("agent.sock")).unwrap())
         .collect();
     let mut half = node
@@ -168,13 +171,14 @@ fn clients_that_say_nothing_keep_neither_others_nor_the_end_waiting() {
     let asked = Instant::now();
     assert_eq!(node.status()["agent"]["ready"], true);
     assert!(
-        asked.elapsed() < Duration::from_secs(4),
+        asked.elapsed() < Duration::from_secs(30),
         "status took {:?}",
         asked.elapsed()
     );
     let (code, took) = agent.stop();
     assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(5), "SIGTERM took {took:?}");
+    // The half request alone would hold it for ten seconds.
+    assert!(took < Duration::from_secs(9), "SIGTERM took {took:?}");
 }
 
 /// Port ids of a process's route sockets that receive events: a line of `/proc/net/netlink` is the socket, its

@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod latency;
 pub mod load;
 pub mod mode;
+pub mod network;
 pub mod noise;
 pub mod policies;
 pub mod proof;

@@ -25,6 +25,7 @@ use sluice_bench::env::Env;
 use sluice_bench::interrupt::{Interrupted, Progress};
 use sluice_bench::load::Workload;
 use sluice_bench::mode::Mode;
+use sluice_bench::network::cli::{Network, with_two_dashes};
 use sluice_bench::stage::NotInForce;
 use sluice_bench::{policies, report};
 
@@ -68,6 +69,9 @@ enum Verb {
     Policies(PoliciesArgs),
     /// Measure how long it takes until policies are enforced: here (root), or as a client in a cluster
     Latency(latency_cli::LatencyArgs),
+    /// Measure the network between nodes with iperf3, netperf, qperf and fortio
+    #[command(subcommand)]
+    Network(Network),
     /// Make Markdown, CSV and plots of what `compare` and `policies` printed as JSON
     Report {
         /// Documents of `-o json`
@@ -153,11 +157,13 @@ struct PoliciesArgs {
 struct Usage(String);
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse_from(latency_cli::arguments(std::env::args_os())).verb {
+    let arguments = latency_cli::arguments(std::env::args_os());
+    let outcome = match Cli::parse_from(with_two_dashes(arguments)).verb {
         Verb::Env { output, .. } => show_env(output),
         Verb::Compare(args) => run_compare(&args),
         Verb::Policies(args) => run_policies(&args),
         Verb::Latency(args) => args.run(),
+        Verb::Network(network) => network.run(),
         Verb::Report { files, out } => write_report(&files, &out),
     };
     outcome.unwrap_or_else(|error| {

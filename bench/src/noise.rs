@@ -9,9 +9,8 @@ use anyhow::{Context as _, Result};
 
 /// Rounds of the loop that is timed before and after a slice: some 2 ms.
 const SPIN: u64 = 2_000_000;
-/// Times that it is run to find out what it takes when nothing disturbs it.
-const CALIBRATIONS: usize = 25;
-/// How much longer than that it may take.
+/// How many times as long it may take as in half of its round: ratios are made within a round, so a clock rate that
+/// changes from one round to the next harms none.
 const DRIFT: f64 = 1.10;
 /// The share of a slice that the hypervisor may give to others.
 const STEAL: f64 = 0.05;
@@ -78,7 +77,7 @@ impl CpuTimes {
 pub enum Noise {
     /// The hypervisor gave this share to others.
     Steal(f64),
-    /// A loop took so many times as long as undisturbed.
+    /// A loop took so many times as long as usual.
     Drift(f64),
 }
 
@@ -91,30 +90,16 @@ impl fmt::Display for Noise {
     }
 }
 
-/// Watches the machine while a slice runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Guard {
-    undisturbed: Duration,
+/// What the loop took before and after each slice of a round, in the middle.
+pub fn usual(spins: impl IntoIterator<Item = [Duration; 2]>) -> Duration {
+    let mut spins: Vec<Duration> = spins.into_iter().flatten().collect();
+    spins.sort_unstable();
+    spins.get(spins.len() / 2).copied().unwrap_or_default()
 }
 
-impl Guard {
-    /// Finds out what the loop takes undisturbed: the least of several times.
-    pub fn calibrate() -> Self {
-        let times = (0..CALIBRATIONS).map(|_| spin());
-        Self {
-            undisturbed: times.min().unwrap_or_default(),
-        }
-    }
-
-    /// How many times as long as undisturbed the loop takes now.
-    pub fn drift(&self) -> f64 {
-        spin().as_secs_f64() / self.undisturbed.as_secs_f64().max(1e-9)
-    }
-}
-
-/// Judges a slice by what was stolen from it, and by the drifts before and after it.
-pub fn judge(times: CpuTimes, drifts: [f64; 2]) -> Option<Noise> {
-    let drift = drifts[0].max(drifts[1]);
+/// Judges a slice by what was stolen from it, and by what the loop took before and after it and usually did in its round.
+pub fn judge(times: CpuTimes, spins: [Duration; 2], usual: Duration) -> Option<Noise> {
+    let drift = spins[0].max(spins[1]).as_secs_f64() / usual.as_secs_f64().max(1e-9);
     // One tick of a short slice is more than that, and says little.
     if times.steal > 1 && times.stolen() > STEAL {
         Some(Noise::Steal(times.stolen()))
@@ -125,7 +110,8 @@ pub fn judge(times: CpuTimes, drifts: [f64; 2]) -> Option<Noise> {
     }
 }
 
-fn spin() -> Duration {
+/// What the loop takes now.
+pub fn spin() -> Duration {
     let started = Instant::now();
     let mut state = 1_u64;
     for number in 0..SPIN {
@@ -169,17 +155,23 @@ mod tests {
             steal,
             ..CpuTimes::default()
         };
-        for (steal, drifts, expected) in [
-            (5, [1.0, 1.1], None),
-            (6, [1.0, 1.0], Some(Noise::Steal(0.06))),
-            (0, [1.0, 1.2], Some(Noise::Drift(1.2))),
-            (0, [1.3, 1.0], Some(Noise::Drift(1.3))),
+        for (steal, spins, expected) in [
+            (5, [100, 110], None),
+            (6, [100, 100], Some("6 % of the time was stolen")),
+            (0, [100, 120], Some("the processor was 1.20 times as slow")),
+            (0, [130, 100], Some("the processor was 1.30 times as slow")),
+            (0, [50, 60], None),
         ] {
-            assert_eq!(
-                judge(times(steal), drifts),
-                expected,
-                "{steal} % {drifts:?}"
-            );
+            let (spins, usual) = (spins.map(Duration::from_micros), Duration::from_micros(100));
+            let noise = judge(times(steal), spins, usual).map(|it| it.to_string());
+            assert_eq!(noise.as_deref(), expected, "{steal} % {spins:?}");
         }
+    }
+
+    #[test]
+    fn what_is_usual_is_in_the_middle() {
+        let spins = [[9, 2], [3, 8], [2, 2]].map(|it| it.map(Duration::from_micros));
+        assert_eq!(usual(spins), Duration::from_micros(3));
+        assert_eq!(usual([]), Duration::ZERO);
     }
 }

@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::interrupt::{Progress, go_on};
 use crate::load::{Span, Workload};
 use crate::mode::Mode;
-use crate::noise::Guard;
+use crate::noise;
 use crate::proof::{self, Doubt};
 use crate::schedule;
 use crate::stage::{Slice, Stage, StageOptions};
@@ -136,7 +136,6 @@ impl Plan {
 /// `progress` says so; any other where a mode cannot be set up.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
     let total = plan.slices();
-    let guard = Guard::calibrate();
     let mut stages = up(plan, || go_on(progress(0, total)).map_err(Into::into))?;
     let each = plan.fetches.div_ceil(plan.rounds.max(1) as u64);
     let span = Span {
@@ -155,22 +154,25 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
         .into_iter()
         .enumerate()
     {
+        let mut slices = Vec::with_capacity(order.len());
         for number in order {
-            go_on(progress(rows.len(), total))?;
+            go_on(progress(rows.len() + slices.len(), total))?;
             let (policies, stage) = &mut stages[number / SIZES.len()];
             let (size, bytes) = SIZES[number % SIZES.len()];
-            let slice = stage.pages(bytes, &span, &guard);
+            let slice = stage.pages(bytes, &span);
             let slice = slice.with_context(|| stage.mode().name())?;
-            rows.push(Row {
-                round,
-                mode: stage.mode(),
-                policies: *policies,
-                size,
-                void: void::why(&slice, proven(stage.mode(), *policies, &slice), plan.noisy),
-                mean_ms: slice.sent.latency.mean() / 1e6,
-                p50_ms: millis(slice.sent.latency.value_at_quantile(0.5)),
-            });
+            slices.push((stage.mode(), *policies, size, slice));
         }
+        let usual = noise::usual(slices.iter().map(|(.., slice)| slice.spins));
+        rows.extend(slices.into_iter().map(|(mode, policies, size, slice)| Row {
+            round,
+            mode,
+            policies,
+            size,
+            void: void::why(&slice, proven(mode, policies, &slice), usual, plan.noisy),
+            mean_ms: slice.sent.latency.mean() / 1e6,
+            p50_ms: millis(slice.sent.latency.value_at_quantile(0.5)),
+        }));
     }
     for (_, stage) in &stages {
         stage.check().context("after the run")?;

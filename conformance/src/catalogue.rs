@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use include_dir::{Dir, DirEntry, include_dir};
@@ -36,15 +37,19 @@ impl Catalogue {
     pub fn from_paths(paths: &[PathBuf]) -> io::Result<Self> {
         let mut files = Vec::new();
         for path in paths {
+            let before = files.len();
             find(path, &mut files)?;
+            if files.len() == before {
+                let message = format!("{}: no *.yaml or *.yml in it", path.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, message));
+            }
         }
         let mut read = Vec::new();
         for path in files {
-            let text = fs::read_to_string(&path).map_err(|error| {
+            let bytes = fs::read(&path).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
-            let case = read_case(Origin::File(path), &text);
-            read.push(case.and_then(|case| case.check().map(|()| case)));
+            read.push(checked(Origin::File(path), &bytes));
         }
         Ok(Self::of(read))
     }
@@ -66,6 +71,24 @@ impl Catalogue {
         }
         catalogue.cases = seen.into_values().collect();
         catalogue
+    }
+}
+
+fn checked(origin: Origin, bytes: &[u8]) -> Result<Case, CaseError> {
+    let text = str::from_utf8(bytes).map_err(|error| no_text(&origin, bytes, error))?;
+    let case = read_case(origin, text)?;
+    case.check()?;
+    Ok(case)
+}
+
+fn no_text(origin: &Origin, bytes: &[u8], error: Utf8Error) -> CaseError {
+    let before = bytes.iter().take(error.valid_up_to());
+    let lines = before.filter(|byte| **byte == b'\n').count();
+    CaseError {
+        origin: origin.to_string(),
+        line: u64::try_from(lines).map_or(1, |lines| lines + 1),
+        field: "case".to_owned(),
+        message: "no UTF-8".to_owned(),
     }
 }
 

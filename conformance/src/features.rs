@@ -13,9 +13,7 @@ pub const FEATURES: &[(&str, &str)] = &[
     ),
     ("np.ipblock-pods", "ipBlock that matches addresses of pods"),
     ("np.hostnet", "pods in the network of their node"),
-    ("np.node", "nodes as ends of connections"),
     ("np.service", "connections through Services"),
-    ("np.nodeport", "connections through node ports"),
     ("np.loopback", "a pod that reaches itself"),
     (
         "np.established",
@@ -26,9 +24,6 @@ pub const FEATURES: &[(&str, &str)] = &[
         "np.startup",
         "pods that are isolated from their first instruction on",
     ),
-    ("np.icmp", "ICMP"),
-    ("np.frag", "fragments"),
-    ("np.packets", "packets that are put together by hand"),
     ("np.ipv6", "IPv6"),
     ("np.dual", "both families at once"),
     ("np.validation", "objects that an API server refuses"),
@@ -58,4 +53,19 @@ pub const NAMES: &[&str] = &{
 /// Whether there is a feature of that name.
 pub fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Catalogue;
+
+    #[test]
+    fn every_feature_is_of_a_case() {
+        let cases = Catalogue::built_in().cases;
+        for name in NAMES {
+            let is_of_one = cases.iter().any(|case| case.features.contains(*name));
+            assert!(is_of_one, "{name}");
+        }
+    }
 }

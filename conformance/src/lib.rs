@@ -67,9 +67,11 @@ pub mod runner;
 pub mod schema;
 pub mod selection;
 mod share;
+mod signals;
 mod state;
 pub mod waivers;
 pub mod world;
 
 pub use share::per_core;
+pub use signals::ending_signals;
 pub use state::{State, StateError};

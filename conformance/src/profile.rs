@@ -117,6 +117,33 @@ impl Profile {
     }
 }
 
+impl fmt::Display for Profile {
+    /// Names that mean it, as they are typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (base, name) = if self.finality.is_some() {
+            (Self::SLUICE, "sluice")
+        } else {
+            (Self::default(), "strict")
+        };
+        let established = self.established.map(|it| match it {
+            Established::Cut => "packet",
+            Established::Kept => "connection",
+        });
+        let host = self.host_network.map(|it| match it {
+            HostNetwork::Node => "host-node",
+            HostNetwork::Pod => "host-pod",
+        });
+        let established = established.filter(|_| self.established != base.established);
+        let host = host.filter(|_| self.host_network != base.host_network);
+        let more: Vec<&str> = established.into_iter().chain(host).collect();
+        match (more.is_empty(), name) {
+            (true, _) => f.write_str(name),
+            (false, "strict") => f.write_str(&more.join(",")),
+            (false, _) => write!(f, "{name},{}", more.join(",")),
+        }
+    }
+}
+
 impl fmt::Display for Established {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -129,6 +156,23 @@ impl fmt::Display for Established {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_is_said_as_it_is_typed() {
+        for text in [
+            "strict",
+            "sluice",
+            "packet",
+            "host-pod",
+            "connection,host-node",
+            "sluice,connection",
+            "sluice,connection,host-pod",
+        ] {
+            assert_eq!(text.parse::<Profile>().unwrap().to_string(), text);
+        }
+        let twice: Profile = "sluice,packet,strict".parse().unwrap();
+        assert_eq!(twice.to_string(), "sluice");
+    }
 
     #[test]
     fn a_profile_allows_fewer_readings_the_more_it_says() {

@@ -1,13 +1,16 @@
 //! Which cases are meant: by name, tag, feature and share.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
+
+use wildmatch::WildMatch;
 
 use crate::case::Case;
 
 /// Which cases are meant. All of them, where nothing is said.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// Ids, or their beginnings with a `*`; one must match, where there are any.
+    /// Ids, in which `*` stands for anything; one must match, where there are any.
     pub ids: Vec<String>,
     /// Tags, features and themes; one must match, where there are any.
     pub include: Vec<String>,
@@ -66,15 +69,12 @@ impl Selection {
     }
 }
 
-/// Whether an id, or its beginning with a `*`, is that of a case.
+/// Whether an id, in which `*` stands for anything, is that of a case: the same as in waivers.
 fn is_id(pattern: &str, case: &Case) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => case.id.starts_with(start),
-        None => *pattern == *case.id,
-    }
+    WildMatch::new(pattern).matches(&case.id)
 }
 
-/// Whether an id, or its beginning with a `*`, is that of any case.
+/// Whether an id, in which `*` stands for anything, is that of any case.
 pub fn is_any(pattern: &str, cases: &[Case]) -> bool {
     cases.iter().any(|case| is_id(pattern, case))
 }
@@ -89,9 +89,69 @@ pub fn unknown<'w>(words: impl IntoIterator<Item = &'w String>, cases: &[Case]) 
     words.into_iter().filter(is_unknown).collect()
 }
 
+/// The id that was meant, most likely, by one that no case has.
+pub fn meant_id(typed: &str, cases: &[Case]) -> Option<String> {
+    let typed = typed.to_lowercase();
+    let themes: BTreeSet<&str> = cases.iter().map(Case::theme).collect();
+    let ids = cases.iter().map(|case| &*case.id);
+    if themes.contains(&*typed) {
+        return Some(format!("{typed}/*"));
+    }
+    // A name without its theme.
+    let name = format!("/{typed}");
+    if let Some(id) = ids.clone().find(|id| id.ends_with(&name)) {
+        return Some(id.to_owned());
+    }
+    let patterns: Vec<String> = themes.iter().map(|theme| format!("{theme}/*")).collect();
+    let patterns = patterns.iter().map(String::as_str);
+    let is_pattern = typed.contains('*');
+    let ids = ids.filter(|_| !is_pattern);
+    nearest(&typed, ids.chain(patterns)).map(str::to_owned)
+}
+
+/// The tag, feature or theme that was meant, most likely, by a word that no case has.
+pub fn meant_word<'c>(typed: &str, cases: &'c [Case]) -> Option<&'c str> {
+    let words = cases.iter().flat_map(|case| {
+        let more = case.tags.iter().chain(&case.features);
+        std::iter::once(case.theme()).chain(more.map(|it| &**it))
+    });
+    nearest(&typed.to_lowercase(), words)
+}
+
+/// The first of the words that differ in the fewest letters, if those are few.
+fn nearest<'w>(typed: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let most = 1.max(typed.chars().count() / 4);
+    let apart = words.map(|word| (strsim::damerau_levenshtein(typed, word), word));
+    let near = apart.filter(|(apart, _)| *apart <= most);
+    near.min_by_key(|(apart, _)| *apart).map(|(_, word)| word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_meant_is_guessed() {
+        let cases = crate::catalogue::Catalogue::built_in().cases;
+        for (typed, wanted) in [
+            ("upstream/np-1", Some("upstream/np-01")),
+            ("np-21", Some("upstream/np-21")),
+            ("UPSTREAM/NP-21", Some("upstream/np-21")),
+            ("upstream", Some("upstream/*")),
+            ("upsteram/*", Some("upstream/*")),
+            ("nothing-like-it", None),
+        ] {
+            assert_eq!(meant_id(typed, &cases).as_deref(), wanted, "{typed}");
+        }
+        for (typed, wanted) in [
+            ("INGRESS", Some("ingress")),
+            ("ingres", Some("ingress")),
+            ("np.endprot", Some("np.endport")),
+            ("everything", None),
+        ] {
+            assert_eq!(meant_word(typed, &cases), wanted, "{typed}");
+        }
+    }
 
     #[test]
     fn shares_are_whole_numbers_from_one() {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use wildmatch::WildMatch;
 
-use crate::case::{Case, CaseError, field_of, first_line};
+use crate::case::{Case, CaseError, yaml};
 use crate::report::Report;
 use crate::runner::Outcome;
 
@@ -44,17 +44,10 @@ struct WaiverFile {
 impl Waivers {
     /// Reads a file's text: a list of `case`, `reason`, `until` and, where there is one, `issue`.
     pub fn read(file: &str, text: &str) -> Result<Self, CaseError> {
-        let read: Vec<WaiverFile> = serde_saphyr::from_str_with_options(text, crate::world::yaml())
-            .map_err(|error| {
-                let line = error.location().map_or(1, |location| location.line());
-                let message = first_line(&error.to_string());
-                wrong(
-                    file,
-                    line,
-                    field_of(&message).unwrap_or("waivers"),
-                    &message,
-                )
-            })?;
+        let read: Vec<WaiverFile> = yaml::read(text).map_err(|fault| {
+            let field = fault.field.as_deref().unwrap_or("waivers");
+            wrong(file, fault.line, field, &fault.message)
+        })?;
         let list = read.into_iter().map(|it| Waiver::of(file, it));
         Ok(Self {
             file: file.to_owned(),
@@ -261,11 +254,11 @@ mod tests {
             ),
             (
                 "- {case: a/b, reason: r, until: 2026-01-01, because: x}",
-                "w.yaml:1: because: unknown field",
+                "w.yaml:1: [0].because: unknown field",
             ),
             (
                 "- {case: a/b, until: 2026-01-01}",
-                "w.yaml:1: reason: missing field",
+                "w.yaml:1: [0].reason: missing field",
             ),
             ("case: a/b", "w.yaml:1: waivers:"),
         ] {

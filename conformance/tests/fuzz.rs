@@ -1,5 +1,6 @@
 //! Random cases: they meet, nobody disagrees about them, and a fault that is planted comes out as a small case.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use sluice_conformance::runner::{EvaluatorRunner, Sluice};
 
 #[test]
 fn nobody_disagrees_about_random_cases() {
-    let tally = fuzz(Sluice::default, 1, 400, |_| {});
+    let tally = fuzz(Sluice::default, 1, 400, |_| ControlFlow::Continue(()));
     let found = tally.found.iter();
     let found: Vec<String> = found
         .map(|it| format!("{}\n{}", it.reason, yaml(&it.case)))
@@ -26,7 +27,7 @@ fn nobody_disagrees_about_random_cases() {
 
 #[test]
 fn the_evaluator_that_mutants_are_made_of_agrees_too() {
-    let tally = fuzz(Mutant::default, 1_000, 200, |_| {});
+    let tally = fuzz(Mutant::default, 1_000, 200, |_| ControlFlow::Continue(()));
     let found = tally.found.first();
     assert!(found.is_none(), "{:?}", found.map(|it| &it.reason));
 }
@@ -34,7 +35,7 @@ fn the_evaluator_that_mutants_are_made_of_agrees_too() {
 /// What is left of the first case that tells an evaluator with a fault from the oracle.
 fn told(fault: &str) -> Disagreement {
     let make = || Mutant::of(fault).expect("a fault of that name");
-    let tally = fuzz(make, 1, 200, |_| {});
+    let tally = fuzz(make, 1, 200, |_| ControlFlow::Continue(()));
     let mut found = tally.found.into_iter();
     found
         .find(|it| it.relation.is_none())
@@ -44,6 +45,7 @@ fn told(fault: &str) -> Disagreement {
 fn read(case: &Case) -> Case {
     let text = yaml(case);
     let read = read_case(Origin::File("seed.yaml".into()), &text);
+    let read = read.and_then(|case| case.check().map(|()| case));
     read.unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -52,7 +54,9 @@ fn read(case: &Case) -> Case {
 fn what_a_runner_gets_wrong_is_made_smaller_for_as_long_as_is_allowed() {
     let fuzzed = |limit| {
         let mutant = Mutant::of("stack-even").expect("a fault of that name");
-        fuzz_with(&mut EvaluatorRunner::new(mutant), 1, 60, limit, |_| {})
+        fuzz_with(&mut EvaluatorRunner::new(mutant), 1, 60, limit, |_| {
+            ControlFlow::Continue(())
+        })
     };
     let drawn = fuzzed(Duration::ZERO);
     assert_eq!(drawn.cases, 60);
@@ -64,6 +68,7 @@ fn what_a_runner_gets_wrong_is_made_smaller_for_as_long_as_is_allowed() {
     let small = fuzzed(Duration::from_mins(10));
     let [drawn, small] = [&drawn, &small].map(|it| it.found.first().expect("it is told"));
     assert_eq!(drawn.seed, small.seed);
+    read(&drawn.case);
     assert!(policies(&small.case) <= 2, "{}", yaml(&small.case));
     assert!(yaml(&small.case).len() < yaml(&drawn.case).len());
 }

@@ -1,8 +1,9 @@
 //! Cases with real packets: the laboratory's agents do what the oracle says, and what is broken is noticed. Needs root.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use sluice_conformance::case::{Case, Origin, read_case};
 use sluice_conformance::catalogue::Catalogue;
@@ -103,8 +104,18 @@ fn with_manifest(agent: &Path, manifest: &Path) -> PathBuf {
         "#!/bin/sh\nif [ \"$1\" = agent ]; then exec '{agent}' \"$@\" --manifests '{manifest}'; fi\n\
          exec '{agent}' \"$@\"\n"
     );
-    fs::write(&program, script).expect("a script is written");
-    fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it may be run");
+    // A program that another test starts has a copy of what this process has open until it is executed, and what
+    // somebody has open for writing is not run: so another process writes it.
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat > \"$0\" && chmod 700 \"$0\""])
+        .arg(&program)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    let mut input = writer.stdin.take().expect("its input");
+    input.write_all(script.as_bytes()).expect("it reads");
+    drop(input);
+    assert!(writer.wait().expect("its end").success());
     program
 }
 

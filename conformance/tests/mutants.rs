@@ -46,6 +46,22 @@ fn a_case_kills_those_that_it_can_tell_and_no_others() {
 }
 
 #[test]
+fn every_case_of_an_invalid_network_policy_fails_where_it_is_not_looked_at() {
+    let is_about_one = |case: &&Case| {
+        let mut objects = case.objects.iter();
+        case.tags.contains("invalid") && objects.all(|it| it.name().kind == "NetworkPolicy")
+    };
+    let cases = Catalogue::built_in().cases;
+    let cases: Vec<&Case> = cases.iter().filter(is_about_one).collect();
+    assert!(cases.len() > 20);
+    for case in cases {
+        let tried = trial(&[case], Profile::SLUICE, |_| {}).unwrap();
+        let ignored = tried.iter().find(|it| it.id == "invalid-ignored").unwrap();
+        assert!(ignored.killed.is_some(), "{}", case.id);
+    }
+}
+
+#[test]
 fn a_case_that_is_wrong_itself_kills_nobody() {
     let case = "id: a/b\nsentence: s\npolicies:\n  - x/p: {podSelector: {}}\nmatrix: \"\"\n";
     let case = read_case(Origin::File("b.yaml".into()), case).unwrap();

@@ -42,6 +42,8 @@ pub(crate) struct Args {
 enum Verb {
     /// Build Kubernetes' programs, once: some 8 min on two cores
     Build,
+    /// Install and build what `sluice-bench network` measures with: iperf3, netperf, qperf, fortio
+    Tools,
     /// Make a cluster, and leave it up
     Up(Rest),
     /// Take a cluster away, so that nothing is left of it
@@ -73,6 +75,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (verb, rest) = match &args.verb {
         Verb::Build => {
             build()?;
+            return Ok(exit::holds(true));
+        }
+        Verb::Tools => {
+            build_tools()?;
             return Ok(exit::holds(true));
         }
         Verb::Up(rest) => ("up", rest),
@@ -116,7 +122,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// [`Stop::Machine`] naming what the machine lacks.
 pub(crate) fn build() -> anyhow::Result<()> {
     setup::ensure(&[Need::Cluster])?;
-    components::build(&repo::root(), &cargo::target_directory(&repo::root())?)
+    components::build(
+        &repo::root(),
+        &cargo::target_directory(&repo::root())?,
+        None,
+    )
+}
+
+/// Sees to it that what measures the network between nodes is there.
+///
+/// # Errors
+/// [`Stop::Machine`] naming what the machine lacks.
+pub(crate) fn build_tools() -> anyhow::Result<()> {
+    setup::ensure(&[Need::Network])?;
+    let root = repo::root();
+    components::build(
+        &root,
+        &cargo::target_directory(&root)?,
+        Some(components::FORTIO),
+    )
 }
 
 /// The tool, built.

@@ -3,6 +3,7 @@
 //! What is needed, and how to get it, is the table in `setup/tools.rs`; how to look and to install is in
 //! `setup/machine.rs`. The second time it does nothing, in well under a second: every verb calls [`ensure`].
 
+mod component;
 mod machine;
 mod tools;
 
@@ -21,6 +22,8 @@ pub(crate) enum Need {
     Ebpf,
     /// Run the privileged tests, and look at what they do.
     Lab,
+    /// Measure the network between nodes with the tools that others use.
+    Network,
     /// Run a Kubernetes on this machine.
     Cluster,
     /// Build the agent's image.
@@ -39,6 +42,7 @@ pub(crate) enum Need {
 const EVERYTHING: &[Need] = &[
     Need::Ebpf,
     Need::Lab,
+    Need::Network,
     Need::Cluster,
     Need::Image,
     Need::Vm,

@@ -66,6 +66,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // Before anything is built: without its tools the agent is built without eBPF.
         setup::ensure(&[Need::Ebpf, Need::Lab])?;
     }
+    if is_lab && let Err(error) = cluster::build_tools() {
+        // Tests that measure with them say what they lack, and are skipped.
+        eprintln!("{error:#}");
+    }
     if args.levels.contains(&Level::Vm) {
         setup::ensure(&[Need::Vm])?;
     }

@@ -49,7 +49,7 @@ impl Wire {
         enter(&self.pod);
         let sender = UdpSocket::bind("10.9.0.2:9001").expect("a sender");
         enter(&self.here);
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_mins(1);
         let mut buffer = [0; 16];
         while Instant::now() < until {
             // Refused until the link is up.

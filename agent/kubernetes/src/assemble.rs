@@ -7,7 +7,7 @@ use sluice_policy::{Labels, Namespace, NetworkPolicy, Node, PodName};
 
 use crate::addresses::assign;
 use crate::admin;
-use crate::object::{Content, Object};
+use crate::object::{Content, Object, Written};
 use crate::pod::PodDraft;
 use crate::problem::Problem;
 use crate::workload::Copies;
@@ -64,7 +64,10 @@ fn declare<'o>(
             Content::Node(node) => world.nodes.push(node.clone()),
             Content::Policy(policy, api) => {
                 world.policies.push(policy.as_ref().clone());
-                world.api_policies.extend(api.as_deref().cloned());
+                match api {
+                    Written::Valid(api) => world.api_policies.push(api.as_ref().clone()),
+                    Written::Invalid(api) => world.api_invalid_policies.push(api.as_ref().clone()),
+                }
             }
             Content::AdminPolicy(policy, api) => {
                 world.admin_policies.push(policy.as_ref().clone());

@@ -55,10 +55,18 @@ pub(crate) enum Content {
     Node(PolicyNode),
     Pods(Copies, Box<PodDraft>),
     Service(Box<ServiceDraft>),
-    /// As it is enforced, and, where it is valid, as the API has it.
-    Policy(Box<NetworkPolicy>, Option<Box<api::NetworkPolicy>>),
+    /// As it is enforced, and as it is written.
+    Policy(Box<NetworkPolicy>, Written),
     /// As it is enforced, and as it is written.
     AdminPolicy(Box<AdminPolicy>, Box<Json>),
+}
+
+/// A `NetworkPolicy` as it is written.
+#[derive(Clone, Debug)]
+pub(crate) enum Written {
+    /// As the API has it, with its defaults.
+    Valid(Box<api::NetworkPolicy>),
+    Invalid(Box<Json>),
 }
 
 /// What became of a document.
@@ -204,7 +212,7 @@ fn one(node: &Node, heading: Heading<'_>, file: &Arc<Path>, decoded: &mut Decode
     decoded.problems.extend(report.into_problems());
 }
 
-/// Adds how the API has a policy: a valid NetworkPolicy as its own type, with its defaults.
+/// Adds how a policy is written: a valid NetworkPolicy as its own type, with its defaults.
 fn finish(content: Content, node: &Node, report: &Report) -> Content {
     let policy = match content {
         Content::Policy(policy, _) => policy,
@@ -213,17 +221,18 @@ fn finish(content: Content, node: &Node, report: &Report) -> Content {
         }
         other => return other,
     };
+    let written = Box::new(node.to_json());
     if !report.is_harmless() {
-        return Content::Policy(policy, None);
+        return Content::Policy(policy, Written::Invalid(written));
     }
-    match serde_json::from_value::<api::NetworkPolicy>(node.to_json()) {
+    match serde_json::from_value::<api::NetworkPolicy>(written.as_ref().clone()) {
         Ok(mut object) => {
             default(&mut object, &policy);
-            Content::Policy(policy, Some(Box::new(object)))
+            Content::Policy(policy, Written::Valid(Box::new(object)))
         }
         Err(error) => {
             Field::root(node, report).wrong(format!("does not decode: {error}"));
-            Content::Policy(policy, None)
+            Content::Policy(policy, Written::Invalid(written))
         }
     }
 }
@@ -288,7 +297,10 @@ pub(crate) fn read(root: &Field<'_>, kind: &Kind, names: &Names) -> Option<Conte
             let policy =
                 network_policy(root, Arc::clone(&names.namespace), Arc::clone(&names.name));
             drop(own_labels(root));
-            Some(Content::Policy(Box::new(policy), None))
+            Some(Content::Policy(
+                Box::new(policy),
+                Written::Invalid(Box::default()),
+            ))
         }
         Read::AdminPolicy(kind) => {
             let policy = admin_policy(root, kind, Arc::clone(&names.name));

@@ -29,6 +29,8 @@ pub struct World {
     /// The valid policies as the API has them, defaults applied, remarks or not: for oracles that do not trust
     /// `policies`.
     pub api_policies: Vec<api::NetworkPolicy>,
+    /// The invalid ones as they are written, for the same.
+    pub api_invalid_policies: Vec<serde_json::Value>,
     /// Valid policies of the cluster-scoped kinds, and what is left of invalid ones.
     pub admin_policies: Vec<AdminPolicy>,
     /// The same as they are written, invalid ones too.

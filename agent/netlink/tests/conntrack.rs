@@ -21,6 +21,10 @@ const UDP: u8 = 17;
 /// A node that tracks what it forwards.
 fn tracking(pods: u8) -> (Node, Conntrack) {
     let node = Node::with_pods(pods);
+    // However long a test takes, nothing that it sent is forgotten meanwhile.
+    node.netns
+        .set_sysctl("netfilter/nf_conntrack_udp_timeout", "3600")
+        .unwrap();
     let marks = Marks::from_mask(Marks::DEFAULT_MASK).unwrap();
     let (matcher, verb) = (Matcher::Sets, common::verb());
     let config = GateConfig {
@@ -53,10 +57,18 @@ fn send(node: &Node, from: usize, to: usize, ports: RangeInclusive<u16>) {
             .netns
             .enter(|| UdpSocket::bind((source, 4000)).unwrap())
             .unwrap();
-        for port in ports.clone() {
+        let send = |port| {
             // A refusal that came back for an earlier one is reported by this one, which is then not sent.
             while socket.send_to(b"hello", (destination, port)).is_err() {}
-        }
+        };
+        send(*ports.start());
+        // Of a burst before the gateway is resolved, the kernel drops what is too much.
+        let mut conntrack = node.netns.enter(Conntrack::open).unwrap().unwrap();
+        common::eventually("the first entry", || {
+            let entries = dump(&mut conntrack, UDP, &Filter::default());
+            entries.iter().any(|it| it.original.src == source)
+        });
+        ports.clone().skip(1).for_each(send);
     }
 }
 

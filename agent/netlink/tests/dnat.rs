@@ -18,7 +18,7 @@ mod common;
 
 const VIP4: &str = "10.96.0.1";
 const VIP6: &str = "fd96::1";
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn rule(vip: &str, protocol: u8, node: &Node) -> DnatRule {
     let vip: IpAddr = vip.parse().unwrap();

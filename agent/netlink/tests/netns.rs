@@ -72,7 +72,7 @@ fn reaches(from: &Netns, to: &Netns, address: &str) -> io::Result<()> {
         "[::]:0"
     };
     let receiver = to.enter(|| UdpSocket::bind((address, 0))).unwrap()?;
-    receiver.set_read_timeout(Some(Duration::from_secs(5)))?;
+    receiver.set_read_timeout(Some(Duration::from_mins(1)))?;
     let sender = from.enter(|| UdpSocket::bind(any)).unwrap()?;
     sender.send_to(b"hello", receiver.local_addr()?)?;
     let mut buffer = [0; 16];

@@ -252,6 +252,7 @@ fn without_an_agent_what_needs_a_verdict_follows_fail_open() {
     for fail_open in [false, true] {
         let World { node, queue, gate } = World::new();
         drop((queue, gate));
+        common::world::await_no_queue(&node);
         let isolated = [(node.pods[1].ipv4, BOTH)];
         let config = GateConfig {
             fail_open,

@@ -136,7 +136,7 @@ mod tests {
             "it still judges by the first version"
         );
         leave.send(()).unwrap();
-        assert!(publisher.settle(Duration::from_secs(10)));
+        assert!(publisher.settle(Duration::from_mins(1)));
         worker.join().unwrap();
     }
 

@@ -319,7 +319,7 @@ mod tests {
         }
 
         fn notices(&self) {
-            self.noticed.recv_timeout(Duration::from_secs(10)).unwrap();
+            self.noticed.recv_timeout(Duration::from_mins(1)).unwrap();
         }
 
         /// What a reading that begins and ends now is not to take.

@@ -83,7 +83,7 @@ mod tests {
                 switches: 80,
                 ..CpuTimes::default()
             },
-            drifts: [1.0; 2],
+            spins: [Duration::from_millis(2); 2],
             agent: Duration::from_millis(80),
         }
     }

@@ -16,7 +16,7 @@ pub use self::targets::{Bound, Target};
 use crate::interrupt::{Progress, go_on};
 use crate::load::{Span, Workload};
 use crate::mode::Mode;
-use crate::noise::Guard;
+use crate::noise;
 use crate::schedule;
 use crate::stage::{Stage, StageOptions};
 use crate::{proof, stats, void};
@@ -100,9 +100,8 @@ pub struct Row {
 /// `progress` says so; any other where a mode cannot be set up.
 pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
     let total = plan.slices();
-    let guard = Guard::calibrate();
     let mut stages = up(plan, |_| go_on(progress(0, total)).map_err(Into::into))?;
-    let capacity = capacity(plan, &mut stages, &guard)?;
+    let capacity = capacity(plan, &mut stages)?;
     let mut rows = Vec::with_capacity(total);
     for (number, &workload) in plan.workloads.iter().enumerate() {
         let mut able: Vec<_> = stages
@@ -117,20 +116,25 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
         let seed = plan.seed.wrapping_add(number as u64);
         let orders = schedule::rounds(able.len(), plan.rounds, seed);
         for (round, order) in orders.into_iter().enumerate() {
+            let mut slices = Vec::with_capacity(order.len());
             for number in order {
-                go_on(progress(rows.len(), total))?;
+                go_on(progress(rows.len() + slices.len(), total))?;
                 let stage = &mut *able[number];
-                let slice = stage.slice(workload, &span, &guard);
+                let slice = stage.slice(workload, &span);
                 let slice = slice.with_context(|| stage.mode().name())?;
-                let proven = proof::prove(stage.mode(), &slice.seen);
-                rows.push(Row {
+                slices.push((stage.mode(), slice));
+            }
+            let usual = noise::usual(slices.iter().map(|(_, slice)| slice.spins));
+            rows.extend(slices.into_iter().map(|(mode, slice)| {
+                let proven = proof::prove(mode, &slice.seen);
+                Row {
                     round,
                     workload,
-                    mode: stage.mode(),
-                    void: void::why(&slice, proven, plan.noisy),
-                    figures: figures(workload, stage.mode(), &slice),
-                });
-            }
+                    mode,
+                    void: void::why(&slice, proven, usual, plan.noisy),
+                    figures: figures(workload, mode, &slice),
+                }
+            }));
         }
     }
     for stage in &stages {
@@ -164,7 +168,7 @@ fn up(plan: &Plan, mut before: impl FnMut(Mode) -> Result<()>) -> Result<Vec<Sta
 
 /// Connections per second that the reference opens with 64 at once, where some workload is a share of it. All modes get
 /// the shares of this one rate.
-fn capacity(plan: &Plan, stages: &mut [Stage], guard: &Guard) -> Result<Option<f64>> {
+fn capacity(plan: &Plan, stages: &mut [Stage]) -> Result<Option<f64>> {
     if plan.workloads.iter().all(|it| it.share().is_none()) {
         return Ok(None);
     }
@@ -174,7 +178,7 @@ fn capacity(plan: &Plan, stages: &mut [Stage], guard: &Guard) -> Result<Option<f
     stage.warm(Workload::TcpCrr64)?;
     let mut rates = Vec::new();
     for _ in 0..CAPACITY_SLICES {
-        let slice = stage.slice(Workload::TcpCrr64, &span(plan, 0.0), guard)?;
+        let slice = stage.slice(Workload::TcpCrr64, &span(plan, 0.0))?;
         let figures = figures(Workload::TcpCrr64, stage.mode(), &slice);
         rates.extend(figures.get("per_second").copied());
     }

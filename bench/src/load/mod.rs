@@ -94,7 +94,7 @@ pub struct Span {
     pub warm_up: Duration,
     /// So many connections are not counted either.
     pub warm_connections: u64,
-    /// What is counted.
+    /// What is counted, from the end of the warm-up on.
     pub counted: Duration,
     /// The most connections that are opened; each port of the server is used once before one is used again.
     pub limit: Option<u64>,
@@ -124,10 +124,14 @@ pub struct Sent {
     pub wall: Duration,
 }
 
+/// What the connections of a warm-up may take.
+const WARMING: Duration = Duration::from_secs(30);
+
 /// A slice while it runs.
 pub(crate) struct Meter {
     sent: Sent,
     counted_from: Instant,
+    counted: Duration,
     end: Instant,
     limit: u64,
     warm_connections: u64,
@@ -141,6 +145,10 @@ fn histogram() -> Histogram<u64> {
 impl Meter {
     pub(crate) fn start(span: &Span) -> Self {
         let counted_from = Instant::now() + span.warm_up;
+        let warming = match span.warm_connections {
+            0 => Duration::ZERO,
+            _ => WARMING,
+        };
         Self {
             sent: Sent {
                 latency: histogram(),
@@ -153,7 +161,8 @@ impl Meter {
                 wall: Duration::ZERO,
             },
             counted_from,
-            end: counted_from + span.counted,
+            counted: span.counted,
+            end: counted_from + warming + span.counted,
             limit: span.limit.unwrap_or(u64::MAX),
             warm_connections: span.warm_connections,
         }
@@ -176,8 +185,10 @@ impl Meter {
 
     pub(crate) fn opened(&mut self) {
         self.sent.connections += 1;
+        // However slow the machine is, what is counted gets its time.
         if self.sent.connections == self.warm_connections {
             self.counted_from = Instant::now();
+            self.end = self.counted_from + self.counted;
         }
     }
 

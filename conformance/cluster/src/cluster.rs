@@ -269,7 +269,7 @@ pub fn down(name: &str) -> Result<bool> {
 
 /// Takes away what owners left that died: the names of their clusters. Every new cluster does that too.
 pub fn sweep() -> Result<Vec<String>> {
-    home::sweep(&crate::root()?)
+    home::sweep_beside_others(&crate::root()?)
 }
 
 /// The clusters of this checkout, kept or in use.

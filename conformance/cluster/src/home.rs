@@ -23,7 +23,7 @@ pub(crate) const LOGS: &str = "logs";
 /// Where the logs of clusters that failed are left.
 const FAILED: &str = "failed";
 /// How long processes may take to end, and the kernel to let go of what they held.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A cluster's directory. On drop everything that it records ends, unless the cluster is kept.
 #[derive(Debug)]
@@ -132,6 +132,13 @@ pub(crate) fn down(root: &Path, name: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// As [`sweep`], beside others that make clusters.
+pub(crate) fn sweep_beside_others(root: &Path) -> Result<Vec<String>> {
+    fs::create_dir_all(root).with_context(|| root.display().to_string())?;
+    let _guard = lock(&root.join(LOCK), FlockOperation::LockExclusive)?;
+    sweep(root)
+}
+
 /// Takes away all that dead owners left below `root`: the names of their clusters.
 pub(crate) fn sweep(root: &Path) -> Result<Vec<String>> {
     let mut gone = Vec::new();
@@ -206,7 +213,10 @@ pub fn check_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Home, down, names, sweep};
+    use crate::wait::until;
 
     #[test]
     fn a_directory_goes_with_its_owner() {
@@ -230,7 +240,11 @@ mod tests {
         assert!(sweep(root.path()).unwrap().is_empty());
         assert_eq!(names(root.path()), ["kept"]);
         assert!(Home::open(root.path(), "kept").unwrap().is_some());
-        assert!(down(root.path(), "kept").unwrap());
+        // A program that another test starts has a copy of the lock until it is executed.
+        let gone = until("an end", Duration::from_secs(20), || {
+            Ok(down(root.path(), "kept").ok())
+        });
+        assert!(gone.unwrap());
         assert!(!down(root.path(), "kept").unwrap(), "gone");
     }
 

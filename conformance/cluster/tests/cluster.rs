@@ -136,7 +136,7 @@ fn serve_and_probe(cluster: &Cluster) -> Result<()> {
         // kube-proxy writes a Service's rules after its pods are ready.
         until(
             &format!("an answer of {target}"),
-            Duration::from_secs(30),
+            Duration::from_secs(90),
             || Ok(control.try_kubectl(&probe)?.status.success().then_some(())),
         )?;
     }
@@ -178,7 +178,7 @@ fn a_cluster_ends_with_a_killed_owner_and_the_next_takes_its_remains_away() -> R
     victim.wait()?;
     until(
         "end of a dead owner's processes",
-        Duration::from_secs(20),
+        Duration::from_mins(2),
         || Ok(Traces::of(&name)?.processes.is_empty().then_some(())),
     )?;
     // Another test's cluster may have done it already.

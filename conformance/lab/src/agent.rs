@@ -25,9 +25,17 @@ const METRICS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 /// processor, which two tests share, reading the kernel's types alone takes 10 s.
 const READY: Duration = Duration::from_mins(2);
 /// What an agent that runs may take for its status.
-const ANSWER: Duration = Duration::from_secs(5);
-/// What SIGTERM may take, by its own promise.
-const STOP: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
+/// What SIGTERM may take: what a kubelet gives.
+const STOP: Duration = Duration::from_secs(30);
+/// So long an agent that gives no answer is asked again: a busy one may take longer than `sluice status` waits.
+const AGAIN: Duration = Duration::from_secs(30);
+/// What `sluice status` says then.
+const LATE: &str = "no answer within";
+/// What a page may take.
+const PAGE: Duration = Duration::from_secs(30);
+/// What an answer may take to whether an agent is ready: it is asked again.
+const LOOK: Duration = Duration::from_secs(1);
 /// How much of a log is shown.
 const LOG_LINES: usize = 20;
 
@@ -165,6 +173,16 @@ impl Agent {
 
     /// The document of `sluice status -o json`.
     pub fn status(&self) -> Result<serde_json::Value> {
+        let last = Instant::now() + AGAIN;
+        loop {
+            match self.ask_status() {
+                Err(error) if format!("{error:#}").contains(LATE) && Instant::now() < last => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn ask_status(&self) -> Result<serde_json::Value> {
         let mut command = bare_command(&self.options.binary);
         command
             .args(["status", "-o", "json", "--socket"])
@@ -202,8 +220,18 @@ impl Agent {
 
     /// The page of `/metrics`.
     pub fn metrics(&self) -> Result<String> {
-        let page = self.netns.enter(|| get("/metrics"))?;
+        let page = self.netns.enter(|| get("/metrics", PAGE))?;
         page.context("ask for metrics")
+    }
+
+    /// Whether packets wait for its verdict; none do where it does not listen.
+    pub(crate) fn has_waiting(&self) -> Result<bool> {
+        let Some(status) = self.said()? else {
+            return Ok(false);
+        };
+        let queues = status["gate"]["queues"].as_array();
+        let mut queues = queues.context("status: no queues")?.iter();
+        Ok(queues.any(|queue| queue["waiting"] != 0))
     }
 
     /// The counters of its status.
@@ -380,12 +408,11 @@ fn piped(mut command: Command) -> Command {
 
 /// Asks `/readyz` in the network namespace of the calling thread.
 fn is_ready() -> bool {
-    get("/readyz").is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    get("/readyz", LOOK).is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
 /// The whole answer, in the network namespace of the calling thread.
-fn get(path: &str) -> std::io::Result<String> {
-    let timeout = Duration::from_secs(1);
+fn get(path: &str, timeout: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&METRICS, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");

@@ -1,7 +1,14 @@
 //! The counters of a `sluice status` document. What they mean is the agent's to say.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
+
+use crate::agent::Agent;
+
+/// By then every queue has been empty for a moment, where nobody sends.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// What became of packets (`counters` of `sluice status -o json`), since the agent's maps were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -78,6 +85,23 @@ impl std::ops::Add for Counters {
     fn add(self, other: Self) -> Self {
         self.combine(other, u64::saturating_add)
     }
+}
+
+/// What all of these have counted together, once nothing waits for a verdict.
+pub(crate) fn of_all(agents: &[Agent]) -> Result<Counters> {
+    let last = Instant::now() + IDLE;
+    // Twice, as a packet may go from one node's queue to another's while they are looked at.
+    let mut looks = 0;
+    while looks < 2 && Instant::now() < last {
+        let waits = agents.iter().map(Agent::has_waiting);
+        let waits = waits.collect::<Result<Vec<bool>>>()?.contains(&true);
+        looks = if waits { 0 } else { looks + 1 };
+    }
+    let mut agents = agents.iter();
+    agents.try_fold(
+        Counters::default(),
+        |sum, agent| Ok(sum + agent.counters()?),
+    )
 }
 
 /// The counters of a status document.

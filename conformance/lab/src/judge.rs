@@ -1,13 +1,15 @@
 //! A round of probes, judged. A probe that came to nothing although it should have come to something is repeated, as
 //! packets do get lost on a busy machine; one that got through although it must not is not: a leak is a leak.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 
 use crate::expect::Expectation;
 use crate::{Cell, Lab, Reply};
 
-/// How often a probe without an answer is repeated.
-const AGAIN: usize = 3;
+/// For so long a probe without an answer is repeated.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came of a round.
 #[derive(Clone, Debug)]
@@ -28,9 +30,10 @@ impl Judged {
 /// Sends every probe of `cells`, and compares what comes back with `expected`.
 pub fn judge(lab: &Lab, cells: &[Cell], expected: &[Expectation]) -> Result<Judged> {
     let mut replies = lab.ask(cells)?;
-    for _ in 0..AGAIN {
+    let last = Instant::now() + PATIENCE;
+    loop {
         let unanswered = unanswered(&replies, expected);
-        if unanswered.is_empty() {
+        if unanswered.is_empty() || Instant::now() > last {
             break;
         }
         let again: Vec<_> = unanswered
@@ -51,7 +54,10 @@ pub fn judge(lab: &Lab, cells: &[Cell], expected: &[Expectation]) -> Result<Judg
 
 fn unanswered(replies: &[Reply], expected: &[Expectation]) -> Vec<usize> {
     let is_unanswered = |reply: &Reply, expected: &Expectation| {
-        matches!(reply, Reply::Silence | Reply::Error(_)) && !expected.is_met_by(reply)
+        // A neighbour that the kernel could not find in three seconds looks like a refusal.
+        let is_refused = *reply == Reply::Refused && !expected.answers.is_empty();
+        let is_lost = is_refused || matches!(reply, Reply::Silence | Reply::Error(_));
+        is_lost && !expected.is_met_by(reply)
     };
     let pairs = replies.iter().zip(expected).enumerate();
     pairs
@@ -83,8 +89,11 @@ mod tests {
             name(),
             Reply::Silence,
             Reply::Error("no buffers".to_owned()),
+            Reply::Refused,
+            Reply::Refused,
         ];
-        let expected = [allow.clone(), allow, deny.clone(), deny.clone(), deny];
-        assert_eq!(unanswered(&replies, &expected), [1, 4]);
+        let denied = [deny.clone(), deny.clone(), deny.clone()];
+        let expected = [&[allow.clone(), allow.clone()], &denied[..], &[allow, deny]].concat();
+        assert_eq!(unanswered(&replies, &expected), [1, 4, 5]);
     }
 }

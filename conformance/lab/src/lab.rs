@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_kubernetes::{Problem, World};
 use sluice_netlink::Netns;
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 use crate::agent::{Agent, AgentOptions, Paths, StartError};
 use crate::complete::complete;
 use crate::confine::Confinement;
+use crate::counters::{self, Counters};
 use crate::deliveries::{Deliveries, Sender};
 use crate::guests::Guests;
 use crate::plan::Plan;
@@ -30,6 +32,8 @@ use crate::{Cell, Family, Outcome, Port, Reply, Target};
 
 /// At most so many probes are under way at once.
 const AT_ONCE: usize = 1024;
+/// So often is tried to open a connection.
+const CONNECTS: usize = 10;
 /// A probe's descriptors in this process: the client's, and the server's for the connection.
 const DESCRIPTORS: usize = 2;
 
@@ -205,6 +209,11 @@ impl Lab {
         Ok(self.topology.pod(&self.plan, index))
     }
 
+    /// Starts a program in a pod's network. The kernel kills it when this lab is gone.
+    pub fn spawn(&self, pod: &PodName, command: Command) -> Result<Child> {
+        self.warden.spawn(command, self.pod_netns(pod)?, None)
+    }
+
     /// Gives a pod another link with the same addresses, as when it is made anew: to its node a new interface appears.
     /// Returns the interface's name on the node.
     pub fn replug(&self, name: &PodName) -> Result<String> {
@@ -252,6 +261,12 @@ impl Lab {
             .with_context(|| format!("no agent on {node}"))
     }
 
+    /// What all agents have counted together, once nothing waits for a verdict: what a round of probes has given up is
+    /// counted with that round.
+    pub fn counters(&self) -> Result<Counters> {
+        counters::of_all(&self.agents)
+    }
+
     /// Sends all probes, many at once, and says what came of each, in the same order.
     pub fn probe(&self, cells: &[Cell]) -> Result<Vec<Outcome>> {
         let mut outcomes = Vec::with_capacity(cells.len());
@@ -295,21 +310,21 @@ impl Lab {
 
     /// Opens a TCP connection, or the like over UDP, that stays open.
     pub fn connect(&self, cell: &Cell) -> Result<Connection> {
-        let client = self
-            .clients(std::slice::from_ref(cell))?
-            .pop()
-            .context("a client")?;
         let to = self.destination(cell)?;
-        let opened = self
-            .runtime
-            .block_on(self.patience.wait(client.connect(to)));
-        let (server, conversation) = opened
-            .with_context(|| format!("{cell}: no answer"))?
-            .context("connect")?;
-        Ok(Connection {
-            server,
-            conversation,
-        })
+        for _ in 0..CONNECTS {
+            let clients = self.clients(std::slice::from_ref(cell))?;
+            let client = clients.into_iter().next().context("a client")?;
+            let opening = self.patience.wait(client.connect(to));
+            // On a busy machine a packet gets lost, and a datagram is not sent again by itself.
+            if let Some(opened) = self.runtime.block_on(opening) {
+                let (server, conversation) = opened.context("connect")?;
+                return Ok(Connection {
+                    server,
+                    conversation,
+                });
+            }
+        }
+        bail!("{cell}: no answer")
     }
 
     /// Whether the server still answers on an open connection, within the time that answers take. TCP sends again what

@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ pub(crate) const ROOT: &str = "/run/sluice-lab";
 /// The owner's process id, in the directory of a run that is kept.
 const PID: &str = "pid";
 const LOCK: &str = "lock";
+/// The number of this process's next directory.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 /// How long a kept run has to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -38,7 +41,9 @@ impl RunDir {
             remove(&orphan)?;
         }
         let process = std::process::id();
-        for number in 0_u32.. {
+        loop {
+            // No name twice: one that ends may still take its directory away.
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = root.join(format!("{process}-{number}"));
             match fs::create_dir(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -52,7 +57,6 @@ impl RunDir {
                 }
             }
         }
-        unreachable!("there are fewer directories than numbers")
     }
 
     /// Its path.

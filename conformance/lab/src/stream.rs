@@ -277,16 +277,19 @@ impl Stream {
         let is_all_there =
             || is_there(Direction::Forward) && (!self.answered || is_there(Direction::Backward));
         let state = || (self.arrived(), self.again(0), self.again(1));
-        let mut seen = (state(), Instant::now());
+        // Time is waited for in pieces: while this process stood still, nothing was received either.
+        let (mut seen, mut quiet) = (state(), Duration::ZERO);
         // The peer says that it had something twice when that has arrived, too.
         while !is_all_there() || self.again(0) + self.again(1) > 0 {
-            if state() != seen.0 {
-                seen = (state(), Instant::now());
+            let now = state();
+            if now != seen {
+                (seen, quiet) = (now, Duration::ZERO);
             }
-            if seen.1.elapsed() > QUIET {
+            if quiet > QUIET {
                 break;
             }
             thread::sleep(LOOK);
+            quiet += LOOK;
         }
         *lock(&self.settled) = upto;
         is_all_there()

@@ -8,6 +8,7 @@
 
 mod api;
 mod cell;
+mod closed;
 mod family;
 mod network;
 mod reading;
@@ -36,6 +37,8 @@ pub use reading::{
 pub struct Oracle<'w> {
     world: &'w World,
     tiers: Tiers,
+    /// What is left of invalid policies.
+    closed: Vec<NetworkPolicy>,
     reading: Reading,
 }
 
@@ -67,16 +70,18 @@ impl<'w> Connection<'w> {
 }
 
 impl<'w> Oracle<'w> {
-    /// An oracle on the valid policies of a world, and on admin policies with peers that are not known.
+    /// An oracle on the policies of a world. Those that are not valid fail closed for what they select.
     pub fn new(world: &'w World) -> Self {
         Self::reading(world, Reading::default())
     }
 
     /// The same, by one reading of what is open.
     pub fn reading(world: &'w World, reading: Reading) -> Self {
+        let invalid = world.api_invalid_policies.iter();
         Self {
             world,
             tiers: Tiers::of(world, reading.ties),
+            closed: invalid.map(closed::closed).collect(),
             reading,
         }
     }
@@ -170,7 +175,7 @@ impl<'w> Oracle<'w> {
         &'p self,
         pod: &'p Pod,
         direction: &'static str,
-    ) -> impl Iterator<Item = &'w NetworkPolicy> + 'p {
+    ) -> impl Iterator<Item = &'p NetworkPolicy> + 'p {
         let is_node = pod.host_network && self.reading.host_network == HostNetwork::Node;
         let isolates = move |policy: &&NetworkPolicy| {
             let is_of_namespace =
@@ -184,7 +189,8 @@ impl<'w> Oracle<'w> {
             let isolates = |spec| is_selected(spec) && has_type(spec, direction);
             !is_node && is_of_namespace && spec.is_some_and(isolates)
         };
-        self.world.api_policies.iter().filter(isolates)
+        let valid = self.world.api_policies.iter();
+        valid.chain(&self.closed).filter(isolates)
     }
 
     /// Whether the source is the node that the destination runs on, and no pod that can be told from it.

@@ -5,26 +5,39 @@ use std::net::IpAddr;
 /// Whether an address is in a network: their first bits, as many as the prefix says, are the same. An address of one
 /// family is in no network of the other.
 pub(super) fn contains(cidr: &str, address: IpAddr) -> bool {
-    let Some((network, length)) = cidr.split_once('/') else {
-        return false;
-    };
-    let (Ok(network), Ok(length)) = (plain(network).parse::<IpAddr>(), length.parse::<usize>())
-    else {
-        return false;
-    };
+    read(cidr).is_some_and(|(network, length)| {
+        network.is_ipv4() == address.is_ipv4()
+            && (0..length).all(|place| bit(network, place) == bit(address, place))
+    })
+}
+
+/// Whether a network is in another, and smaller.
+pub(super) fn is_strict_part(part: &str, whole: &str) -> bool {
+    let is_smaller = |((_, own), (_, other)): (Network, Network)| own > other;
+    read(part).is_some_and(|(address, _)| contains(whole, address))
+        && read(part).zip(read(whole)).is_some_and(is_smaller)
+}
+
+/// An address and how many of its bits count.
+type Network = (IpAddr, usize);
+
+/// A network; none where the text is not one.
+pub(super) fn read(cidr: &str) -> Option<Network> {
+    let (network, length) = cidr.split_once('/')?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let length: usize = length.parse().ok().filter(|_| is_number(length))?;
+    let network: IpAddr = plain(network).parse().ok()?;
     // An IPv4 network in the notation of IPv6 is that IPv4 network: packets never carry such addresses.
-    let (network, length) = match network {
-        IpAddr::V6(six) => match (six.to_ipv4_mapped(), length.checked_sub(96)) {
-            (Some(four), Some(length)) => (IpAddr::V4(four), length),
-            _ => (network, length),
-        },
-        IpAddr::V4(_) => (network, length),
+    let mapped = match network {
+        IpAddr::V6(six) => six.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
     };
-    network.is_ipv4() == address.is_ipv4()
-        && (0..length).all(|place| {
-            let own = bit(network, place);
-            own.is_some() && own == bit(address, place)
-        })
+    let (network, length) = match mapped {
+        Some(four) => (IpAddr::V4(four), length.checked_sub(96)?),
+        None => (network, length),
+    };
+    let is_whole = length == 0 || bit(network, length - 1).is_some();
+    is_whole.then_some((network, length))
 }
 
 /// Old objects may have leading zeros in IPv4 addresses, which Kubernetes always took for decimal.
@@ -53,6 +66,20 @@ fn bit(address: IpAddr, place: usize) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_smaller_and_within() {
+        for (part, is_part) in [
+            ("10.0.0.0/9", true),
+            ("10.0.0.0/8", false),
+            ("10.0.0.0/7", false),
+            ("11.0.0.0/9", false),
+            ("10.0.0.0/33", false),
+            ("fd00::/9", false),
+        ] {
+            assert_eq!(is_strict_part(part, "10.0.0.0/8"), is_part, "{part}");
+        }
+    }
 
     #[test]
     fn networks_contain_what_shares_their_first_bits() {

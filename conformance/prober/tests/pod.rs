@@ -1,8 +1,9 @@
 //! A pod on loopback, which asks itself.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use sluice_prober::Reply;
 use sluice_prober::pod::Pod;
@@ -10,10 +11,14 @@ use sluice_prober::protocol::{Answer, Asker, NoAnswer, Probed, Question, Request
 
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A port that nobody has; it may be anybody's a moment later.
+/// A port that nobody has, in this process once: below those that clients get, of pods and of the kernel.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind((HOME, 0)).expect("a port");
-    listener.local_addr().expect("its address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let is_free = |port: &u16| {
+        TcpListener::bind((HOME, *port)).is_ok() && UdpSocket::bind((HOME, *port)).is_ok()
+    };
+    let mut ports = (0..10_000).map(|_| NEXT.fetch_add(1, Ordering::Relaxed));
+    ports.find(is_free).expect("a port")
 }
 
 async fn listening(name: &str, transport: Transport) -> (Arc<Pod>, SocketAddr) {

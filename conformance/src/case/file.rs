@@ -11,7 +11,8 @@ use serde_saphyr::Spanned;
 use sluice_oracle::Port;
 
 use super::matrix::{Matrix, Part, texts};
-use super::{AgentEvent, Case, Connection, Event, Lines, Object, ObjectName, Origin, Step};
+use super::yaml;
+use super::{AgentEvent, Case, Connection, Event, Object, ObjectName, Origin, Place, Places, Step};
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +70,9 @@ struct StepFile {
     #[serde(default)]
     matrix: Option<Spanned<Value>>,
     #[serde(default)]
-    alive: Vec<Arc<str>>,
+    alive: Vec<Spanned<Arc<str>>>,
     #[serde(default)]
-    cut: Vec<Arc<str>>,
+    cut: Vec<Spanned<Arc<str>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -123,32 +124,11 @@ pub fn read_case(origin: Origin, text: &str) -> Result<Case, CaseError> {
     let reader = Reader {
         origin: origin.to_string(),
     };
-    let file: File =
-        serde_saphyr::from_str_with_options(text, crate::world::yaml()).map_err(|error| {
-            let line = error.location().map_or(1, |location| location.line());
-            let message = first_line(&error.to_string());
-            reader.error(line, field_of(&message).unwrap_or("case"), &message)
-        })?;
+    let file: File = yaml::read(text).map_err(|fault| {
+        let field = fault.field.as_deref().unwrap_or("case");
+        reader.error(fault.line, field, &fault.message)
+    })?;
     reader.case(file, origin)
-}
-
-/// Errors of the parser show the text around them; who reads ours has the line.
-pub(crate) fn first_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("error: ");
-    match line.split_once(": ") {
-        Some((place, rest)) if place.starts_with("line ") => rest.to_owned(),
-        _ => line.to_owned(),
-    }
-}
-
-/// The field that an error of the parser names.
-pub(crate) fn field_of(message: &str) -> Option<&str> {
-    let (before, rest) = message.split_once('`')?;
-    let is_of_field = ["unknown field", "missing field", "duplicate field"]
-        .iter()
-        .any(|words| before.trim_end().ends_with(words));
-    is_of_field.then(|| rest.split('`').next()).flatten()
 }
 
 struct Reader {
@@ -176,24 +156,19 @@ impl Reader {
         }
         let mut objects = self.objects("objects", &file.objects)?;
         objects.extend(self.objects("policies", &file.policies)?);
-        let mut first = Step {
-            matrix: self.matrix(file.matrix.as_ref())?,
-            accepted: self.objects("accepted", &file.accepted)?,
-            rejected: self.rejected(&file.rejected)?,
-            lines: lines(file.id.referenced.line(), file.matrix.as_ref()),
-            ..Step::default()
-        };
+        let first = self.before(&file)?;
         let mut steps = Vec::new();
-        for step in &file.steps {
-            steps.push(self.step(step)?);
+        for (number, step) in file.steps.iter().enumerate() {
+            steps.push(self.step(number, step)?);
         }
         // What is so before anything happens is a step of its own, where something is said about it or nothing happens.
         let says_something =
             !first.matrix.is_empty() || !first.accepted.is_empty() || !first.rejected.is_empty();
         if says_something || steps.is_empty() {
-            first.title = None;
             steps.insert(0, first);
         }
+        let mut places = places("objects", &file.objects);
+        places.extend(self::places("policies", &file.policies));
         Ok(Case {
             id: file.id.value.into(),
             sentence: file.sentence.value,
@@ -205,6 +180,29 @@ impl Reader {
             source: file.source,
             steps,
             origin,
+            places,
+        })
+    }
+
+    /// What is so before anything happens.
+    fn before(&self, file: &File) -> Result<Step, CaseError> {
+        let place = |line, field: &str| Place {
+            line,
+            field: field.to_owned(),
+        };
+        let own = file.id.referenced.line();
+        let matrix = file.matrix.as_ref();
+        let line = matrix.map_or(own, |matrix| matrix.referenced.line());
+        Ok(Step {
+            matrix: self.matrix("matrix", matrix)?,
+            accepted: self.objects("accepted", &file.accepted)?,
+            rejected: self.rejected(&file.rejected)?,
+            places: Places {
+                step: place(own, "objects"),
+                matrix: place(line, "matrix"),
+                ..Places::default()
+            },
+            ..Step::default()
         })
     }
 
@@ -232,10 +230,11 @@ impl Reader {
         &self,
         features: &[Spanned<Arc<str>>],
     ) -> Result<std::collections::BTreeSet<Arc<str>>, CaseError> {
-        for feature in features {
+        for (number, feature) in features.iter().enumerate() {
             if !crate::features::is_known(&feature.value) {
+                let field = format!("features[{number}]");
                 let known = crate::features::NAMES.join(", ");
-                return Err(self.at(feature, "features", format!("none of {known}")));
+                return Err(self.at(feature, &field, format!("none of {known}")));
             }
         }
         Ok(features
@@ -257,36 +256,42 @@ impl Reader {
     }
 
     fn ports(&self, ports: &[Spanned<String>]) -> Result<Vec<Port>, CaseError> {
-        let port = |port: &Spanned<String>| {
-            Port::from_str(&port.value).map_err(|error| self.at(port, "ports", error))
+        let port = |(number, port): (usize, &Spanned<String>)| {
+            let wrong = |error| self.at(port, &format!("ports[{number}]"), error);
+            Port::from_str(&port.value).map_err(wrong)
         };
-        ports.iter().map(port).collect()
+        ports.iter().enumerate().map(port).collect()
     }
 
     fn objects(&self, field: &str, values: &[Spanned<Value>]) -> Result<Vec<Object>, CaseError> {
-        let object = |value: &Spanned<Value>| {
-            object(&value.value).map_err(|error| self.at(value, field, error))
+        let object = |(number, value): (usize, &Spanned<Value>)| {
+            let wrong = |error| self.at(value, &format!("{field}[{number}]"), error);
+            object(&value.value).map_err(wrong)
         };
-        values.iter().map(object).collect()
+        values.iter().enumerate().map(object).collect()
     }
 
     fn rejected(
         &self,
         rejected: &[Spanned<RejectedFile>],
     ) -> Result<Vec<(Object, String)>, CaseError> {
-        let one = |it: &Spanned<RejectedFile>| {
-            let object =
-                object(&it.value.object).map_err(|error| self.at(it, "rejected", error))?;
+        let one = |(number, it): (usize, &Spanned<RejectedFile>)| {
+            let wrong = |error| self.at(it, &format!("rejected[{number}].object"), error);
+            let object = object(&it.value.object).map_err(wrong)?;
             Ok((object, it.value.field.clone()))
         };
-        rejected.iter().map(one).collect()
+        rejected.iter().enumerate().map(one).collect()
     }
 
-    fn matrix(&self, matrix: Option<&Spanned<Value>>) -> Result<Vec<(Part, Matrix)>, CaseError> {
+    fn matrix(
+        &self,
+        field: &str,
+        matrix: Option<&Spanned<Value>>,
+    ) -> Result<Vec<(Part, Matrix)>, CaseError> {
         let Some(matrix) = matrix else {
             return Ok(Vec::new());
         };
-        let wrong = |message: String| self.at(matrix, "matrix", message);
+        let wrong = |message: String| self.at(matrix, field, message);
         let texts = texts(&matrix.value)
             .ok_or_else(|| wrong("a text, or a text for each port or family".to_owned()))?;
         let one = |(part, text): (Option<&str>, &str)| {
@@ -298,32 +303,70 @@ impl Reader {
         texts.into_iter().map(one).collect()
     }
 
-    fn step(&self, step: &Spanned<StepFile>) -> Result<Step, CaseError> {
-        let line = step.referenced.line();
-        let step = &step.value;
-        let mut events = Vec::new();
-        for event in &step.events {
+    fn step(&self, number: usize, step: &Spanned<StepFile>) -> Result<Step, CaseError> {
+        let StepFile {
+            title,
+            events,
+            order,
+            matrix,
+            alive,
+            cut,
+        } = &step.value;
+        let own = format!("steps[{number}]");
+        let places = places_of(&own, step);
+        let (mut happens, mut happens_at) = (Vec::new(), Vec::new());
+        for (event, place) in events.iter().zip(&places.events) {
             let read = events_of(&event.value);
-            events.extend(read.map_err(|error| self.at(event, "steps.events", error))?);
+            let read = read.map_err(|error| self.at(event, &place.field, error))?;
+            // One label of a file may be about several objects.
+            happens_at.extend(read.iter().map(|_| place.clone()));
+            happens.extend(read);
         }
         Ok(Step {
-            title: step.title.clone(),
-            events,
-            any_order: matches!(step.order, Order::Any),
-            matrix: self.matrix(step.matrix.as_ref())?,
-            alive: step.alive.clone(),
-            cut: step.cut.clone(),
-            lines: lines(line, step.matrix.as_ref()),
+            title: title.clone(),
+            events: happens,
+            any_order: matches!(order, Order::Any),
+            matrix: self.matrix(&places.matrix.field, matrix.as_ref())?,
+            alive: values(alive),
+            cut: values(cut),
+            places: Places {
+                events: happens_at,
+                ..places
+            },
             ..Step::default()
         })
     }
 }
 
-fn lines(step: u64, matrix: Option<&Spanned<Value>>) -> Lines {
-    Lines {
-        step,
-        matrix: matrix.map_or(step, |matrix| matrix.referenced.line()),
+fn values(names: &[Spanned<Arc<str>>]) -> Vec<Arc<str>> {
+    names.iter().map(|name| Arc::clone(&name.value)).collect()
+}
+
+fn places_of(own: &str, step: &Spanned<StepFile>) -> Places {
+    let line = step.referenced.line();
+    let matrix = step.value.matrix.as_ref();
+    Places {
+        step: Place {
+            line,
+            field: own.to_owned(),
+        },
+        matrix: Place {
+            line: matrix.map_or(line, |matrix| matrix.referenced.line()),
+            field: format!("{own}.matrix"),
+        },
+        events: places(&format!("{own}.events"), &step.value.events),
+        alive: places(&format!("{own}.alive"), &step.value.alive),
+        cut: places(&format!("{own}.cut"), &step.value.cut),
     }
+}
+
+/// Where the items of a list stand.
+fn places<T>(field: &str, items: &[Spanned<T>]) -> Vec<Place> {
+    let place = |(number, item): (usize, &Spanned<T>)| Place {
+        line: item.referenced.line(),
+        field: format!("{field}[{number}]"),
+    };
+    items.iter().enumerate().map(place).collect()
 }
 
 fn events_of(event: &EventFile) -> Result<Vec<Event>, String> {

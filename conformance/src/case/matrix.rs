@@ -167,6 +167,9 @@ pub enum MatrixError {
         /// What there should be.
         wanted: String,
     },
+    /// A pod that does not reach itself.
+    #[error("{0} > {0}: a pod always reaches itself")]
+    Itself(String),
     /// A clause about nobody.
     #[error("clause `{0}` is about nobody of the world")]
     Nobody(String),
@@ -181,12 +184,36 @@ impl Matrix {
             .filter(|line| !line.trim().is_empty())
             .collect();
         let is_clause = |line: &&str| line.contains('>');
-        match lines.split_first() {
+        let matrix = match lines.split_first() {
             Some((head, rows)) if !rows.is_empty() && !lines.iter().any(is_clause) => {
                 table(head, rows)
             }
             _ => clauses(text),
-        }
+        }?;
+        matrix.with_diagonal()
+    }
+
+    /// Refuses what is never so. `X * > x/a` is about all others.
+    fn with_diagonal(self) -> Result<Self, MatrixError> {
+        let found = match &self {
+            Self::Clauses(clauses) => {
+                let is_wrong = |it: &&Clause| it.from == it.to && !it.from.ends_with('*');
+                let mut own = clauses.iter().filter(is_wrong);
+                own.find(|it| it.mark != Mark::Allowed)
+                    .map(|it| it.from.clone())
+            }
+            Self::Table { columns, rows } => {
+                let is_wrong = |(name, marks): &&(String, Vec<Mark>)| {
+                    let mut own = columns
+                        .iter()
+                        .zip(marks)
+                        .filter(|(column, _)| *column == name);
+                    own.any(|(_, mark)| *mark != Mark::Allowed)
+                };
+                rows.iter().find(is_wrong).map(|(name, _)| name.clone())
+            }
+        };
+        found.map_or(Ok(self), |name| Err(MatrixError::Itself(name)))
     }
 
     /// The mark of a cell; none where a table has no such cell. `to` is `NAMESPACE/NAME` or `service:NAMESPACE/NAME`.
@@ -364,6 +391,9 @@ mod tests {
                 "row b has 1 marks, and the table 2 columns",
             ),
             ("  a b\na . Y\nb . .\n", "row a: no mark such as . X *: Y"),
+            ("  a b\na . .\nb . X\n", "b > b: a pod always"),
+            ("X x/a > x/a", "x/a > x/a: a pod always"),
+            (". x/a > x/a; * x/b > x/b", "x/b > x/b: a pod always"),
         ] {
             let error = Matrix::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");

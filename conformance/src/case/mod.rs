@@ -2,8 +2,10 @@
 
 mod check;
 mod file;
+mod kept;
 mod matrix;
 mod object;
+pub(crate) mod yaml;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +18,6 @@ use crate::world::{WorldError, world};
 use crate::{State, StateError};
 
 pub use file::{CaseError, read_case};
-pub(crate) use file::{field_of, first_line};
 pub use matrix::{Mark, Matrix, MatrixError, Part, PartError};
 pub(crate) use object::KINDS;
 pub use object::{Object, ObjectName, ObjectNameError};
@@ -44,6 +45,8 @@ pub struct Case {
     pub steps: Vec<Step>,
     /// Where the case was read from.
     pub origin: Origin,
+    /// Where in it its objects are, in their order; empty for what was made by a rule.
+    pub places: Vec<Place>,
 }
 
 impl Case {
@@ -104,17 +107,32 @@ pub struct Step {
     pub accepted: Vec<Object>,
     /// Objects that an API server refuses, each with the field that it names.
     pub rejected: Vec<(Object, String)>,
-    /// Where it stands.
-    pub lines: Lines,
+    /// Where it and what it says stand.
+    pub places: Places,
 }
 
-/// Where a step stands in its file: one-based lines, 0 for what was made by a rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lines {
+/// Where something stands in the file of a case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// One-based; 0 for what was made by a rule.
+    pub line: u64,
+    /// Which field it is, such as `steps[0].events[1]`.
+    pub field: String,
+}
+
+/// Where a step and what it says stand; empty for what was made by a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
     /// Itself.
-    pub step: u64,
+    pub step: Place,
     /// Its matrix.
-    pub matrix: u64,
+    pub matrix: Place,
+    /// Its events, in their order.
+    pub events: Vec<Place>,
+    /// The names of its connections that go on.
+    pub alive: Vec<Place>,
+    /// The names of its connections that no longer do.
+    pub cut: Vec<Place>,
 }
 
 /// Something that happens.
@@ -164,7 +182,7 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Apply(object) => write!(f, "apply {}: {}", object.name(), object.value()["spec"]),
+            Self::Apply(object) => write!(f, "apply {object}"),
             Self::Delete(name) => write!(f, "delete {name}"),
             Self::Label(name, labels) => {
                 write!(f, "label {name}")?;

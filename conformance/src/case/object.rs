@@ -129,6 +129,20 @@ impl fmt::Debug for Object {
     }
 }
 
+impl fmt::Display for Object {
+    /// `NAME: SPEC`, where a name and a `spec` are all of it; otherwise all of it, as JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, value) = (self.name(), self.value());
+        let spec = &value["spec"];
+        let short = Self::with_spec(name.clone(), spec);
+        if short.is_ok_and(|short| short.value() == value) {
+            write!(f, "{name}: {spec}")
+        } else {
+            write!(f, "{name}: {value}")
+        }
+    }
+}
+
 impl Object {
     /// An object of the API: `apiVersion`, `kind`, `metadata` and the rest.
     pub fn new(value: Value) -> Result<Self, ObjectNameError> {
@@ -213,6 +227,18 @@ mod tests {
         ] {
             assert!(same(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_object_is_shown_in_short_where_that_is_all_of_it() {
+        let name: ObjectName = "x/p".parse().unwrap();
+        let mut object = Object::with_spec(name, &json!({"podSelector": {}})).unwrap();
+        assert_eq!(
+            object.to_string(),
+            r#"NetworkPolicy x/p: {"podSelector":{}}"#
+        );
+        object.value_mut()["metadata"]["labels"] = json!({"a": "b"});
+        assert!(object.to_string().contains(r#""labels":{"a":"b"}"#));
     }
 
     #[test]

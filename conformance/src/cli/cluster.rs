@@ -1,18 +1,18 @@
 //! `run --runner cluster`.
 #![expect(clippy::print_stderr, reason = "a command says how far it is")]
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use sluice_conformance::case::Case;
 use sluice_conformance::profile::Profile;
-use sluice_conformance::report::{Observer, Report};
-use sluice_conformance::runner::{
-    CaseResult, ClusterError, ClusterOptions, ClusterRunner, Outcome,
-};
+use sluice_conformance::report::Report;
+use sluice_conformance::runner::{ClusterError, ClusterOptions, ClusterRunner};
 
-use super::{INTERRUPTED, Stopped};
+use super::progress::Progress;
+use super::{INTERRUPTED, Output, Stopped};
 
 /// What only clusters have.
 #[derive(Debug, Args)]
@@ -57,7 +57,9 @@ pub(super) fn judge(
     args: &ClusterArgs,
     cases: &[&Case],
     profile: Profile,
+    output: Output,
 ) -> Result<(Report, Option<Stopped>), Stopped> {
+    let is_quiet = output == Output::Json;
     let options = ClusterOptions {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),
@@ -66,43 +68,27 @@ pub(super) fn judge(
         convergence: Duration::from_secs(args.convergence),
         keep: args.keep,
         interruptible: true,
-        progress: |text| eprintln!("{text}"),
+        progress: if is_quiet || std::io::stderr().is_terminal() {
+            |_| {}
+        } else {
+            |text| eprintln!("{text}")
+        },
+        warn: |text| eprintln!("{text}"),
     };
     let mut runner = ClusterRunner::connect(options).map_err(|error| stopped(&error))?;
-    let mut lines = Lines {
-        done: 0,
-        total: cases.len(),
-        is_stopped: runner.interruption(),
-    };
+    let mut progress = Progress::until(cases.len(), is_quiet, runner.interruption());
     let runners = std::slice::from_mut(&mut runner);
-    let report = Report::observed(runners, cases, profile, &mut lines);
+    let report = Report::observed(runners, cases, profile, &mut progress);
+    progress.end();
     let fatal = runner.fatal().map(|why| Stopped(2, why.to_owned()));
     if args.keep {
         let label = runner.label();
         eprintln!("left: kubectl get namespaces --selector {label}");
+    } else if !is_quiet {
+        eprintln!("taking away what was made");
     }
     let left = runner.close().err().map(|error| stopped(&error));
     Ok((report, fatal.or(left)))
-}
-
-/// A line for each case: one takes seconds.
-struct Lines<F> {
-    done: usize,
-    total: usize,
-    is_stopped: F,
-}
-
-impl<F: Fn() -> bool> Observer for Lines<F> {
-    fn begins(&mut self, _case: &Case) {}
-
-    fn ended(&mut self, result: &CaseResult) {
-        self.done += 1;
-        eprintln!("{}/{} {}", self.done, self.total, line(result));
-    }
-
-    fn is_stopped(&self) -> bool {
-        (self.is_stopped)()
-    }
 }
 
 fn stopped(error: &ClusterError) -> Stopped {
@@ -114,30 +100,14 @@ fn stopped(error: &ClusterError) -> Stopped {
     Stopped(code, error.to_string())
 }
 
-fn line(result: &CaseResult) -> String {
-    let said = match &result.outcome {
-        Outcome::Passed => "passed".to_owned(),
-        Outcome::Failed(failure) => format!("FAILED: step {}: {}", failure.step, failure.reason),
-        Outcome::Error(reason) => format!("NOT JUDGED: {reason}"),
-        Outcome::Skipped(reason) => format!("skipped: {reason}"),
-    };
-    format!("{} {said} ({:.1} s)", result.id, result.took.as_secs_f64())
-}
-
-/// After the report: what all failures have in common, if it is that nothing is denied.
-pub(super) fn remark(report: &Report) {
-    let failures = report.results.iter().filter_map(|it| match &it.outcome {
-        Outcome::Failed(failure) => Some(failure),
-        _ => None,
-    });
-    let (count, all) = failures.fold((0, true), |(count, all), it| {
-        (count + 1, all && it.is_without_denial())
-    });
-    if count > 0 && all {
-        eprintln!(
-            "{count} cases failed, all of them for want of a denial: is a NetworkPolicy enforcer running?"
-        );
+/// What failures have in common, where it is that nothing is denied: among the report's remarks, which tables show at
+/// their end, and on stderr where what is printed is for a program.
+pub(super) fn remark(report: &mut Report, output: Output) {
+    let remark = report.want_of_denial();
+    if let (Some(remark), Output::Json) = (&remark, output) {
+        eprintln!("{remark}");
     }
+    report.remarks.extend(remark);
 }
 
 #[cfg(test)]

@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use serde_json::{Value, json};
 use sluice_conformance::fuzz::{Disagreement, Tally, fuzz, fuzz_with, yaml};
 use sluice_conformance::runner::{LabRunner, Sluice};
 
+use super::flags::{self, Owned};
 use super::lab::LabArgs;
-use super::{Output, Stopped, print};
+use super::progress::interrupted;
+use super::{INTERRUPTED, Output, Stopped, print};
 
 /// Seeds that are drawn where none is given are below this, so that they are easily typed.
 const SEEDS: u64 = 1 << 32;
@@ -50,15 +54,39 @@ enum RunnerName {
     Lab,
 }
 
-pub(super) fn run(args: &FuzzArgs) -> Result<ExitCode, Stopped> {
+impl FuzzArgs {
+    /// Refuses what means nothing to the runner.
+    fn check_flags(&self, given: &ArgMatches) -> Result<(), Stopped> {
+        let runner = match self.runner {
+            RunnerName::Evaluator => "evaluator",
+            RunnerName::Lab => "lab",
+        };
+        let owned = [
+            Owned::group::<LabArgs>(&["lab"]),
+            Owned::one("shrink", &["lab"]),
+        ];
+        flags::check(given, runner, &owned)
+    }
+}
+
+pub(super) fn run(args: &FuzzArgs, given: &ArgMatches) -> Result<ExitCode, Stopped> {
+    args.check_flags(given)?;
     if let Some(directory) = &args.write {
         let made = fs::create_dir_all(directory);
         made.map_err(|error| Stopped(2, format!("--write {}: {error}", directory.display())))?;
     }
-    let seed = args.seed.unwrap_or_else(|| fastrand::u64(..SEEDS));
+    let stop = interrupted()?;
+    let seed = args.seed.unwrap_or_else(drawn);
     let cases = usize::try_from(args.cases).unwrap_or(usize::MAX);
     let started = Instant::now();
-    let progress = |done: usize| show(done, cases);
+    let progress = |done: usize| {
+        show(done, cases);
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
     let tally = match args.runner {
         RunnerName::Evaluator => fuzz(Sluice::default, seed, cases, progress),
         RunnerName::Lab => {
@@ -73,17 +101,35 @@ pub(super) fn run(args: &FuzzArgs) -> Result<ExitCode, Stopped> {
         let directory = args.write.as_deref();
         files.push(directory.map(|it| write(it, found)).transpose()?);
     }
+    let left = cases - tally.cases;
     let text = match args.output {
-        Output::Json => report(seed, &tally, &files, seconds).to_string(),
-        Output::Table => table(seed, &tally, &files, seconds),
+        Output::Json => report(seed, left, &tally, &files, seconds).to_string(),
+        Output::Table => table(seed, left, &tally, &files, seconds),
     };
     print(&text);
-    let code = match (tally.found.is_empty(), tally.errors.is_empty()) {
-        (false, _) => 1,
-        (true, false) => 3,
-        (true, true) => 0,
-    };
-    Ok(ExitCode::from(code))
+    Ok(ExitCode::from(if stop.load(Ordering::Relaxed) {
+        INTERRUPTED
+    } else {
+        exit_code(&tally)
+    }))
+}
+
+/// Where nothing was judged, nothing holds.
+fn exit_code(tally: &Tally) -> u8 {
+    if !tally.found.is_empty() {
+        1
+    } else if !tally.errors.is_empty() || tally.cells == 0 {
+        3
+    } else {
+        0
+    }
+}
+
+/// Said at once, so that a run that comes to no end can be made again.
+fn drawn() -> u64 {
+    let seed = fastrand::u64(..SEEDS);
+    eprintln!("fuzz --seed {seed}");
+    seed
 }
 
 /// One line that says how far it is, where somebody sees it.
@@ -114,7 +160,7 @@ fn denied(tally: &Tally) -> Option<usize> {
         .filter(|it| *it > 0)
 }
 
-fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> Value {
+fn report(seed: u64, left: usize, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> Value {
     let one = |(found, file): (&Disagreement, &Option<PathBuf>)| {
         json!({
             "seed": found.seed,
@@ -127,6 +173,7 @@ fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> 
     json!({
         "seed": seed,
         "cases": tally.cases,
+        "left": left,
         "skipped": tally.skipped.values().sum::<usize>(),
         "errors": tally.errors,
         "steps": tally.steps,
@@ -138,7 +185,7 @@ fn report(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> 
     })
 }
 
-fn table(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> String {
+fn table(seed: u64, left: usize, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> String {
     let mut lines = Vec::new();
     for (found, file) in tally.found.iter().zip(files) {
         let Disagreement { seed, reason, .. } = found;
@@ -168,8 +215,12 @@ fn table(seed: u64, tally: &Tally, files: &[Option<PathBuf>], seconds: f64) -> S
     } = tally;
     let denied = denied(tally).map_or_else(String::new, |it| format!(" ({it} % denied)"));
     let found = found.len();
+    let left = match left {
+        0 => String::new(),
+        some => format!(", {some} left, as the run ended early"),
+    };
     lines.push(format!(
-        "seed {seed}: {cases} cases in {seconds:.1} s, {steps} steps, {cells} cells{denied}: {found} disagreements"
+        "seed {seed}: {cases} cases in {seconds:.1} s, {steps} steps, {cells} cells{denied}: {found} disagreements{left}"
     ));
     lines.join("\n")
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
-use sluice_conformance::case::Case;
+use sluice_conformance::case::{Case, Step};
 use sluice_conformance::expect;
 use sluice_conformance::report::{Judged, tables};
 use sluice_kubernetes::World;
@@ -73,12 +73,9 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Stopped> {
 }
 
 fn explained(case: &Case) -> anyhow::Result<String> {
-    let mut text = format!(
-        "{}: {}\nworld {}, {}\n",
-        case.id, case.sentence, case.world, case.origin
-    );
+    let mut text = head(case);
     for object in &case.objects {
-        writeln!(text, "{}: {}", object.name(), object.value()["spec"])?;
+        writeln!(text, "{object}")?;
     }
     let mut state = case.start()?;
     for (number, step) in case.steps.iter().enumerate() {
@@ -88,19 +85,71 @@ fn explained(case: &Case) -> anyhow::Result<String> {
             .map_or_else(String::new, |it| format!(": {it}"));
         writeln!(text, "step {}{title}", number + 1)?;
         for event in &step.events {
-            writeln!(text, "  {event}")?;
             state.apply(event)?;
         }
+        text.push_str(&said(step));
         text.push_str(&matrix(&state.load(&case.id).world, &case.ports));
     }
     Ok(text)
 }
 
-/// What the API says of every port, in IPv4.
+/// All of a case but its objects and steps.
+fn head(case: &Case) -> String {
+    let mut text = format!(
+        "{}: {}\nworld {}, {}\n",
+        case.id, case.sentence, case.world, case.origin
+    );
+    for (title, words) in [
+        ("tags", texts(&case.tags)),
+        ("features", texts(&case.features)),
+        ("source", texts(&case.source)),
+        ("ports", texts(&case.ports)),
+    ] {
+        text.push_str(&listed(title, &words));
+    }
+    text
+}
+
+/// All that a step says but its matrix, a line each.
+fn said(step: &Step) -> String {
+    let mut text = String::new();
+    for event in &step.events {
+        let _infallible = writeln!(text, "  {event}");
+    }
+    if step.any_order {
+        text.push_str("  in any order\n");
+    }
+    for (title, names) in [("alive", &step.alive), ("cut", &step.cut)] {
+        let line = listed(title, &texts(names));
+        if !line.is_empty() {
+            let _infallible = write!(text, "  {line}");
+        }
+    }
+    for object in &step.accepted {
+        let _infallible = writeln!(text, "  accepted: {object}");
+    }
+    for (object, field) in &step.rejected {
+        let _infallible = writeln!(text, "  rejected for {field}: {object}");
+    }
+    text
+}
+
+fn texts<T: ToString>(words: impl IntoIterator<Item = T>) -> Vec<String> {
+    words.into_iter().map(|it| it.to_string()).collect()
+}
+
+/// A line for words, where there are any.
+fn listed(title: &str, words: &[String]) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    format!("{title}: {}\n", words.join(", "))
+}
+
+/// What the API says of every port. IPv6 has tables of its own where it is not what is said of IPv4.
 fn matrix(world: &World, more: &[Port]) -> String {
     let ports = expect::ports(world, more);
-    let mut cells = expect::cells(world, &ports, &[Family::Ipv4]);
-    cells.retain(|cell| ports.contains(&cell.port));
+    let cells = expect::cells(world, &ports, &Family::ALL);
     let said = expect::expected(world, &Reading::all(), &cells);
     let judged: Vec<Judged> = cells.into_iter().zip(said).collect();
     tables(&judged)

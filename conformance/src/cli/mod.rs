@@ -3,6 +3,7 @@
 
 mod cluster;
 mod diff;
+mod flags;
 mod fuzz;
 mod lab;
 mod lint;
@@ -13,27 +14,31 @@ mod offline;
 mod outputs;
 mod progress;
 mod run;
+mod whole;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 use sluice_conformance::case::Case;
 use sluice_conformance::catalogue::Catalogue;
-use sluice_conformance::selection::{Selection, Shard, is_any, unknown};
+use sluice_conformance::selection::{Selection, Shard, is_any, meant_id, meant_word, unknown};
 
 const EXIT_CODES: &str = "Exit codes: 0 it holds, 1 it was judged and does not hold, 2 bad usage or bad input, 3 the \
-                          machine cannot do this, 130 Ctrl-C ended it.";
+                          machine cannot do this, 130 Ctrl-C, SIGTERM or SIGHUP ended it.";
 
-/// As shells say that Ctrl-C ended a program.
+/// As shells say that Ctrl-C ended a program; other signals that end a run are taken for it.
 const INTERRUPTED: u8 = 130;
 
 /// Tests enforcers of Kubernetes network policies against truth tables.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-conformance", version, max_term_width = 100, after_help = EXIT_CODES)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -63,7 +68,7 @@ enum Verb {
 /// Which cases.
 #[derive(Debug, Args)]
 struct CasesArgs {
-    /// Cases by id, or by its beginning: `upstream/np-01`, `ports/*` [default: all]
+    /// Cases by id, in which `*` stands for anything: `upstream/np-01`, `ports/*` [default: all]
     #[arg(value_name = "CASE")]
     ids: Vec<String>,
     /// Only cases with one of these tags, features or themes
@@ -89,13 +94,28 @@ enum Output {
 /// Why a command could not answer: its exit code, and what it says.
 struct Stopped(u8, String);
 
-pub(crate) fn run(cli: Cli) -> ExitCode {
-    let ended = match cli.verb {
+pub(crate) fn run() -> ExitCode {
+    let typed = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let given = typed.subcommand().map(|(_, given)| given);
+    let ended = ended(cli.verb, given.unwrap_or(&typed));
+    let unprinted = UNPRINTED.get();
+    let unprinted = unprinted.map(|error| Stopped(3, format!("stdout: {error}")));
+    let ended = ended.and_then(|code| unprinted.map_or(Ok(code), Err));
+    ended.unwrap_or_else(|Stopped(code, message)| {
+        eprintln!("error: {message}");
+        ExitCode::from(code)
+    })
+}
+
+/// `given` are the verb's flags as typed.
+fn ended(verb: Verb, given: &ArgMatches) -> Result<ExitCode, Stopped> {
+    match verb {
         Verb::List(args) => list::list(&args),
         Verb::Explain(args) => list::explain(&args),
-        Verb::Run(args) => run::run(&args),
+        Verb::Run(args) => run::run(&args, given),
         Verb::Mutants(args) => mutants::mutants(&args),
-        Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args, given),
         Verb::Matrix(args) => matrix::matrix(&args),
         Verb::Diff(args) => diff::diff(&args),
         Verb::Lint(args) => lint::lint(&args),
@@ -103,16 +123,25 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             print(&sluice_conformance::schema::text());
             Ok(ExitCode::SUCCESS)
         }
-    };
-    ended.unwrap_or_else(|Stopped(code, message)| {
-        eprintln!("error: {message}");
-        ExitCode::from(code)
-    })
+    }
 }
+
+/// What came of a text that could not be printed, the first of them: whatever else a command does is done all the same,
+/// as files may be written besides.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
 
 /// A text for whoever asked. A reader that has gone away is no error.
 fn print(text: &str) {
-    let _closed = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+    match writeln!(io::stdout().lock(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            UNPRINTED.get_or_init(|| error);
+        }
+        _ => {}
+    }
+}
+
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |it| format!(" (did you mean {it}?)"))
 }
 
 /// The text of a file that a flag names.
@@ -138,13 +167,21 @@ impl CasesArgs {
 
     /// The cases that are meant; at least one.
     fn chosen<'c>(&self, catalogue: &'c Catalogue) -> Result<Vec<&'c Case>, Stopped> {
+        for (flag, words) in [("--include", &self.include), ("--exclude", &self.exclude)] {
+            if words.iter().any(String::is_empty) {
+                return Err(Stopped(2, format!("{flag}: a word of it is empty")));
+            }
+        }
         let words = self.include.iter().chain(&self.exclude);
         if let Some(word) = unknown(words, &catalogue.cases).first() {
-            let message = format!("no case has the tag, feature or theme {word}");
+            let meant = did_you_mean(meant_word(word, &catalogue.cases));
+            let message = format!("no case has the tag, feature or theme {word}{meant}");
             return Err(Stopped(2, message));
         }
         if let Some(id) = self.ids.iter().find(|id| !is_any(id, &catalogue.cases)) {
-            let message = format!("no case is called {id}; `sluice-conformance list` has all");
+            let meant = did_you_mean(meant_id(id, &catalogue.cases).as_deref());
+            let all = "`sluice-conformance list` has all";
+            let message = format!("no case is called {id}{meant}; {all}");
             return Err(Stopped(2, message));
         }
         let selection = Selection {

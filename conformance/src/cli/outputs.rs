@@ -1,14 +1,14 @@
 //! Files that a run writes besides what it prints.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use sluice_conformance::case::Case;
+use sluice_conformance::catalogue::Catalogue;
 use sluice_conformance::report::{self, Implementation, Report};
 
 use super::Stopped;
+use super::whole::Whole;
 
 /// Where to write what came of a run.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub(super) struct OutputArgs {
     /// Write the XML of `JUnit` as well: a theme is a suite, a case a test
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write TAP 14 as well, what is wrong as YAML
+    /// Write TAP 13 as well, what is wrong as YAML
     #[arg(long, value_name = "FILE")]
     tap: Option<PathBuf>,
     /// Write Markdown as well: counts by theme, failures in details
@@ -72,12 +72,12 @@ enum Format {
 
 /// Files that can be written.
 pub(super) struct Outputs<'a> {
-    open: Vec<(Format, PathBuf, File)>,
+    open: Vec<(Format, PathBuf, Whole)>,
     implementation: &'a ImplementationArgs,
 }
 
 impl OutputArgs {
-    /// Makes every file, so that a path that is wrong is noticed before anything is run. A conformance report on
+    /// Opens every file, so that a path that is wrong is noticed before anything is run. A conformance report on
     /// somebody else's enforcer has to be told whose it is.
     pub(super) fn open(&self, is_foreign: bool) -> Result<Outputs<'_>, Stopped> {
         if is_foreign && self.conformance_report.is_some() && !self.implementation.is_told() {
@@ -98,7 +98,7 @@ impl OutputArgs {
         let mut open = Vec::new();
         for (flag, format, path) in wanted {
             let Some(path) = path else { continue };
-            let file = File::create(path)
+            let file = Whole::open(path)
                 .map_err(|error| Stopped(2, format!("{flag} {}: {error}", path.display())))?;
             open.push((format, path.clone(), file));
         }
@@ -113,9 +113,9 @@ impl Outputs<'_> {
     /// Writes every file.
     pub(super) fn write(self, report: &Report, cases: &[&Case]) -> Result<(), Stopped> {
         let implementation = self.implementation.value();
-        for (format, path, mut file) in self.open {
+        for (format, path, file) in self.open {
             let text = text(format, report, cases, &implementation);
-            let written = text.and_then(|text| Ok(file.write_all(&text)?));
+            let written = text.and_then(|text| Ok(file.write(&text)?));
             written.map_err(|error| Stopped(3, format!("{}: {error}", path.display())))?;
         }
         Ok(())
@@ -134,7 +134,10 @@ fn text(
         Format::Markdown => report::markdown(report).into_bytes(),
         Format::Conformance => {
             let now = jiff::Timestamp::now().round(jiff::Unit::Second)?;
-            report::conformance(report, cases, implementation, &now.to_string())?.into_bytes()
+            // What is not chosen, or is no case of the user's own, was not run.
+            let suite = Catalogue::built_in();
+            let all: Vec<&Case> = suite.cases.iter().chain(cases.iter().copied()).collect();
+            report::conformance(report, &all, implementation, &now.to_string())?.into_bytes()
         }
     })
 }

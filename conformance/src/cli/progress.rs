@@ -1,4 +1,4 @@
-//! How far a run is, on stderr: a bar on a terminal, and a line now and then elsewhere. Ctrl-C ends the run after the
+//! How far a run is, on stderr: a bar on a terminal, and a line now and then elsewhere. A signal ends the run after the
 //! case that is under way, and a second one at once.
 
 use std::io::IsTerminal as _;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 use sluice_conformance::case::Case;
+use sluice_conformance::ending_signals;
 use sluice_conformance::report::Observer;
 use sluice_conformance::runner::{CaseResult, Outcome};
 
@@ -27,7 +27,7 @@ pub(super) struct Progress {
     done: usize,
     total: usize,
     failed: usize,
-    stop: Arc<AtomicBool>,
+    is_stopped: Box<dyn Fn() -> bool + Send>,
 }
 
 /// When the last line was written.
@@ -37,8 +37,19 @@ struct Lines {
 }
 
 impl Progress {
-    /// Of so many cases. `is_quiet` where what is printed is for a program: then there is a bar at most.
+    /// Of so many cases, until a signal. `is_quiet` where what is printed is for a program: then there is a bar at most.
     pub(super) fn new(total: usize, is_quiet: bool) -> Result<Self, Stopped> {
+        let stop = interrupted()?;
+        let is_stopped = move || stop.load(Ordering::Relaxed);
+        Ok(Self::until(total, is_quiet, is_stopped))
+    }
+
+    /// The same, until somebody says that the run ends.
+    pub(super) fn until(
+        total: usize,
+        is_quiet: bool,
+        is_stopped: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let target = if is_terminal {
             ProgressDrawTarget::stderr()
@@ -54,14 +65,14 @@ impl Progress {
             at: Instant::now(),
             done: 0,
         });
-        Ok(Self {
+        Self {
             bar,
             lines,
             done: 0,
             total,
             failed: 0,
-            stop: interrupted()?,
-        })
+            is_stopped: Box::new(is_stopped),
+        }
     }
 
     /// Takes the bar away.
@@ -70,12 +81,14 @@ impl Progress {
     }
 }
 
-/// Becomes true with the first Ctrl-C. The second one ends the program as it would any other.
-fn interrupted() -> Result<Arc<AtomicBool>, Stopped> {
+/// Becomes true with the first signal that ends a run. The second one ends the program as it would any other.
+pub(super) fn interrupted() -> Result<Arc<AtomicBool>, Stopped> {
     let stop = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_default(SIGINT, Arc::clone(&stop))
-        .and_then(|_| flag::register(SIGINT, Arc::clone(&stop)))
-        .map_err(|error| Stopped(3, format!("cannot listen for Ctrl-C: {error}")))?;
+    for signal in ending_signals() {
+        flag::register_conditional_default(signal, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| Stopped(3, format!("cannot listen for signals: {error}")))?;
+    }
     Ok(stop)
 }
 
@@ -105,7 +118,7 @@ impl Observer for Progress {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        (self.is_stopped)()
     }
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgMatches, Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sluice_conformance::case::Case;
@@ -15,6 +15,7 @@ use sluice_conformance::runner::{EvaluatorRunner, LabRunner, Runner, Sluice};
 use sluice_conformance::waivers::Waivers;
 
 use super::cluster::{self, ClusterArgs};
+use super::flags::{self, Owned};
 use super::lab::LabArgs;
 use super::outputs::OutputArgs;
 use super::progress::Progress;
@@ -59,7 +60,23 @@ enum RunnerName {
     Cluster,
 }
 
-pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
+impl RunnerName {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Evaluator => "evaluator",
+            Self::Lab => "lab",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+pub(super) fn run(args: &RunArgs, given: &ArgMatches) -> Result<ExitCode, Stopped> {
+    let owned = [
+        Owned::group::<ClusterArgs>(&["cluster"]),
+        Owned::group::<LabArgs>(&["lab"]),
+        Owned::one("jobs", &["evaluator", "lab"]),
+    ];
+    flags::check(given, args.runner.name(), &owned)?;
     let catalogue = args.cases.catalogue()?;
     let chosen = args.cases.chosen(&catalogue)?;
     let waivers = args.waivers()?;
@@ -69,11 +86,11 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Stopped> {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         waivers.apply(&mut report, &catalogue.cases, today);
     }
+    if args.runner == RunnerName::Cluster {
+        cluster::remark(&mut report, args.output);
+    }
     show(&report, args.output);
     files.write(&report, &chosen)?;
-    if args.runner == RunnerName::Cluster {
-        cluster::remark(&report);
-    }
     stopped.map_or_else(|| Ok(ExitCode::from(exit_code(&report))), Err)
 }
 
@@ -108,7 +125,7 @@ fn show(report: &Report, output: Output) {
 fn exit_code(report: &Report) -> u8 {
     let judged = report.passed() + report.failed() + report.waived();
     match (report.failed(), report.errors()) {
-        _ if report.left_out > 0 => INTERRUPTED,
+        _ if !report.left.is_empty() => INTERRUPTED,
         (0, 0) => 0,
         (_, 1..) if judged == 0 => 3,
         _ => 1,
@@ -131,7 +148,9 @@ impl RunArgs {
                     None,
                 )
             }
-            RunnerName::Cluster => cluster::judge(&self.cluster, cases, self.profile())?,
+            RunnerName::Cluster => {
+                cluster::judge(&self.cluster, cases, self.profile(), self.output)?
+            }
         })
     }
 

@@ -67,6 +67,7 @@ fn frame(
         source: None,
         steps,
         origin: Origin::Generated("fuzz"),
+        places: Vec::new(),
     }
 }
 

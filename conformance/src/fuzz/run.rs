@@ -49,25 +49,27 @@ pub struct Disagreement {
     pub case: Case,
 }
 
-/// Judges the cases of so many seeds by evaluators, several at a time. `progress` hears how many are done.
+/// Judges the cases of so many seeds by evaluators, several at a time. `progress` hears how many are done, and may end it.
 pub fn fuzz<E: Evaluator + Send>(
     make: impl Fn() -> E,
     seed: u64,
     cases: usize,
-    progress: impl Fn(usize) + Sync,
+    progress: impl Fn(usize) -> ControlFlow<()> + Sync,
 ) -> Tally {
     let worker = || (make(), Tally::default());
     let mut workers: Vec<_> = (0..per_core(1)).map(|_| worker()).collect();
     share(&mut workers, cases, |(evaluator, tally), number| {
         one(evaluator, seed.wrapping_add(number as u64), tally);
-        progress(number + 1);
-        ControlFlow::Continue(())
+        progress(number + 1)
     });
     let tallies = workers.into_iter().map(|(_, tally)| tally);
     let mut all = tallies.fold(Tally::default(), Tally::and);
     all.found.sort_by_key(|it| it.seed.wrapping_sub(seed));
     let mut evaluator = make();
     for found in all.found.iter_mut().take(SHRUNK) {
+        if progress(cases).is_break() {
+            break;
+        }
         found.case = smaller(&mut evaluator, found);
     }
     all
@@ -80,14 +82,26 @@ pub fn fuzz_with(
     seed: u64,
     cases: usize,
     limit: Duration,
-    progress: impl Fn(usize),
+    progress: impl Fn(usize) -> ControlFlow<()>,
 ) -> Tally {
     let mut tally = Tally::default();
     for number in 0..cases {
-        one_with(runner, seed.wrapping_add(number as u64), &mut tally);
-        progress(number + 1);
+        let mut one = Tally::default();
+        one_with(runner, seed.wrapping_add(number as u64), &mut one);
+        let flow = progress(number + 1);
+        // Who stops it from a terminal stops the agents as well: only what passed all the same is meant then.
+        if flow.is_break() && one.is_spoilt() {
+            break;
+        }
+        tally = tally.and(one);
+        if flow.is_break() {
+            break;
+        }
     }
     for found in tally.found.iter_mut().take(SHRUNK) {
+        if progress(cases).is_break() {
+            break;
+        }
         found.case = smaller_with(runner, &found.case, limit);
     }
     tally
@@ -175,6 +189,10 @@ fn smaller(evaluator: &mut impl Evaluator, found: &Disagreement) -> Case {
 }
 
 impl Tally {
+    fn is_spoilt(&self) -> bool {
+        !self.found.is_empty() || !self.errors.is_empty()
+    }
+
     fn and(mut self, other: Self) -> Self {
         self.cases += other.cases;
         self.steps += other.steps;

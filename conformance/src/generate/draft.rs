@@ -185,6 +185,7 @@ impl Draft {
             source: None,
             steps,
             origin: Origin::Generated(self.theme),
+            places: Vec::new(),
         }
     }
 }

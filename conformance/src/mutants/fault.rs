@@ -124,6 +124,12 @@ faults! {
     HostsSelected "hosts-selected" "pods in the network of their node are matched by selectors"
     HostsIsolated "hosts-isolated" "pods in the network of their node are isolated"
 
+    // What is not valid.
+    InvalidIgnored "invalid-ignored" "an invalid NetworkPolicy is not looked at"
+    UnreadableNobody "invalid-subject-nobody" "a policy whose podSelector cannot be read selects nobody"
+    UnreadableIngress "invalid-types-ingress" "policyTypes that cannot be read are Ingress"
+    UnreadableEverything "invalid-entries-everything" "peers and ports that cannot be read are all there are"
+
     // What changes.
     KeepsLabels "change-keeps-labels" "pods keep the labels that they had first"
     KeepsLostLabels "change-keeps-lost-labels" "a label that a pod loses stays"

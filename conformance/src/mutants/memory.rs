@@ -10,7 +10,7 @@ use sluice_policy::{ContainerPort, Labels, Namespace, Node, Pod, PodName};
 use super::fault::{Fault, Faulty};
 use super::policy::{Policy, Rule};
 use super::tier::{TierPolicy, tiers};
-use crate::case::ObjectName;
+use crate::case::Object;
 use crate::runner::Scene;
 
 #[derive(Debug, Default)]
@@ -174,8 +174,7 @@ fn namespace_labels(namespace: &Namespace, faulty: Faulty) -> Labels {
     labels.cloned().collect()
 }
 
-/// Valid policies as they are written, in order. What is not valid allows nothing, and is left out: cases about such
-/// have another policy that isolates.
+/// Policies in order: valid ones as they are written, and what is left of others.
 fn policies(scene: &Scene, faulty: Faulty) -> Vec<Policy> {
     let valid: BTreeSet<(&str, &str)> = scene
         .world
@@ -188,14 +187,18 @@ fn policies(scene: &Scene, faulty: Faulty) -> Vec<Policy> {
             ))
         })
         .collect();
-    let is_valid = |name: &ObjectName| {
-        name.kind == "NetworkPolicy" && valid.contains(&(name.namespace.as_str(), &name.name))
+    let policy = |object: &Object| {
+        let name = object.name();
+        let is_valid = valid.contains(&(name.namespace.as_str(), &name.name));
+        match (name.kind.as_str(), is_valid) {
+            ("NetworkPolicy", true) => Some(Policy::of(name, &object.value()["spec"], faulty)),
+            ("NetworkPolicy", false) if !faulty.has(Fault::InvalidIgnored) => {
+                Some(Policy::closed(object, faulty))
+            }
+            _ => None,
+        }
     };
-    let objects = scene.state.objects().iter();
-    objects
-        .filter(|object| is_valid(object.name()))
-        .map(|object| Policy::of(object, faulty))
-        .collect()
+    scene.state.objects().iter().filter_map(policy).collect()
 }
 
 fn keep_of_pod(pod: &mut Pod, own: &Pod, fault: Fault) {

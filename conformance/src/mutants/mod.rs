@@ -4,6 +4,7 @@
 //! oracle, and reads the objects of a case as they are written. Without a fault it must pass every case, which is a third
 //! opinion on each.
 
+mod closed;
 mod fault;
 mod memory;
 mod mutant;

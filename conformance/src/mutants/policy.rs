@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use serde_json::Value;
 use sluice_policy::Protocol;
 
+use super::closed::closed;
 use super::fault::{Fault, Faulty};
 use super::selector::{Network, Selector, items};
-use crate::case::Object;
+use crate::case::{Object, ObjectName};
 
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
@@ -65,9 +66,13 @@ pub(super) fn number(value: &Value) -> Option<u16> {
 }
 
 impl Policy {
-    /// A valid object.
-    pub(super) fn of(object: &Object, faulty: Faulty) -> Self {
-        let spec = &object.value()["spec"];
+    /// What is left of an object that is not valid.
+    pub(super) fn closed(object: &Object, faulty: Faulty) -> Self {
+        Self::of(object.name(), &closed(object.value(), faulty), faulty)
+    }
+
+    /// Of a valid spec.
+    pub(super) fn of(name: &ObjectName, spec: &Value, faulty: Faulty) -> Self {
         let has_rules = |field: &str| !items(&spec[field]).is_empty();
         let (mut ingress, mut egress) = types(spec, faulty);
         if faulty.has(Fault::RulesAddTypes) {
@@ -82,8 +87,8 @@ impl Policy {
             rules.map(|rule| Rule::of(rule, peers)).collect()
         };
         Self {
-            namespace: object.name().namespace.clone(),
-            name: object.name().name.clone(),
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
             pods: Selector::of(&spec["podSelector"]).unwrap_or_default(),
             ingress: ingress.then(|| rules("ingress", "from")),
             egress: egress.then(|| rules("egress", "to")),

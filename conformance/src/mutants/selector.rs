@@ -147,13 +147,24 @@ impl Network {
         let bits: u32 = bits.parse().ok()?;
         let network = Self { address, bits };
         let IpAddr::V6(six) = address else {
-            return Some(network);
+            return Some(network).filter(Self::is_whole);
         };
         let mapped = six.to_ipv4_mapped().zip(bits.checked_sub(96));
-        Some(mapped.map_or(network, |(four, bits)| Self {
+        let network = mapped.map_or(network, |(four, bits)| Self {
             address: IpAddr::V4(four),
             bits,
-        }))
+        });
+        Some(network).filter(Self::is_whole)
+    }
+
+    /// Whether it is a smaller network in another.
+    pub(super) fn is_within(&self, whole: Self) -> bool {
+        self.bits > whole.bits && whole.contains(self.address, Faulty::default())
+    }
+
+    /// Whether it fixes no more bits than there are.
+    fn is_whole(&self) -> bool {
+        self.bits <= if self.address.is_ipv4() { 32 } else { 128 }
     }
 
     /// How many bits it fixes.

@@ -122,7 +122,8 @@ struct Statistics {
     skipped: usize,
 }
 
-/// The whole document, in YAML. `date` is as RFC 3339 has it.
+/// The whole document, in YAML, of profiles of which anything was run. `cases` are all that there are: what of a profile
+/// was not run is skipped, so that a part of it never passes for the whole. `date` is as RFC 3339 has it.
 pub fn conformance(
     report: &Report,
     cases: &[&Case],
@@ -130,9 +131,13 @@ pub fn conformance(
     date: &str,
 ) -> Result<String, serde_saphyr::SerializeError> {
     let cases: BTreeMap<&str, &Case> = cases.iter().map(|case| (&*case.id, *case)).collect();
+    let standings = report.standings();
+    let standings: BTreeMap<&str, Standing<'_>> = standings
+        .map(|(result, standing)| (&*result.id, standing))
+        .collect();
     let run: Vec<(&Profile, ProfileReport)> = PROFILES
         .iter()
-        .filter_map(|profile| Some((profile, profile.report(report, &cases)?)))
+        .filter_map(|profile| Some((profile, profile.report(&standings, &cases)?)))
         .collect();
     serde_saphyr::to_string(&Document {
         api_version: "policy.networking.k8s.io/v1alpha1",
@@ -146,29 +151,35 @@ pub fn conformance(
 
 impl Profile {
     /// None where no case of it was run.
-    fn report(&self, report: &Report, cases: &BTreeMap<&str, &Case>) -> Option<ProfileReport> {
-        let (mut standard, mut experimental) = (Status::default(), Status::default());
-        let (mut tried, mut untried) = (BTreeSet::new(), BTreeSet::new());
-        for (result, standing) in report.standings() {
-            let Some(case) = cases.get(&*result.id).filter(|case| self.has(case)) else {
-                continue;
-            };
-            let features = self.features(case);
-            if features.is_empty() {
-                standard.count(&result.id, standing);
-                continue;
-            }
-            experimental.count(&result.id, standing);
-            match standing {
-                Standing::Skipped(_) => untried.extend(features),
-                _ => tried.extend(features),
-            }
-        }
-        let is_there = |status: &Status| status.statistics.all() > 0;
-        if !is_there(&standard) && !is_there(&experimental) {
+    fn report(
+        &self,
+        standings: &BTreeMap<&str, Standing<'_>>,
+        cases: &BTreeMap<&str, &Case>,
+    ) -> Option<ProfileReport> {
+        let own: Vec<&Case> = cases.values().copied().filter(|it| self.has(it)).collect();
+        if !own.iter().any(|it| standings.contains_key(&*it.id)) {
             return None;
         }
-        let experimental = is_there(&experimental).then(|| Experimental {
+        let (mut standard, mut experimental) = (Status::default(), Status::default());
+        let (mut tried, mut untried) = (BTreeSet::new(), BTreeSet::new());
+        for case in own {
+            let standing = standings.get(&*case.id).copied();
+            let features = self.features(case);
+            let status = if features.is_empty() {
+                &mut standard
+            } else {
+                &mut experimental
+            };
+            status.count(&case.id, standing.unwrap_or(Standing::Skipped("not run")));
+            match standing {
+                // Of what was not run nobody knows whether it is supported.
+                None => {}
+                Some(Standing::Skipped(_)) => untried.extend(features),
+                Some(_) => tried.extend(features),
+            }
+        }
+        let has_experimental = experimental.statistics.all() > 0;
+        let experimental = has_experimental.then(|| Experimental {
             status: experimental.finish(),
             unsupported_features: untried.difference(&tried).copied().collect(),
             supported_features: tried,
@@ -260,6 +271,33 @@ mod tests {
             results: cases.iter().map(result).collect(),
             ..Report::default()
         }
+    }
+
+    #[test]
+    fn a_part_of_a_profile_is_partial_and_what_was_not_run_is_skipped() {
+        let catalogue = Catalogue::built_in();
+        let all: Vec<&Case> = catalogue.cases.iter().collect();
+        let is_it = |case: &&&Case| &*case.id == "cnp/admin-egress-cidr";
+        let chosen: Vec<&Case> = all.iter().filter(is_it).copied().collect();
+        let text = conformance(
+            &run(&chosen),
+            &all,
+            &Implementation::default(),
+            "2026-01-02T03:04:05Z",
+        );
+        let read: Value = serde_saphyr::from_str(&text.unwrap()).unwrap();
+        let [cnp] = &read["profiles"].as_array().unwrap()[..] else {
+            panic!("of one profile: {read}");
+        };
+        let standard = &cnp["standard"];
+        assert_eq!(standard["result"], "partial");
+        assert_eq!(standard["statistics"]["Passed"], 1);
+        let skipped = standard["skippedTests"].as_array().unwrap();
+        assert!(skipped.contains(&json!("cnp/admin-priority")));
+        assert_eq!(standard["statistics"]["Skipped"], skipped.len());
+        let experimental = &cnp["experimental"];
+        assert_eq!(experimental["result"], "partial");
+        assert_eq!(experimental["unsupportedFeatures"], Value::Null);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use sluice_oracle::{Cell, Family, Target};
 use sluice_policy::PodName;
 
-use super::Report;
+use super::{LEFT, Report};
 use crate::expect::Expected;
 use crate::judge::{Observed, Seen};
+use crate::profile::Profile;
 use crate::runner::{CaseResult, Failure, Outcome};
 
 pub(super) fn report() -> Report {
@@ -25,6 +26,8 @@ pub(super) fn report() -> Report {
             ),
             result("blocks/known", Outcome::Failed(failure())),
         ],
+        runner: "evaluator",
+        profile: Profile::SLUICE,
         took: Duration::from_secs(8),
         ..Report::default()
     };
@@ -34,7 +37,16 @@ pub(super) fn report() -> Report {
     report
 }
 
-fn result(id: &str, outcome: Outcome) -> CaseResult {
+/// The same, interrupted before two others.
+pub(super) fn interrupted() -> Report {
+    let left = |id| result(id, Outcome::Skipped(LEFT.to_owned()));
+    Report {
+        left: vec![left("blocks/left"), left("names/left")],
+        ..report()
+    }
+}
+
+pub(super) fn result(id: &str, outcome: Outcome) -> CaseResult {
     CaseResult {
         id: id.into(),
         outcome,
@@ -45,7 +57,7 @@ fn result(id: &str, outcome: Outcome) -> CaseResult {
     }
 }
 
-fn failure() -> Failure {
+pub(super) fn failure() -> Failure {
     let pod = |name: &str| PodName {
         namespace: "x".into(),
         name: name.into(),

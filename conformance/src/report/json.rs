@@ -5,18 +5,20 @@ use serde_json::{Value, json};
 use super::{Report, Standing};
 use crate::runner::CaseResult;
 
-/// One document: counts, and a result for each case. An outcome is `passed`, `failed` or `skipped`. What could not be
+/// One document: who judged, counts, and a result for each case. An outcome is `passed`, `failed` or `skipped`. What could not be
 /// judged is `failed` with `error`, and what may fail is `failed` with `waived`; both are counted as failed and for
 /// themselves, so that a reader who knows three outcomes takes neither for passed.
 pub fn json(report: &Report) -> Value {
     json!({
+        "runner": report.runner,
+        "profile": report.profile.to_string(),
         "cases": report.results.len(),
         "passed": report.passed(),
         "failed": report.failed() + report.errors() + report.waived(),
         "errors": report.errors(),
         "waived": report.waived(),
         "skipped": report.skipped(),
-        "left_out": report.left_out,
+        "left_out": report.left.len(),
         "steps": report.steps(),
         "cells": report.cells(),
         "seconds": report.took.as_secs_f64(),

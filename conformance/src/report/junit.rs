@@ -7,38 +7,57 @@ use std::time::Duration;
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
-use super::{Report, Standing, comparison};
-use crate::runner::{CaseResult, Failure};
+use super::{Report, Row, Standing, by_theme, comparison};
+use crate::runner::Failure;
 
 type Xml = Writer<Vec<u8>>;
-type Row<'r> = (&'r CaseResult, Standing<'r>);
 
-/// The whole document.
+/// The whole document. What an interrupted run has left is skipped.
 pub fn junit(report: &Report) -> io::Result<Vec<u8>> {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let all: Vec<Row<'_>> = report.standings().collect();
-    let counts = counts(&all, report.took);
+    let all: Vec<Row<'_>> = report.of_all().collect();
+    // The schema that most readers go by has no `skipped` here, but in a suite.
+    let counts = counts(&all, report.took).into_iter();
+    let counts: Vec<_> = counts.filter(|(name, _)| *name != "skipped").collect();
     xml.get_mut()
         .extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
     xml.create_element("testsuites")
         .with_attribute(("name", "sluice-conformance"))
         .with_attributes(borrowed(&counts))
         .write_inner_content(|xml| {
-            let mut themes = report.by_theme().into_iter();
-            themes.try_for_each(|(theme, cases)| suite(xml, theme, &cases))
+            let mut themes = by_theme(&all).into_iter();
+            themes.try_for_each(|(theme, cases)| suite(xml, report, theme, &cases))
         })?;
     let mut text = xml.into_inner();
     text.push(b'\n');
     Ok(text)
 }
 
-fn suite(xml: &mut Xml, theme: &str, cases: &[Row<'_>]) -> io::Result<()> {
+fn suite(xml: &mut Xml, report: &Report, theme: &str, cases: &[Row<'_>]) -> io::Result<()> {
     let took = cases.iter().map(|(result, _)| result.took).sum();
     let counts = counts(cases, took);
     xml.create_element("testsuite")
         .with_attribute(("name", theme))
         .with_attributes(borrowed(&counts))
-        .write_inner_content(|xml| cases.iter().try_for_each(|row| case(xml, theme, *row)))?;
+        .write_inner_content(|xml| {
+            properties(xml, report)?;
+            cases.iter().try_for_each(|row| case(xml, theme, *row))
+        })?;
+    Ok(())
+}
+
+/// Who judged, and by what.
+fn properties(xml: &mut Xml, report: &Report) -> io::Result<()> {
+    let profile = report.profile.to_string();
+    xml.create_element("properties")
+        .write_inner_content(|xml| {
+            for property in [("runner", report.runner), ("profile", &profile)] {
+                xml.create_element("property")
+                    .with_attributes([("name", property.0), ("value", property.1)])
+                    .write_empty()?;
+            }
+            Ok(())
+        })?;
     Ok(())
 }
 
@@ -149,19 +168,29 @@ mod tests {
     }
 
     #[test]
+    fn what_an_interrupted_run_has_left_is_skipped() {
+        let text = String::from_utf8(junit(&examples::interrupted()).unwrap()).unwrap();
+        let document = Document::parse(&text).unwrap();
+        assert_eq!(document.root_element().attribute("tests"), Some("7"));
+        let mut all = document.descendants();
+        let is_it = |it: &Node<'_, '_>| it.attribute("name") == Some("names/left");
+        let skipped = child(all.find(is_it).unwrap(), "skipped").unwrap();
+        let reason = "left: the run was interrupted";
+        assert_eq!(skipped.attribute("message"), Some(reason));
+    }
+
+    #[test]
     fn every_outcome_is_told_as_ci_systems_read_it() {
         let text = String::from_utf8(junit(&examples::report()).unwrap()).unwrap();
         let document = Document::parse(&text).unwrap();
         let root = document.root_element();
         assert_eq!(root.tag_name().name(), "testsuites");
-        for (attribute, value) in [
-            ("tests", "5"),
-            ("failures", "1"),
-            ("errors", "1"),
-            ("skipped", "2"),
-        ] {
+        for (attribute, value) in [("tests", "5"), ("failures", "1"), ("errors", "1")] {
             assert_eq!(root.attribute(attribute), Some(value), "{attribute}");
         }
+        assert_eq!(root.attribute("skipped"), None);
+        let blocks = root.children().rfind(Node::is_element).unwrap();
+        assert_eq!(blocks.attribute("skipped"), Some("2"));
         let suites: Vec<_> = root
             .children()
             .filter(Node::is_element)
@@ -173,6 +202,10 @@ mod tests {
             })
             .collect();
         assert_eq!(suites, [("ports", "2"), ("blocks", "3")]);
+        let mut properties = document.descendants();
+        assert!(properties.any(|it| it.has_tag_name("property")
+            && it.attribute("name") == Some("runner")
+            && it.attribute("value") == Some("evaluator")));
         let case = |id: &str| {
             let mut all = document.descendants();
             all.find(|it| it.has_tag_name("testcase") && it.attribute("name") == Some(id))

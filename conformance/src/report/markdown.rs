@@ -2,25 +2,27 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, Standing, comparison};
+use super::{Report, Row, Standing, by_theme, comparison};
 use crate::runner::CaseResult;
 
 /// The whole document.
 pub fn markdown(report: &Report) -> String {
-    let mut text = String::from(
-        "| theme | cases | passed | failed | waived | not judged | skipped | seconds |\n\
+    let judge = report.judge();
+    let mut text = format!(
+        "{judge}\n\n\
+         | theme | cases | passed | failed | waived | not judged | skipped | seconds |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
-    for (theme, cases) in report.by_theme() {
+    let all: Vec<Row<'_>> = report.standings().collect();
+    for (theme, cases) in by_theme(&all) {
         row(&mut text, theme, &cases);
     }
-    let all: Vec<_> = report.standings().collect();
     row(&mut text, "**all**", &all);
     for (result, standing) in all {
         details(&mut text, result, standing);
     }
-    if report.left_out > 0 {
-        let _infallible = writeln!(text, "\ninterrupted, {} cases left", report.left_out);
+    if !report.left.is_empty() {
+        let _infallible = writeln!(text, "\ninterrupted, {} cases left", report.left.len());
     }
     for remark in &report.remarks {
         let _infallible = writeln!(text, "\n{}", escaped(remark));
@@ -28,7 +30,7 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-fn row(text: &mut String, title: &str, cases: &[(&CaseResult, Standing<'_>)]) {
+fn row(text: &mut String, title: &str, cases: &[Row<'_>]) {
     let count = |is: fn(&Standing<'_>) -> bool| cases.iter().filter(|(_, it)| is(it)).count();
     let seconds: f64 = cases.iter().map(|(it, _)| it.took.as_secs_f64()).sum();
     let _infallible = writeln!(
@@ -89,6 +91,7 @@ mod tests {
     fn themes_are_counted_and_what_failed_has_its_tables() {
         let text = markdown(&examples::report());
         for line in [
+            "runner evaluator, profile sluice",
             "| ports | 2 | 1 | 1 | 0 | 0 | 0 | 3.0 |",
             "| blocks | 3 | 0 | 0 | 1 | 1 | 1 | 4.5 |",
             "| **all** | 5 | 1 | 1 | 1 | 1 | 1 | 7.5 |",

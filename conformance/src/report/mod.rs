@@ -28,18 +28,26 @@ pub use observer::Observer;
 pub use table::{comparison, summary};
 pub use tap::tap;
 
+/// Why a case was not run that was meant.
+const LEFT: &str = "left: the run was interrupted";
+
 /// What came of all cases.
 #[derive(Debug, Default)]
 pub struct Report {
     /// In order of running.
     pub results: Vec<CaseResult>,
+    /// Who judged, as after `--runner`.
+    pub runner: &'static str,
+    /// By what what the API leaves open was judged.
+    pub profile: Profile,
     /// From the first to the last.
     pub took: Duration,
-    /// Cases that were meant and not run, as the run was interrupted.
-    pub left_out: usize,
+    /// Cases that were meant and not run, as the run was interrupted: skipped, with that as the reason.
+    pub left: Vec<CaseResult>,
     /// Failing cases that are known, by id: why they may fail.
     pub waived: BTreeMap<Arc<str>, String>,
-    /// What there is to say about waivers: those that have expired, and those that nothing needs.
+    /// What else there is to say: of waivers those that have expired, and those that nothing needs; and that nothing was
+    /// denied.
     pub remarks: Vec<String>,
 }
 
@@ -100,6 +108,7 @@ impl Report {
         observer: &mut (impl Observer + Send),
     ) -> Self {
         let started = Instant::now();
+        let runner = runners.first().map_or("", |it| it.name());
         let course = Mutex::new(Course {
             observer,
             results: BTreeMap::new(),
@@ -117,13 +126,23 @@ impl Report {
         });
         let course = course.into_inner();
         let results = course.unwrap_or_else(PoisonError::into_inner).results;
-        let results: Vec<CaseResult> = results.into_values().collect();
+        let places = cases.iter().enumerate();
+        let left = places.filter(|(place, _)| !results.contains_key(place));
         Self {
-            left_out: cases.len() - results.len(),
-            results,
+            left: left
+                .map(|(_, case)| CaseResult::skipped(case, LEFT.to_owned()))
+                .collect(),
+            results: results.into_values().collect(),
+            runner,
+            profile,
             took: started.elapsed(),
             ..Self::default()
         }
+    }
+
+    /// Who judged, and by what, in a few words.
+    pub fn judge(&self) -> String {
+        format!("runner {}, profile {}", self.runner, self.profile)
     }
 
     /// What a result counts as.
@@ -143,17 +162,26 @@ impl Report {
         results.map(|result| (result, self.standing(result)))
     }
 
-    /// The same by theme, each theme where its first case was.
-    pub fn by_theme(&self) -> Vec<(&str, Vec<(&CaseResult, Standing<'_>)>)> {
-        let mut themes: Vec<(&str, Vec<_>)> = Vec::new();
-        for (result, standing) in self.standings() {
-            let theme = theme(&result.id);
-            match themes.iter_mut().find(|(other, _)| *other == theme) {
-                Some((_, results)) => results.push((result, standing)),
-                None => themes.push((theme, vec![(result, standing)])),
-            }
-        }
-        themes
+    /// The same of all that were meant: those that were left behind the others.
+    pub fn of_all(&self) -> impl Iterator<Item = (&CaseResult, Standing<'_>)> {
+        let left = self.left.iter();
+        let left = left.map(|result| (result, self.standing(result)));
+        self.standings().chain(left)
+    }
+
+    /// A remark where half of what failed, or more, did as nothing whatever was denied, as it is where nobody enforces
+    /// policies.
+    pub fn want_of_denial(&self) -> Option<String> {
+        let failures = self.results.iter().filter_map(|it| match &it.outcome {
+            Outcome::Failed(failure) => Some(failure.is_without_denial()),
+            _ => None,
+        });
+        let (failed, without) = failures.fold((0, 0), |(failed, without), is_without| {
+            (failed + 1, without + usize::from(is_without))
+        });
+        (without > 0 && without * 2 >= failed).then(|| format!(
+            "{without} of {failed} failures are for want of any denial: is a NetworkPolicy enforcer running?"
+        ))
     }
 
     /// What could not be judged, and why.
@@ -225,6 +253,22 @@ impl Failure {
     }
 }
 
+/// A result and what it counts as.
+type Row<'r> = (&'r CaseResult, Standing<'r>);
+
+/// Results by theme, each theme where its first case was.
+fn by_theme<'r>(rows: &[Row<'r>]) -> Vec<(&'r str, Vec<Row<'r>>)> {
+    let mut themes: Vec<(&str, Vec<Row<'_>>)> = Vec::new();
+    for row in rows {
+        let theme = theme(&row.0.id);
+        match themes.iter_mut().find(|(other, _)| *other == theme) {
+            Some((_, rows)) => rows.push(*row),
+            None => themes.push((theme, vec![*row])),
+        }
+    }
+    themes
+}
+
 /// The first part of a case's id.
 fn theme(id: &str) -> &str {
     id.split_once('/').map_or(id, |(theme, _)| theme)
@@ -232,3 +276,30 @@ fn theme(id: &str) -> &str {
 
 #[cfg(test)]
 mod examples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failures for want of any denial, and of another kind.
+    fn remark(without: usize, others: usize) -> Option<String> {
+        let other = Failure::new(1, "the pod does not start".to_owned());
+        let failures = std::iter::repeat_n(examples::failure(), without);
+        let failures = failures.chain(std::iter::repeat_n(other, others));
+        let results = failures.map(|it| examples::result("a/b", Outcome::Failed(it)));
+        let report = Report {
+            results: results.collect(),
+            ..Report::default()
+        };
+        report.want_of_denial()
+    }
+
+    #[test]
+    fn nobody_who_enforces_is_noticed_whatever_else_fails() {
+        let said =
+            "2 of 3 failures are for want of any denial: is a NetworkPolicy enforcer running?";
+        assert_eq!(remark(2, 1).as_deref(), Some(said));
+        assert!(remark(1, 0).is_some() && remark(1, 1).is_some());
+        assert!(remark(0, 0).is_none() && remark(0, 1).is_none() && remark(1, 2).is_none());
+    }
+}

@@ -22,16 +22,17 @@ pub fn summary(report: &Report) -> String {
         }
     }
     for remark in &report.remarks {
-        let _infallible = writeln!(text, "waivers: {remark}");
+        let _infallible = writeln!(text, "remark: {remark}");
     }
     for error in report.not_judged() {
         let _infallible = writeln!(text, "error: {error}");
     }
     let _infallible = write!(
         text,
-        "{} cases in {:.1} s, {} steps, {} cells: {} passed, {} failed, {} skipped",
+        "{} cases in {:.1} s ({}), {} steps, {} cells: {} passed, {} failed, {} skipped",
         report.results.len(),
         report.took.as_secs_f64(),
+        report.judge(),
         report.steps(),
         report.cells(),
         report.passed(),
@@ -41,7 +42,7 @@ pub fn summary(report: &Report) -> String {
     for (count, said) in [
         (report.waived(), "waived"),
         (report.errors(), "not judged"),
-        (report.left_out, "left, as the run ended early"),
+        (report.left.len(), "left, as the run ended early"),
     ] {
         if count > 0 {
             let _infallible = write!(text, ", {count} {said}");

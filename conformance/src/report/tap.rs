@@ -20,14 +20,19 @@ struct Diagnosis {
     tables: String,
 }
 
-/// The whole document. What may fail is a `TODO`, which harnesses do not count as failed.
+/// The whole document: of an interrupted run a plan of all that were meant, so that none takes it for a whole one. What
+/// may fail is a `TODO`, which harnesses do not count as failed.
 pub fn tap(report: &Report) -> String {
-    let mut text = format!("TAP version 13\n1..{}\n", report.results.len());
+    let (meant, judge) = (report.results.len() + report.left.len(), report.judge());
+    let mut text = format!("TAP version 13\n1..{meant}\n# {judge}\n");
     for (number, (result, standing)) in report.standings().enumerate() {
         point(&mut text, number + 1, result, standing);
     }
-    if report.left_out > 0 {
-        let _infallible = writeln!(text, "Bail out! interrupted, {} left", report.left_out);
+    for remark in &report.remarks {
+        let _infallible = writeln!(text, "# {}", escaped(remark));
+    }
+    if !report.left.is_empty() {
+        let _infallible = writeln!(text, "Bail out! interrupted, {} left", report.left.len());
     }
     text
 }
@@ -108,7 +113,7 @@ mod tests {
 
     /// Every test with its directive and what its YAML says, by the words of the protocol.
     fn read(text: &str) -> Vec<(bool, String, Option<Value>)> {
-        let mut lines = text.lines().peekable();
+        let mut lines = text.lines().filter(|it| !it.starts_with('#')).peekable();
         assert_eq!(lines.next(), Some("TAP version 13"));
         let plan: usize = lines.next().unwrap()["1..".len()..].parse().unwrap();
         let mut points = Vec::new();
@@ -151,8 +156,25 @@ mod tests {
     }
 
     #[test]
+    fn an_interrupted_run_plans_what_was_meant_and_bails_out() {
+        let text = tap(&examples::interrupted());
+        assert!(text.starts_with("TAP version 13\n1..7\n"), "{text}");
+        assert!(
+            text.ends_with("\nBail out! interrupted, 2 left\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn every_outcome_is_told_as_harnesses_read_it() {
-        let points = read(&tap(&examples::report()));
+        let text = tap(&examples::report());
+        assert!(
+            text.contains("\n# runner evaluator, profile sluice\n"),
+            "{text}"
+        );
+        let (text, remark) = text.trim_end().rsplit_once('\n').unwrap();
+        assert_eq!(remark, "# a.yaml:3: not needed");
+        let points = read(text);
         let lines: Vec<(bool, &str)> = points.iter().map(|(ok, it, _)| (*ok, &**it)).collect();
         assert_eq!(
             lines,

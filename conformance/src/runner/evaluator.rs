@@ -89,6 +89,10 @@ impl<E: Evaluator> EvaluatorRunner<E> {
 }
 
 impl<E: Evaluator> Runner for EvaluatorRunner<E> {
+    fn name(&self) -> &'static str {
+        "evaluator"
+    }
+
     fn unable(&self, case: &Case) -> Option<String> {
         (!case.is_static()).then(|| "needs packets".to_owned())
     }

@@ -22,9 +22,13 @@ use crate::judge::{self, Observed};
 use crate::profile::Profile;
 use room::Room;
 
-/// How often a probe that came to nothing although it should have come to something is repeated: packets do get lost on
+/// When a probe that came to nothing although it should have come to something is repeated: packets do get lost on
 /// a busy machine. One that got through although it must not is not repeated: a leak is a leak.
-const AGAIN: usize = 3;
+const AGAIN: [Duration; 3] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+];
 /// How long a connection that must end may go on: TCP sends again what was lost while it was judged anew.
 const ENDS: Duration = Duration::from_secs(5);
 
@@ -68,6 +72,10 @@ impl LabRunner {
 }
 
 impl Runner for LabRunner {
+    fn name(&self) -> &'static str {
+        "lab"
+    }
+
     fn unable(&self, case: &Case) -> Option<String> {
         room::unable(case, &self.options.families)
     }
@@ -228,7 +236,7 @@ impl Run<'_> {
         match event {
             Event::Open(wanted) => {
                 let cell = asked::connection(wanted, self.families[0])?;
-                let connection = self.room.lab().connect(&cell).with_context(|| {
+                let connection = self.connect(&cell).with_context(|| {
                     format!(
                         "connection {} from {} to {}",
                         wanted.name, wanted.from, wanted.to
@@ -240,6 +248,17 @@ impl Run<'_> {
             Event::Agent(AgentEvent::Restart) => self.room.start_again(Agent::stop),
             Event::Agent(AgentEvent::Kill) => self.room.start_again(Agent::kill),
             Event::Apply(_) | Event::Delete(_) | Event::Label(..) => self.show(state),
+        }
+    }
+
+    /// Opens a connection that stays open; again where an answer may have been lost on a busy machine.
+    fn connect(&self, cell: &Cell) -> Result<Connection> {
+        let deadline = Instant::now() + ENDS;
+        loop {
+            match self.room.lab().connect(cell) {
+                Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
+                tried => return tried,
+            }
         }
     }
 
@@ -311,13 +330,15 @@ impl Run<'_> {
         let lab = self.room.lab();
         let mut observed: Vec<Observed> =
             lab.probe(cells)?.into_iter().map(Observed::from).collect();
-        for _ in 0..AGAIN {
+        for pause in AGAIN {
             let unanswered: Vec<usize> = (0..cells.len())
                 .filter(|at| observed[*at].may_be_lost(&expected[*at]))
                 .collect();
             if unanswered.is_empty() {
                 break;
             }
+            // reason: whoever had no processor to answer with may have one by then
+            thread::sleep(pause);
             let again: Vec<Cell> = unanswered.iter().map(|at| cells[*at].clone()).collect();
             for (at, outcome) in unanswered.into_iter().zip(lab.probe(&again)?) {
                 observed[at] = Observed::from(outcome);

@@ -195,6 +195,9 @@ impl From<Failure> for Outcome {
 
 /// Someone who judges cases.
 pub trait Runner {
+    /// What it is called, as after `--runner`.
+    fn name(&self) -> &'static str;
+
     /// Judges a case, or says why it cannot.
     fn judge(&mut self, case: &Case, profile: Profile) -> CaseResult {
         match self.unable(case) {

@@ -192,21 +192,21 @@ fn begin(kubeconfig: &Path, prefix: &str) -> Result<(Child, Lines<BufReader<Chil
     Ok((child, BufReader::new(said).lines()))
 }
 
-/// The first line that begins like this.
-fn await_line(said: &mut Lines<BufReader<ChildStderr>>, beginning: &str) -> Result<String> {
+/// The first line that has this.
+fn await_line(said: &mut Lines<BufReader<ChildStderr>>, part: &str) -> Result<String> {
     for line in said {
         let line = line?;
-        if line.starts_with(beginning) {
+        if line.contains(part) {
             return Ok(line);
         }
     }
-    bail!("it ended before it said {beginning}")
+    bail!("it ended before it said {part}")
 }
 
 /// A signal ends the case that is under way, and what was made is taken away; a second one does not wait for that.
 pub(crate) fn signals_end_a_run(kubeconfig: &Path, kubectl: &Path) -> Result<()> {
     let (mut child, mut said) = begin(kubeconfig, "once")?;
-    await_line(&mut said, "1/48 ")?;
+    await_line(&mut said, "/48 cases, ")?;
     kill_process(Pid::from_child(&child), Signal::TERM)?;
     await_line(&mut said, "taking away")?;
     let rest = said.collect::<std::io::Result<Vec<_>>>()?;
@@ -217,7 +217,7 @@ pub(crate) fn signals_end_a_run(kubeconfig: &Path, kubectl: &Path) -> Result<()>
     ensure!(!left.contains("/once-"), "{left}");
 
     let (mut child, mut said) = begin(kubeconfig, "twice")?;
-    await_line(&mut said, "1/48 ")?;
+    await_line(&mut said, "/48 cases, ")?;
     kill_process(Pid::from_child(&child), Signal::INT)?;
     await_line(&mut said, "taking away")?;
     kill_process(Pid::from_child(&child), Signal::INT)?;

@@ -109,6 +109,7 @@ fn options(kubeconfig: &Path) -> ClusterOptions {
     ClusterOptions {
         kubeconfig: Some(kubeconfig.to_owned()),
         progress: |text| println!("{text}"),
+        warn: |text| println!("{text}"),
         ..ClusterOptions::default()
     }
 }

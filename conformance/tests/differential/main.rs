@@ -171,6 +171,61 @@ proptest! {
     }
 }
 
+/// Every kind of thing that can be wrong: each by itself, beside what can be read.
+const INVALID: &[&str] = &[
+    "[]",
+    "{podSelector: []}",
+    "{podSelector: {matchLabel: {app: web}}, ingress: [{}], egress: [{}]}",
+    "{podSelector: {matchLabels: {app: 1}}, ingress: [{}]}",
+    "{podSelector: {matchLabels: {app: 'a b'}}, ingress: [{}]}",
+    "{podSelector: {matchLabels: {'a/b/c': d}}, ingress: [{}]}",
+    "{podSelector: {matchExpressions: [{key: app, operator: Is}]}}",
+    "{podSelector: {matchExpressions: [{key: app, operator: In, values: []}]}}",
+    "{podSelector: {matchExpressions: [{key: app, operator: Exists, values: [web]}]}}",
+    "{podSelecter: {}, ingress: [{}], policyTypes: [Ingress]}",
+    "{ingres: [{}]}",
+    "{egress: {}}",
+    "{egress: {}, policyTypes: [Ingress], ingress: [{}]}",
+    "{policyTypes: [ingress]}",
+    "{policyTypes: Egress, egress: [{}]}",
+    "{policyTypes: [Ingress, Egress, Egress], ingress: [{}]}",
+    "{ingress: [{}, {form: []}]}",
+    "{ingress: [{form: []}], egress: [{}]}",
+    "{ingress: [{from: {}}]}",
+    "{ingress: [{from: [{}, {podSelector: {}}]}]}",
+    "{ingress: [{from: [null]}]}",
+    "{ingress: [{from: [{podSelector: {}, ipBlock: {cidr: 0.0.0.0/0}}]}]}",
+    "{ingress: [{from: [{namespaceSelector: {}, podSelecter: {}}]}]}",
+    "{egress: [{to: [{ipBlock: {cidr: 0.0.0.0/33}}, {ipBlock: {cidr: 0.0.0.0/0}}]}]}",
+    "{egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 0.0.0.0/0]}}]}]}",
+    "{egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: ['::/1']}}]}]}",
+    "{egress: [{to: [{ipBlock: {cidr: '::/+0'}}]}]}",
+    "{egress: [{to: [{ipBlock: {cidr: '::/0', exept: []}}]}]}",
+    "{ingress: [{ports: [{port: 0}, {port: 80}]}]}",
+    "{ingress: [{ports: [{port: 65616}]}]}",
+    "{ingress: [{ports: [{port: 81, endPort: 80}]}]}",
+    "{ingress: [{ports: [{endPort: 80}]}]}",
+    "{ingress: [{ports: [{port: http, endPort: 80}]}]}",
+    "{ingress: [{ports: [{port: HTTP}]}]}",
+    "{ingress: [{ports: [{port: '80'}]}]}",
+    "{ingress: [{ports: [{protocol: tcp}]}]}",
+    "{ingress: [{ports: 80}]}",
+];
+
+#[test]
+fn and_about_invalid_policies() {
+    for spec in INVALID {
+        let object = Object {
+            kind: "NetworkPolicy",
+            namespace: "x".to_owned(),
+            spec: (*spec).to_owned(),
+        };
+        let loaded = load_text("case", &manifests(&[object]));
+        assert_eq!(loaded.world.api_invalid_policies.len(), 1, "{spec}");
+        assert_eq!(disagreements(&loaded.world), [""; 0], "{spec}");
+    }
+}
+
 #[test]
 fn the_comparison_would_show_a_difference() {
     let deny = Object {
@@ -180,6 +235,15 @@ fn the_comparison_would_show_a_difference() {
     };
     let mut world = load_text("case", &manifests(&[deny])).world;
     world.api_policies.clear();
+    assert!(!disagreements(&world).is_empty());
+    let invalid = Object {
+        kind: "NetworkPolicy",
+        namespace: "x".to_owned(),
+        spec: "{podSelector: {}, ingres: []}".to_owned(),
+    };
+    let mut world = load_text("case", &manifests(&[invalid])).world;
+    assert!(disagreements(&world).is_empty());
+    world.api_invalid_policies.clear();
     assert!(!disagreements(&world).is_empty());
     let deny = Object {
         kind: "AdminNetworkPolicy",

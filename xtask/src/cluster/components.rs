@@ -29,9 +29,11 @@ const KUBERNETES: &str = "k8s.io/kubernetes";
 /// Of the version that the API server is made for: older ones cannot say how far a watch has come, which streaming lists need.
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const HELM: &str = "helm.sh/helm/v3";
+/// No part of a cluster: the network between nodes is measured with it.
+pub(super) const FORTIO: &str = "fortio";
 
 /// In the order in which they are built: what is enough for an API server comes first.
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program {
         name: "etcd",
         package: ETCD,
@@ -54,6 +56,12 @@ const PROGRAMS: [Program; 9] = [
         module: "helm",
         version_of: HELM,
     },
+    Program {
+        name: FORTIO,
+        package: "fortio.org/fortio",
+        module: FORTIO,
+        version_of: "fortio.org/fortio",
+    },
 ];
 
 const fn kubernetes(name: &'static str, package: &'static str) -> Program {
@@ -65,16 +73,20 @@ const fn kubernetes(name: &'static str, package: &'static str) -> Program {
     }
 }
 
-/// Builds what is not built yet, of these versions, into `kubernetes/bin` of the target directory.
-pub(super) fn build(root: &Path, target: &Path) -> anyhow::Result<()> {
+/// Builds what is not built yet, of these versions, into `kubernetes/bin` of the target directory: everything, or this
+/// program alone.
+pub(super) fn build(root: &Path, target: &Path, only: Option<&str>) -> anyhow::Result<()> {
     let place = target.join("kubernetes");
     for directory in ["bin", "stamp"] {
         fs::create_dir_all(place.join(directory)).with_context(|| place.display().to_string())?;
     }
     let lock = File::create(place.join("lock")).context("the lock of kubernetes/bin")?;
     flock(&lock, FlockOperation::LockExclusive).context("waiting for another build")?;
-    definitions::fetch(root, &place)?;
-    let pending = pending(root, &place)?;
+    if only.is_none() {
+        definitions::fetch(root, &place)?;
+    }
+    let mut pending = pending(root, &place)?;
+    pending.retain(|program| only.is_none_or(|name| program.name == name));
     let count = pending.len();
     for (position, program) in pending.into_iter().enumerate() {
         let start = Instant::now();

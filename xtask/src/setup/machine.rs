@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
+use super::component;
 use super::tools::Remedy;
 use crate::process;
 use crate::vm::kernel;
@@ -72,6 +73,9 @@ impl Machine {
                 let known = || known(packages, *at_least);
                 self.root && self.has("apt-get") && (known() || (self.update() && known()))
             }
+            Remedy::AptComponent { .. } => {
+                self.root && self.has("apt-get") && component::is_debian()
+            }
             Remedy::Kernel => {
                 let known = || kernel::package().is_some();
                 self.has("apt-get") && (known() || (self.root && self.update() && known()))
@@ -103,6 +107,7 @@ impl Machine {
                 "--version",
                 version,
             ])),
+            Remedy::AptComponent { component, package } => component::install(component, package),
             Remedy::Kernel => kernel::fetch(),
             Remedy::ByHand(what) => bail!("{what}"),
             Remedy::Rustup(args) => succeed(Command::new("rustup").args(*args)),
@@ -142,7 +147,7 @@ fn known(packages: &[&str], at_least: Option<&str>) -> bool {
     })
 }
 
-fn apt_get(args: &[&str]) -> Command {
+pub(super) fn apt_get(args: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command
         .envs(QUIET)
@@ -151,7 +156,7 @@ fn apt_get(args: &[&str]) -> Command {
     command
 }
 
-fn succeed(command: &mut Command) -> anyhow::Result<()> {
+pub(super) fn succeed(command: &mut Command) -> anyhow::Result<()> {
     if process::run(command)?.success() {
         return Ok(());
     }

@@ -33,6 +33,11 @@ pub(super) enum Remedy {
         packages: &'static [&'static str],
         at_least: Option<&'static str>,
     },
+    /// A Debian package of a component that not every machine has among its sources. Needs root.
+    AptComponent {
+        component: &'static str,
+        package: &'static str,
+    },
     /// A crate with a binary, in this version.
     Cargo(&'static str, &'static str),
     /// Debian's kernel for the virtual machine, which is kept beside what cargo builds, and not installed.
@@ -128,6 +133,61 @@ pub(super) const TOOLS: &[Tool] = &[
                 at_least: None,
             },
         ],
+    },
+    Tool {
+        need: Need::Network,
+        name: "iperf3",
+        why: "measures streams between nodes",
+        present: |machine| machine.has("iperf3"),
+        remedies: &[Remedy::Apt {
+            packages: &["iperf3"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Network,
+        name: "qperf",
+        why: "measures bandwidth and latency between nodes",
+        present: |machine| machine.has("qperf"),
+        remedies: &[Remedy::Apt {
+            packages: &["qperf"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Network,
+        name: "netperf",
+        why: "measures questions and answers between nodes",
+        present: |machine| machine.has("netperf") && machine.has("netserver"),
+        remedies: &[
+            Remedy::Apt {
+                packages: &["netperf"],
+                at_least: None,
+            },
+            Remedy::AptComponent {
+                component: "non-free",
+                package: "netperf",
+            },
+        ],
+    },
+    Tool {
+        need: Need::Network,
+        name: "PushGateway",
+        why: "figures are pushed to it",
+        present: |machine| machine.has("prometheus-pushgateway"),
+        remedies: &[Remedy::Apt {
+            packages: &["prometheus-pushgateway"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Network,
+        name: "Go 1.25 of fortio",
+        why: "fortio is built from its module",
+        present: |_| components::check_go().is_ok(),
+        remedies: &[Remedy::ByHand(
+            "install Go 1.25 or newer, as https://go.dev/doc/install says",
+        )],
     },
     Tool {
         need: Need::Cluster,
@@ -338,6 +398,9 @@ impl Remedy {
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Apt { packages, .. } => format!("apt-get install {}", packages.join(" ")),
+            Self::AptComponent { component, package } => {
+                format!("apt-get install {package}, of Debian's {component}")
+            }
             Self::Cargo(name, version) => {
                 format!("cargo install --locked {name} --version {version}")
             }

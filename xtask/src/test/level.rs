@@ -91,6 +91,11 @@ const CLUSTER: &[(&str, Option<&str>, &str)] = &[
         "writes to a real API server",
     ),
     (
+        "sluice-bench",
+        Some("latency_client"),
+        "measures at a real API server",
+    ),
+    (
         "sluice-conformance",
         Some("cluster"),
         "runs cases in a real Kubernetes",

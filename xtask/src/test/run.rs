@@ -218,6 +218,7 @@ fn follow(
     // Our copies of the writing end have to go, or the reading never ends.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let lines = process::lines_of(reader);
+    let mut has_ended = false;
     loop {
         match lines.recv_timeout(GRACE) {
             Ok(line) => transcript
@@ -225,11 +226,12 @@ fn follow(
                 .iter()
                 .for_each(|shown| eprintln!("{prefix}{shown}")),
             Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) if child.try_wait()?.is_some() => {
+            Err(RecvTimeoutError::Timeout) if has_ended => {
                 transcript.fail(LEFT);
                 break;
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            // What it said last may be on its way, where the machine stood still meanwhile.
+            Err(RecvTimeoutError::Timeout) => has_ended = child.try_wait()?.is_some(),
         }
     }
     let status = exit::unless_interrupted(child.wait()?)?;

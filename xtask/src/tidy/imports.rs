@@ -65,8 +65,18 @@ const RULES: &[Rule] = &[
     },
     Rule {
         names: &["hyper_util", "tower"],
-        scope: Only(&["agent/api"]),
-        reason: "how the API is reached is known where it is watched",
+        scope: Only(&["agent/api", "bench/src/network/push.rs"]),
+        reason: "how the API is reached is known where it is watched; a PushGateway is reached by one request",
+    },
+    Rule {
+        names: &["hyper"],
+        scope: Only(&["bench/src/network/push.rs"]),
+        reason: "a PushGateway is reached by one request; everything else has a client or a server of its own",
+    },
+    Rule {
+        names: &["tonic", "prost", "tokio_stream"],
+        scope: Only(&["bench/src/network"]),
+        reason: "the workers of a network measurement are the only ones that speak gRPC",
     },
     Rule {
         names: &["tokio", "tokio_util", "futures"],
@@ -98,7 +108,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         names: &["signal_hook"],
-        scope: Only(&["conformance/cluster", "conformance/src/cli", "bench"]),
+        scope: Only(&[
+            "conformance/cluster",
+            "conformance/src/cli",
+            "conformance/src/signals.rs",
+            "bench",
+        ]),
         reason: "Ctrl-C is for commands; the agent hears signals through tokio",
     },
     Rule {

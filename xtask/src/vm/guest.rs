@@ -126,17 +126,18 @@ fn run_job(job: &Job, port: &mut File) -> anyhow::Result<()> {
         .spawn()
         .with_context(|| job.program.display().to_string())?;
     let lines = process::lines_of(reader);
+    let mut ended = None;
     loop {
         match lines.recv_timeout(GRACE) {
             Ok(line) => tell(port, &Event::Printed(line))?,
             Err(RecvTimeoutError::Disconnected) => {
                 return tell(port, &Event::Ended(child.wait()?.success()));
             }
-            Err(RecvTimeoutError::Timeout) => {
-                if let Some(status) = child.try_wait()? {
-                    return tell(port, &Event::Left(status.success()));
-                }
-            }
+            // What it said last may be on its way, where the machine stood still meanwhile.
+            Err(RecvTimeoutError::Timeout) => match ended {
+                Some(success) => return tell(port, &Event::Left(success)),
+                None => ended = child.try_wait()?.map(|status| status.success()),
+            },
         }
     }
 }

@@ -161,6 +161,8 @@ fn a_list_of_pages_goes_on_where_the_server_was_too_busy() {
     release(&control);
     bed.until_complete();
     bed.until("all are there", |known| known.pods().len() == 1200);
+    // The server counts a request once it is done with it.
+    bed.until_report("all pages are counted", |_| lists() - before >= 3);
     assert_eq!(lists() - before, 3, "no page was asked for twice");
 }
 

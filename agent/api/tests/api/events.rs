@@ -1,7 +1,9 @@
 //! Everything that happens to objects in an API reaches the index.
 
+use std::time::Duration;
+
 use sluice_api::KindReport;
-use sluice_cluster::{Channel, ControlPlane};
+use sluice_cluster::{Channel, ControlPlane, until};
 use sluice_kubernetes::live::Kind;
 use sluice_policy::AdminKind;
 
@@ -116,10 +118,12 @@ fn an_invalid_one_is_told_of_until_it_is_valid(control: &ControlPlane, bed: &Bed
     control
         .define_unvalidated(Kind::Admin(ANP).resource())
         .unwrap();
-    apply(
-        control,
-        &admin_network_policy("odd", r#""priority":"high""#),
-    );
+    let odd = admin_network_policy("odd", r#""priority":"high""#);
+    // The server follows its own definitions in its own time.
+    until("a server that takes it", Duration::from_mins(2), || {
+        Ok(control.apply(&odd).ok())
+    })
+    .unwrap();
     bed.until("an invalid one is told of", |known| {
         known.problems.keys().any(|name| &*name.name == "odd")
     });

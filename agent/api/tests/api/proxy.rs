@@ -69,8 +69,9 @@ impl Proxy {
 
     /// Cuts everything, and refuses what is new.
     pub(crate) fn close(&self) {
+        let mut open = self.shared.open.lock().unwrap();
         self.shared.closed.store(true, Ordering::SeqCst);
-        for stream in self.shared.open.lock().unwrap().drain(..) {
+        for stream in open.drain(..) {
             let _gone = stream.shutdown(Shutdown::Both);
         }
     }
@@ -116,17 +117,16 @@ impl Proxy {
 
 impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream, server: SocketAddr) {
-        if self.closed.load(Ordering::SeqCst) {
-            return;
-        }
         // A server that is away refuses the client as well.
         let Ok(server) = TcpStream::connect(server) else {
             return;
         };
-        self.open
-            .lock()
-            .unwrap()
-            .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+        let mut open = self.open.lock().unwrap();
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        open.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+        drop(open);
         let (to_server, from_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
         thread::spawn(move || pass(from_client, to_server, |_, _| true));
         let shared = Arc::clone(self);

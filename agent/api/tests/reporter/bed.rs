@@ -14,15 +14,21 @@ use sluice_policy::AdminKind;
 
 /// How long anything may take on a machine that does other things besides.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
-/// Shorter than in a cluster, so that nobody waits for long.
+/// A machine that stands still for some seconds costs nobody the election, and with it what it was told.
 pub(crate) const TERMS: Terms = Terms {
-    lasts: Duration::from_secs(6),
-    renewed_by: Duration::from_secs(4),
+    lasts: Duration::from_mins(1),
+    renewed_by: Duration::from_secs(40),
     retry: Duration::from_millis(500),
     look: Duration::from_secs(1),
 };
-/// Likewise.
-pub(crate) const SETTLES: Duration = Duration::from_secs(2);
+/// Where the end of a term is waited for.
+pub(crate) const BRIEF: Terms = Terms {
+    lasts: Duration::from_secs(6),
+    renewed_by: Duration::from_secs(4),
+    ..TERMS
+};
+/// Shorter than in a cluster, so that nobody waits for long.
+pub(crate) const SETTLES: Duration = Duration::from_secs(5);
 
 pub(crate) const ANP: Kind = Kind::Admin(AdminKind::AdminNetworkPolicy);
 pub(crate) const CNP: Kind = Kind::Admin(AdminKind::ClusterNetworkPolicy);
@@ -137,6 +143,16 @@ impl<'c> Bed<'c> {
         Ok(serde_json::from_str(&self.control.kubectl(&arguments)?)?)
     }
 
+    /// What is elected by.
+    pub(crate) fn lease(&self) -> Result<Json> {
+        self.get(&[
+            "leases.coordination.k8s.io",
+            "sluice",
+            "-n",
+            &self.namespace,
+        ])
+    }
+
     /// The Events about a policy, as `REASON: NOTE`, sorted.
     pub(crate) fn events(&self, subject: &Subject) -> Result<Vec<String>> {
         let namespace = match &*subject.name.namespace {
@@ -209,6 +225,15 @@ impl<'c> Bed<'c> {
 impl Agent {
     pub(crate) fn await_leading(&self) -> Result<()> {
         until("leading", LIMIT, || Ok(self.reporter.leads().map(drop)))
+    }
+
+    /// Ends it as an agent ends that was told to.
+    pub(crate) fn stop(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.reporter.stop(LIMIT));
+        Ok(())
     }
 
     /// Lets it tell, once it leads.

@@ -45,7 +45,7 @@ pub fn verb() -> QueueVerb {
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         // reason: from one look to the next; the processor is left to what is waited for

@@ -10,7 +10,7 @@ use sluice_netlink::{Conntrack, Entry, Filter, Gate, GateConfig, Isolated, Match
 
 use super::{Node, eventually, verb};
 
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 pub const PORT: u16 = 5353;
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
@@ -139,6 +139,16 @@ impl World {
         assert_eq!(entries.len(), 1);
         (conntrack, entries[0])
     }
+}
+
+/// Waits until the kernel has no queue in the node's namespace. A program that another test starts has a copy of
+/// this process's descriptors until it is executed, and for longer of those without `O_CLOEXEC`, as `nfq` opens
+/// its own: the queue outlives the end of its owner here, and what is queued meanwhile is dropped with it.
+pub fn await_no_queue(node: &Node) {
+    let queues = || std::fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue");
+    eventually("the end of the queue", || {
+        node.netns.enter(queues).unwrap().unwrap().is_empty()
+    });
 }
 
 pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {

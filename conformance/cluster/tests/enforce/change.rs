@@ -100,7 +100,7 @@ fn kubelets_probe_pods_that_nobody_else_may_reach() -> Result<()> {
     case(|world| {
         let mut pod = world::pod("x", "probed", 1);
         pod["spec"]["containers"][0]["livenessProbe"] = serde_json::json!({
-            "tcpSocket": {"port": 80}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 1,
+            "tcpSocket": {"port": 80}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3,
         });
         world.apply(&pod.to_string())?;
         world.look()?;

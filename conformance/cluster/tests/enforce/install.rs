@@ -42,11 +42,11 @@ fn the_chart_puts_a_ready_agent_on_every_node_with_no_more_rights_than_it_needs(
             serde_json::json!(["NET_ADMIN", "BPF", "PERFMON"])
         );
         for agent in agents {
-            let status = world.status(agent.node)?;
+            let is_connected = |it: &Value| it["source"]["connected"] == true;
+            let status = world.status_is(agent.node, "a connection", is_connected)?;
             assert_eq!(status["agent"]["ready"], true);
             assert_eq!(status["agent"]["mode"], "hybrid");
             assert_eq!(status["source"]["kind"], "kubernetes");
-            assert_eq!(status["source"]["connected"], true);
             assert_eq!(status["gate"]["installed"], true);
             assert_eq!(status["tc"]["attach"], "tcx");
             println!(
@@ -91,6 +91,7 @@ fn uninstalling_leaves_no_rule_no_pin_no_program_and_no_mark() -> Result<()> {
         world
             .comes_out(&cells, &vec![true; cells.len()])
             .context("pods talk freely")
+            .map(drop)
     })
 }
 

@@ -178,17 +178,19 @@ impl World {
 
     /// The network namespace on a node that has an address; the network plugin gave it a file.
     fn netns_of(&self, node: usize, address: IpAddr) -> Result<Netns> {
-        for path in files(&self.cluster.node(node).path("/run/netns"))? {
-            // One that has just gone is not the one.
-            let Ok(netns) = Netns::open(&path) else {
-                continue;
-            };
+        let has_it = |netns: &Netns| {
             let is_there = netns.enter(|| UdpSocket::bind((address, 0)).is_ok());
-            if matches!(is_there, Ok(true)) {
-                return Ok(netns);
-            }
-        }
-        bail!("no network namespace has {address}")
+            matches!(is_there, Ok(true))
+        };
+        // One more is that of a pod that is going, which had the address before.
+        soon("one network namespace", || {
+            let paths = files(&self.cluster.node(node).path("/run/netns"))?;
+            // One that has just gone is not the one.
+            let all = paths.iter().filter_map(|path| Netns::open(path).ok());
+            let mut found: Vec<Netns> = all.filter(has_it).collect();
+            Ok(found.pop().filter(|_| found.is_empty()))
+        })
+        .with_context(|| format!("that has {address}"))
     }
 }
 

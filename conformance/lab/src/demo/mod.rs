@@ -19,7 +19,7 @@ use crate::choice::{NoAgent, agent_binary};
 use crate::expect::{self, Expectation};
 use crate::judge::{Judged, judge};
 use crate::lab::{Lab, UpError};
-use crate::{Cell, Counters, builtin, down};
+use crate::{Cell, builtin, down};
 use args::Output;
 use report::{Report, Rounds, Seconds};
 
@@ -220,11 +220,11 @@ fn probe_twice(lab: &Lab, agent: &AgentOptions, mut seconds: Seconds) -> Result<
     let cells = lab.plan().cells();
     let expected = expect::expectations(lab.plan(), lab.world(), &cells);
     let start = Instant::now();
-    let before = total(lab)?;
+    let before = lab.counters()?;
     let first = round(lab, "first", &cells, &expected)?;
-    let between = total(lab)?;
+    let between = lab.counters()?;
     let second = round(lab, "second", &cells, &expected)?;
-    let after = total(lab)?;
+    let after = lab.counters()?;
     seconds.probe = start.elapsed().as_secs_f64();
     let counters = [before, between, after];
     let rounds = Rounds {
@@ -245,14 +245,6 @@ fn round(lab: &Lab, name: &str, cells: &[Cell], expected: &[Expectation]) -> Res
         cells.len()
     );
     Ok(judged)
-}
-
-/// The counters of all nodes together.
-fn total(lab: &Lab) -> Result<Counters> {
-    lab.agents().iter().try_fold(
-        Counters::default(),
-        |sum, agent| Ok(sum + agent.counters()?),
-    )
 }
 
 fn require_root() -> Result<(), Failure> {

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use sluice_lab::expect::expectations;
+use sluice_lab::judge::judge;
 use sluice_lab::{Family, Mode, Outcome, Target};
 
 use crate::common::{agent_binary, eventually, example, skipped, under_agents};
@@ -311,7 +313,8 @@ fn what_is_observed_is_what_the_matrix_says() {
         let lab =
             under_agents(&example(world), &[Family::Ipv4, Family::Ipv6], Mode::Hybrid).unwrap();
         let cells: Vec<_> = lab.plan().cells();
-        let outcomes = lab.probe(&cells).unwrap();
+        let expected = expectations(lab.plan(), lab.world(), &cells);
+        let judged = judge(&lab, &cells, &expected).unwrap();
         let text = |cell: &Value, field: &str| cell[field].as_str().unwrap().to_owned();
         let said: BTreeMap<_, _> = matrix["cells"]
             .as_array()
@@ -330,9 +333,12 @@ fn what_is_observed_is_what_the_matrix_says() {
             .collect();
         let observed: BTreeMap<_, _> = cells
             .iter()
-            .zip(&outcomes)
+            .zip(judged.replies)
             .filter(|(cell, _)| matches!(cell.to, Target::Pod(_)))
-            .map(|(cell, outcome)| (cell.to_string(), *outcome == Outcome::Allowed))
+            .map(|(cell, reply)| {
+                let outcome = lab.outcome(cell, reply);
+                (cell.to_string(), outcome == Outcome::Allowed)
+            })
             .collect();
         assert_eq!(said, observed, "{world}");
     }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sluice_lab::{AgentOptions, Cell, Family, Lab, Manifests, Mode, Options, Outcome};
+use sluice_lab::{AgentOptions, Cell, Family, Lab, Manifests, Mode, Options};
 use sluice_policy::Protocol;
 
-use crate::common::{agent_binary, cell, eventually, pod, skipped};
+use crate::common::{agent_binary, assert_allowed, cell, eventually, pod, skipped};
 use crate::craft::Way;
 use crate::raw::{Injector, Tap};
 
@@ -159,8 +159,7 @@ impl Field {
             .collect();
         // twice: the second is leased
         for _ in 0..2 {
-            let outcomes = self.lab.probe(&cells).unwrap();
-            assert_eq!(outcomes, vec![Outcome::Allowed; cells.len()]);
+            assert_allowed(&self.lab, &cells);
         }
     }
 }

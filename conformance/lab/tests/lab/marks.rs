@@ -1,9 +1,9 @@
 //! Mark bits: others' stay as they are, and Sluice's own, set by others, open nothing.
 
-use sluice_lab::{Cell, Family, Lab, Mode, Outcome, builtin};
+use sluice_lab::{Cell, Family, Lab, Mode, builtin};
 use sluice_policy::Protocol;
 
-use crate::common::{assert_all_right, cell, nft, nft_list, under_agents};
+use crate::common::{assert_all_right, assert_allowed, cell, nft, nft_list, under_agents};
 
 /// All bits but Sluice's.
 const OTHERS: u32 = 0xffff_ff8f;
@@ -40,10 +40,7 @@ fn the_bits_of_others_survive_leases_queue_and_replies() {
         nft(node, &rules);
         // By the queue, and by what it left behind.
         for _ in 0..2 {
-            assert_eq!(
-                lab.probe(&probes()).unwrap(),
-                [Outcome::Allowed, Outcome::Allowed]
-            );
+            assert_allowed(&lab, &probes());
         }
         assert!(nft_list(node, "inet others seen") > 0);
         assert_eq!(nft_list(node, "inet others wiped"), 0, "{mode:?}");

@@ -1,6 +1,6 @@
 //! Real packets without an agent: everybody reaches everybody, and what is broken on purpose is seen to be broken.
 
-use crate::common::{self, cell, pod, skipped};
+use crate::common::{self, assert_allowed, cell, eventually, pod, skipped};
 use sluice_lab::expect::expectations;
 use sluice_lab::judge::judge;
 use sluice_lab::{
@@ -16,22 +16,6 @@ fn up(manifests: &Manifests, families: &[Family]) -> Lab {
     Lab::up(manifests, &options).unwrap()
 }
 
-#[track_caller]
-fn assert_all_allowed(lab: &Lab, cells: &[Cell]) {
-    let outcomes = lab.probe(cells).unwrap();
-    let wrong: Vec<_> = cells
-        .iter()
-        .zip(&outcomes)
-        .filter(|(_, outcome)| **outcome != Outcome::Allowed)
-        .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} of {} wrong: {wrong:?}",
-        wrong.len(),
-        cells.len()
-    );
-}
-
 #[test]
 fn the_default_world_is_all_open_in_both_families() {
     if skipped() {
@@ -40,7 +24,7 @@ fn the_default_world_is_all_open_in_both_families() {
     let lab = up(&builtin::default_world(), &[Family::Ipv4, Family::Ipv6]);
     let cells = lab.plan().cells();
     assert_eq!(cells.len(), 2 * 324);
-    assert_all_allowed(&lab, &cells);
+    assert_allowed(&lab, &cells);
 }
 
 #[test]
@@ -61,7 +45,7 @@ fn two_nodes_services_and_sctp_are_all_open() {
             .iter()
             .any(|cell| matches!(cell.to, Target::Service(_)))
     );
-    assert_all_allowed(&lab, &cells);
+    assert_allowed(&lab, &cells);
 }
 
 #[test]
@@ -119,10 +103,13 @@ fn a_reset_and_an_icmp_error_are_refusals() {
     common::nft(lab.pod_netns(&pod("z/a")).unwrap(), rules);
     for family in [Family::Ipv4, Family::Ipv6] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let outcomes = lab
-                .probe(&[cell("x/a", "z/a", 80, protocol, family)])
-                .unwrap();
-            assert_eq!(outcomes, [Outcome::Refused], "{protocol} {family}");
+            let cell = cell("x/a", "z/a", 80, protocol, family);
+            // A refusal may come too late on a busy machine.
+            eventually("it is refused", || {
+                let outcomes = lab.probe(std::slice::from_ref(&cell)).unwrap();
+                assert_ne!(outcomes, [Outcome::Allowed], "{cell}");
+                outcomes == [Outcome::Refused]
+            });
         }
     }
 }
@@ -160,19 +147,13 @@ fn a_service_is_answered_by_all_its_backends_and_by_nobody_else() {
             "{name} never answered: {replies:?}"
         );
     }
-    assert_eq!(
-        lab.probe(&vec![
-            Cell {
-                from: pod("shop/client-1"),
-                to: Target::Service(service),
-                port,
-                family: Family::Ipv4
-            };
-            16
-        ])
-        .unwrap(),
-        vec![Outcome::Allowed; 16]
-    );
+    let ask = Cell {
+        from: pod("shop/client-1"),
+        to: Target::Service(service),
+        port,
+        family: Family::Ipv4,
+    };
+    assert_allowed(&lab, &vec![ask; 16]);
 }
 
 #[test]
@@ -186,7 +167,7 @@ fn an_open_connection_is_alive_until_it_is_cut() {
             .connect(&cell("x/a", "x/b", 80, protocol, Family::Ipv4))
             .unwrap();
         assert_eq!(connection.server, "x/b");
-        assert!(lab.is_alive(&mut connection));
+        eventually("it is alive", || lab.is_alive(&mut connection));
         let rules = format!(
             "table inet {protocol} {{ chain c {{ type filter hook input priority 0; drop; }}; }}"
         );

@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use sluice_lab::{
-    AgentOptions, Counters, Family, Forged, Forger, Lab, Mode, Options, Outcome, Segment, builtin,
+    AgentOptions, Counters, Family, Forged, Forger, Lab, Mode, Options, Segment, builtin,
 };
 use sluice_netlink::{Conntrack, Filter, Netns, Route, Rtnetlink};
 use sluice_policy::Protocol;
 
 use crate::common::{
-    address, agent_binary, cell, eventually, nft, nft_list, pod, skipped, under_agents,
+    address, agent_binary, assert_allowed, cell, eventually, nft, nft_list, pod, skipped,
+    under_agents,
 };
 
 const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -25,7 +26,7 @@ const SEEN: &str = "table inet victim { chain seen { type filter hook input prio
                     tcp sport 4321-4330 tcp flags & (syn | ack) == syn counter; udp sport 4321-4330 counter; }; }";
 
 fn counters(lab: &Lab) -> Counters {
-    lab.agents()[0].counters().unwrap()
+    lab.counters().unwrap()
 }
 
 fn guarded(lab: &Lab) -> u64 {
@@ -105,10 +106,7 @@ fn a_borrowed_address_gains_nothing_and_leaves_no_trace() {
         // x/b may connect to x/a, has leases for it, and z/b has none.
         let leased =
             [Protocol::Tcp, Protocol::Udp].map(|protocol| cell("x/b", "x/a", 80, protocol, family));
-        assert_eq!(
-            lab.probe(&leased).unwrap(),
-            [Outcome::Allowed, Outcome::Allowed]
-        );
+        assert_allowed(&lab, &leased);
         let sources = [
             address(&lab, "x/b", family),
             address(&lab, "x/a", family),
@@ -134,10 +132,7 @@ fn a_borrowed_address_gains_nothing_and_leaves_no_trace() {
             assert!(!has_entry(&lab), "{source}");
         }
         // Whom it was pretended to be is none the worse for it.
-        assert_eq!(
-            lab.probe(&leased).unwrap(),
-            [Outcome::Allowed, Outcome::Allowed]
-        );
+        assert_allowed(&lab, &leased);
     }
 }
 
@@ -157,10 +152,7 @@ fn the_gate_refuses_what_is_spoofed_where_no_program_is_at_the_interface() {
     nft(lab.pod_netns(&pod("x/a")).unwrap(), SEEN);
     let leased = [Protocol::Tcp, Protocol::Udp]
         .map(|protocol| cell("x/b", "x/a", 80, protocol, Family::Ipv4));
-    assert_eq!(
-        lab.probe(&leased).unwrap(),
-        [Outcome::Allowed, Outcome::Allowed]
-    );
+    assert_allowed(&lab, &leased);
     let before = counters(&lab);
     let sent = forge(&lab, "z/b", address(&lab, "x/b", Family::Ipv4));
     eventually("every packet is counted", || {
@@ -185,10 +177,7 @@ fn what_is_not_dropped_is_counted_and_never_marked() {
     lab.start_agents(&options).unwrap();
     let leased = [Protocol::Tcp, Protocol::Udp]
         .map(|protocol| cell("x/b", "x/a", 80, protocol, Family::Ipv4));
-    assert_eq!(
-        lab.probe(&leased).unwrap(),
-        [Outcome::Allowed, Outcome::Allowed]
-    );
+    assert_allowed(&lab, &leased);
     nft(lab.pod_netns(&pod("x/a")).unwrap(), SEEN);
     let before = counters(&lab);
     let sent = forge(&lab, "z/b", address(&lab, "x/b", Family::Ipv4));

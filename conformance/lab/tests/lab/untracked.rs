@@ -4,7 +4,7 @@
 use sluice_lab::{Cell, Outcome};
 use sluice_policy::Protocol;
 
-use crate::common::{cell, nft};
+use crate::common::{assert_outcomes, cell, nft};
 use crate::craft::{ACK, SYN, Segment, TCP, UDP};
 use crate::hostile::{DENIED, FAMILIES, FRIEND, Field, MODES, SERVER, WEB};
 
@@ -34,13 +34,8 @@ fn what_is_allowed_is_answered_without_conntrack_and_what_is_not_is_not() {
                 (DENIED.to_vec(), Outcome::Denied),
             ] {
                 let cells = cells(&from);
-                let outcomes = field.lab.probe(&cells).unwrap();
-                let wrong: Vec<_> = cells
-                    .iter()
-                    .zip(&outcomes)
-                    .filter(|(_, outcome)| **outcome != expected)
-                    .collect();
-                assert!(wrong.is_empty(), "{mode:?} {heat}: {wrong:?}");
+                println!("{mode:?} {heat}");
+                assert_outcomes(&field.lab, &cells, &vec![expected; cells.len()]);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The way to a cluster: its kubeconfig, whether it answers, what one may do there, and what it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Result;
 use kube::Client;
@@ -26,6 +27,8 @@ const NEEDED: &[(&[&str], &str, &str)] = &[
 ];
 /// The same of cluster-scoped policies, without which their cases are left out.
 const NEEDED_OF_ADMIN: &[&str] = &["create", "delete", "get", "list", "patch"];
+/// By then a server that is there has said which version it is, tries and all.
+const GREETING: Duration = Duration::from_secs(10);
 /// The group of the cluster-scoped kinds.
 const ADMIN: &str = "policy.networking.k8s.io";
 
@@ -73,7 +76,12 @@ pub(super) async fn connect(options: &ClusterOptions) -> Result<Api, ClusterErro
     let url = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| wrong(&chain(&error)))?;
     let api = Api::new(client);
-    match api.get("/version").await {
+    let greeted = tokio::time::timeout(GREETING, api.get("/version")).await;
+    let greeted = greeted.unwrap_or_else(|_elapsed| {
+        let message = format!("/version: no answer in {GREETING:?}");
+        Err(ApiError::Lost(message))
+    });
+    match greeted {
         Ok(_) => Ok(api),
         Err(error) => Err(ClusterError::Access(format!("{url}: {error}"))),
     }
@@ -159,9 +167,12 @@ fn served(discovered: Result<Value, ApiError>) -> Result<Vec<String>, ApiError> 
     if is_missing(&discovered) {
         return Ok(Vec::new());
     }
-    let mut listed = discovered?;
-    let resources = listed["resources"].take();
-    let names = resources.as_array().into_iter().flatten();
+    let listed = discovered?;
+    let Some(resources) = listed["resources"].as_array() else {
+        let message = format!("/apis/{ADMIN}: no list of resources");
+        return Err(ApiError::Lost(message));
+    };
+    let names = resources.iter();
     let names = names.filter_map(|it| it["name"].as_str().map(str::to_owned));
     Ok(names.collect())
 }
@@ -269,6 +280,9 @@ mod tests {
             Ok(vec!["a".to_owned(), "a/status".to_owned()])
         );
         assert_eq!(served(Err(refused(404))), Ok(Vec::new()));
+        for odd in [json!([]), json!({}), json!({"resources": 1})] {
+            assert!(served(Ok(odd)).is_err());
+        }
         for error in [
             refused(403),
             refused(503),

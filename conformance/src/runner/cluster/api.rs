@@ -85,8 +85,8 @@ impl Api {
     /// The objects of a list.
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, ApiError> {
         let mut list = self.get(path).await?;
-        match list["items"].take() {
-            Value::Array(items) => Ok(items),
+        match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
             _ => Err(ApiError::Lost(format!("{path}: no list"))),
         }
     }

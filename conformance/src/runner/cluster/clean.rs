@@ -1,5 +1,6 @@
 //! What a run leaves: nothing.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -19,8 +20,9 @@ impl Site {
     pub(super) async fn clean(&mut self) -> Result<()> {
         self.rooms.clear();
         let namespaces = "/api/v1/namespaces".to_owned();
+        let collections: Vec<&String> = std::iter::once(&namespaces).chain(&self.admin).collect();
         let mut wrong = Vec::new();
-        for collection in std::iter::once(&namespaces).chain(&self.admin) {
+        for collection in &collections {
             if let Err(error) = self.take_away(collection).await {
                 wrong.push(format!("{error:#}"));
             }
@@ -31,7 +33,7 @@ impl Site {
         if wrong.is_empty() {
             return Ok(());
         }
-        bail!("{}", wrong.join("; "))
+        bail!("{}", left(wrong, &collections, &self.run))
     }
 
     /// The objects of a collection that are of this run.
@@ -67,5 +69,39 @@ impl Site {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+}
+
+/// What went wrong, each of it once, and how to take away what may be left.
+fn left(mut wrong: Vec<String>, collections: &[&String], run: &str) -> String {
+    // A server that has gone away says the same to every request.
+    let mut said = HashSet::new();
+    wrong.retain(|it| said.insert(it.clone()));
+    let kinds = collections.iter();
+    let kinds: Vec<&str> = kinds.filter_map(|it| it.rsplit('/').next()).collect();
+    format!(
+        "{}; what is left goes by: kubectl delete {} --selector {RUN}={run}",
+        wrong.join("; "),
+        kinds.join(",")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_said_once_with_the_way_to_take_away_what_is_left() {
+        let wrong = ["no answer", "no answer", "x: refused"].map(str::to_owned);
+        let collections = [
+            "/api/v1/namespaces",
+            "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies",
+        ];
+        let collections = collections.map(str::to_owned);
+        assert_eq!(
+            left(wrong.into(), &collections.each_ref(), "0a1b2"),
+            "no answer; x: refused; what is left goes by: kubectl delete namespaces,clusternetworkpolicies \
+             --selector sluice-conformance/run=0a1b2"
+        );
     }
 }

@@ -57,6 +57,8 @@ pub struct ClusterOptions {
     pub interruptible: bool,
     /// Told what takes its time.
     pub progress: fn(&str),
+    /// Told what is left in the cluster, where it stays.
+    pub warn: fn(&str),
 }
 
 impl Default for ClusterOptions {
@@ -70,6 +72,7 @@ impl Default for ClusterOptions {
             keep: false,
             interruptible: false,
             progress: |_| {},
+            warn: |_| {},
         }
     }
 }
@@ -122,7 +125,7 @@ impl ClusterRunner {
         if options.interruptible {
             let left = format!("left: kubectl get namespaces --selector {RUN}={run}");
             let _context = runtime.enter();
-            stops::hear(&stop, options.progress, &left)
+            stops::hear(&stop, options.warn, &left)
                 .map_err(|error| ClusterError::Lacks(format!("signals: {error}")))?;
         }
         let site = runtime.block_on(async {
@@ -167,7 +170,6 @@ impl ClusterRunner {
         if self.site.options.keep {
             return Ok(());
         }
-        (self.site.options.progress)("taking away what was made");
         let cleaned = self.runtime.block_on(self.site.clean());
         cleaned.map_err(|error| ClusterError::Access(format!("{error:#}")))
     }
@@ -179,12 +181,16 @@ impl Drop for ClusterRunner {
             return;
         }
         if let Err(error) = self.clean() {
-            (self.site.options.progress)(&format!("{}: {error}", self.label()));
+            (self.site.options.warn)(&format!("{}: {error}", self.label()));
         }
     }
 }
 
 impl Runner for ClusterRunner {
+    fn name(&self) -> &'static str {
+        "cluster"
+    }
+
     fn unable(&self, case: &Case) -> Option<String> {
         unable::unable(case, &self.site.found)
     }

@@ -85,7 +85,8 @@ impl Places {
                 }
             }
             "Service" => {
-                if let Some(addresses) = self.services.get(&key) {
+                // A headless one has none, and says so itself.
+                if let Some(addresses) = self.services.get(&key).filter(|it| !it.is_empty()) {
                     value["spec"]["clusterIP"] = json!(addresses.first());
                     value["spec"]["clusterIPs"] = json!(addresses);
                 }
@@ -148,6 +149,21 @@ mod tests {
             "192.0.2.9/32"
         );
         assert_eq!(places.hosts()["node-2"], "worker-b");
+    }
+
+    #[test]
+    fn a_headless_service_has_no_address() {
+        let spec = json!({"clusterIP": "None", "ports": [{"port": 80}]});
+        let value = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "s", "namespace": "x"}, "spec": spec});
+        let service = Object::new(value).unwrap();
+        let mut places = Places::of(&world("grid").unwrap(), &[real("only", "10.99.0.1")]);
+        for (own, expected) in [("10.96.0.7", "10.96.0.7"), ("", "None")] {
+            let own = own.parse().into_iter().collect();
+            places.services.insert("x/s".to_owned(), own);
+            let settled = places.settle(&service).unwrap();
+            assert_eq!(settled.value()["spec"]["clusterIP"], expected);
+        }
     }
 
     #[test]

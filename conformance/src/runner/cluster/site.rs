@@ -12,7 +12,7 @@ use super::names::{self, Names};
 use super::room::{RefusedPolicy, Room};
 use super::run::{Ended, Run};
 use super::settle::Pace;
-use super::{ClusterError, ClusterOptions, accepted, make, unable};
+use super::{ClusterError, ClusterOptions, Fatal, accepted, make, unable};
 use crate::StateError;
 use crate::case::Case;
 use crate::profile::Profile;
@@ -81,7 +81,34 @@ impl Site {
         {
             bail!("world {account} is not made again: {why}");
         }
-        let mut room = self.room(case)?;
+        let is_used = self.rooms.contains_key(&case.world);
+        let (mut ended, mut is_kept) = self.in_room(case, profile, tally).await;
+        if is_used && !is_kept && ended.as_ref().is_err_and(|it| !it.is::<Fatal>()) {
+            // What others left there, or an enforcer kept of them, says nothing about this one.
+            (ended, is_kept) = self.in_room(case, profile, tally).await;
+        }
+        match &ended {
+            Err(error) if !is_kept => {
+                let failed = self.failures.entry(account).or_default();
+                *failed = (failed.0 + 1, format!("{error:#}"));
+            }
+            _ if is_kept => drop(self.failures.remove(&account)),
+            _ => {}
+        }
+        ended
+    }
+
+    /// Judges a case in the room of its world; whether that is what it was afterwards, and kept.
+    async fn in_room(
+        &mut self,
+        case: &Case,
+        profile: Profile,
+        tally: &mut Tally,
+    ) -> (Result<Ended>, bool) {
+        let mut room = match self.room(case) {
+            Ok(room) => room,
+            Err(error) => return (Err(error), false),
+        };
         let admin = unable::objects(case).filter(|it| names::admin_resource(it).is_some());
         self.admin.extend(admin.map(|it| room.names.collection(it)));
         let mut run = Run {
@@ -108,15 +135,10 @@ impl Site {
         };
         if is_as_before {
             self.rooms.insert(Arc::clone(&case.world), room);
-            self.failures.remove(&account);
-            return ended;
+        } else {
+            room.abandon().await;
         }
-        room.abandon().await;
-        if let Err(error) = &ended {
-            let failed = self.failures.entry(account).or_default();
-            *failed = (failed.0 + 1, format!("{error:#}"));
-        }
-        ended
+        (ended, is_as_before)
     }
 
     /// The room of a case's world.

@@ -15,7 +15,7 @@ use sluice_policy::Protocol;
 use super::restart::allow;
 use super::stopped::queues;
 use super::{EITHER, How, Load, PACE, agent, pair};
-use crate::common::eventually;
+use crate::common::{assert_allowed, eventually};
 
 const MODES: [Mode; 2] = [Mode::Hybrid, Mode::Nfqueue];
 
@@ -160,7 +160,7 @@ fn cleanup_leaves_an_agent_that_runs_or_is_stopped_alone_and_says_so() {
         let tolls = load.end(|_, _| true);
         assert_eq!((tolls.lost, tolls.leaked), (0, 0), "{mode:?}");
         let late = pair("late", "server", Protocol::Tcp, Family::Ipv4);
-        assert_eq!(lab.probe(&[late]).unwrap(), [Outcome::Allowed]);
+        assert_allowed(&lab, &[late]);
     }
 }
 

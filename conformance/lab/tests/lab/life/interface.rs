@@ -1,14 +1,23 @@
 //! Interfaces that appear while the agent is away.
 
-use sluice_lab::{Family, Lab, Mode, Outcome};
+use sluice_lab::{Cell, Family, Lab, Mode, Outcome};
 
 use super::{EITHER, How, agent, pair};
-use crate::common::{eventually, pod};
+use crate::common::{assert_outcomes, eventually, pod};
 
-fn outcomes(lab: &Lab, from: &str) -> Vec<Outcome> {
+#[track_caller]
+fn assert_outcome(lab: &Lab, from: &str, expected: &Outcome) {
+    assert_outcomes(
+        lab,
+        &cells(from),
+        &vec![expected.clone(); cells(from).len()],
+    );
+}
+
+fn cells(from: &str) -> Vec<Cell> {
     let families = [Family::Ipv4, Family::Ipv6];
     let cells = families.map(|family| EITHER.map(|it| pair(from, "server", it, family)));
-    lab.probe(cells.as_flattened()).unwrap()
+    cells.as_flattened().to_vec()
 }
 
 #[test]
@@ -21,7 +30,7 @@ fn an_interface_that_appears_while_the_agent_is_away_is_enforced_at_once_and_fas
         let Some(mut lab) = how.up() else {
             return;
         };
-        assert_eq!(outcomes(&lab, "client"), vec![Outcome::Allowed; 4]);
+        assert_outcome(&lab, "client", &Outcome::Allowed);
         agent(&mut lab).kill().unwrap();
         let names =
             ["x/client", "x/stranger", "x/server"].map(|name| lab.replug(&pod(name)).unwrap());
@@ -29,11 +38,11 @@ fn an_interface_that_appears_while_the_agent_is_away_is_enforced_at_once_and_fas
             Mode::Hybrid => Outcome::Allowed,
             Mode::Nfqueue => Outcome::Denied,
         };
-        assert_eq!(outcomes(&lab, "client"), vec![leased; 4], "{mode:?}");
-        assert_eq!(outcomes(&lab, "stranger"), vec![Outcome::Denied; 4]);
+        assert_outcome(&lab, "client", &leased);
+        assert_outcome(&lab, "stranger", &Outcome::Denied);
         agent(&mut lab).restart().unwrap();
-        assert_eq!(outcomes(&lab, "client"), vec![Outcome::Allowed; 4]);
-        assert_eq!(outcomes(&lab, "stranger"), vec![Outcome::Denied; 4]);
+        assert_outcome(&lab, "client", &Outcome::Allowed);
+        assert_outcome(&lab, "stranger", &Outcome::Denied);
         if mode == Mode::Hybrid {
             let status = agent(&mut lab).status().unwrap();
             let attached = status["tc"]["interfaces"].as_array().unwrap();
@@ -46,7 +55,7 @@ fn an_interface_that_appears_while_the_agent_is_away_is_enforced_at_once_and_fas
             let hits = |lab: &mut Lab| agent(lab).counters().unwrap().lease_hits;
             let before = hits(&mut lab);
             eventually("TC passes what comes from a new interface", || {
-                outcomes(&lab, "client");
+                lab.probe(&cells("client")).unwrap();
                 hits(&mut lab) > before
             });
         }

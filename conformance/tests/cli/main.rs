@@ -1,6 +1,8 @@
 //! The command as it is typed: what it takes and prints, and how it ends.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod usage;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
@@ -54,100 +56,43 @@ impl Files {
 
 const GOOD: &str =
     "id: a/good\nsentence: s\npolicies:\n  - x/p: {podSelector: {}}\nmatrix: X * > x/*\n";
+/// An API server ought to refuse a policy with which nothing is wrong, and no evaluator does.
 const BAD: &str =
-    "id: a/bad\nsentence: s\npolicies:\n  - x/p: {podSelector: {}}\nmatrix: X * > y/*\n";
-
-/// Ends with 2, prints nothing and says why.
-fn refused(args: &[&str], wanted: &str) {
-    let (code, out, err) = said(args);
-    assert!(err.contains(wanted), "{args:?}: {err}");
-    assert_eq!((code, &*out), (2, ""), "{args:?}: {err}");
-}
+    "id: a/bad\nsentence: s\nrejected:\n  - {object: {x/p: {podSelector: {}}}, field: spec}\n";
 
 #[test]
-fn bad_usage_ends_with_2_and_says_why() {
-    let files = Files::of(&[(
-        "waivers.yaml",
-        "- case: a/good\n  reason: r\n  until: soon\n",
-    )]);
-    let waivers = &*files.path("waivers.yaml");
-    let nowhere = &*files.path("no/such/directory");
-    for (args, wanted) in [
+fn a_case_is_explained_with_all_that_it_says() {
+    for (id, wanted) in [
         (
-            &["run", "upstream/np-99"][..],
-            "no case is called upstream/np-99",
+            "families/ipv6-single-address",
+            &[
+                "80/TCP IPv4 81/TCP IPv4: everything is allowed\n",
+                "81/TCP IPv6\n",
+            ][..],
         ),
         (
-            &["list", "upstream/np-01", "nothing/*"],
-            "no case is called nothing/*",
+            "validation/end-port-bounds",
+            &[
+                "  accepted: NetworkPolicy ",
+                "  rejected for spec.ingress[0].ports[0].endPort: ",
+            ],
         ),
         (
-            &["run", "--include", "ingres"],
-            "no case has the tag, feature or theme ingres",
+            "state/allowance-deleted",
+            &[
+                "features: np.core, np.established\n",
+                "  open goes: x/b > x/a",
+                "  cut: goes\n",
+            ],
         ),
-        (&["run", "--shard", "5/4"], "no share such as 1/4"),
-        (&["run", "--profile", "lenient"], "no profile lenient"),
-        (&["run", "--cases", nowhere], "No such file"),
-        (&["run", "--waivers", nowhere], "No such file"),
-        (
-            &["run", "--waivers", waivers],
-            "waivers.yaml:3: until: no day such as",
-        ),
-        (&["run", "--junit", nowhere], "--junit"),
-        (&["run", "--tap", nowhere], "--tap"),
-        (&["run", "--markdown", nowhere], "--markdown"),
-        (
-            &["run", "--conformance-report", nowhere],
-            "--conformance-report",
-        ),
-        (&["run", "--project", "mine"], "--conformance-report"),
-        (&["matrix", nowhere], "No such file"),
-        (
-            &["lint", "--allow", "everything", nowhere],
-            "no rule everything",
-        ),
+        ("state/kill-keeps", &["  kill the agents\n", "  alive: "]),
+        ("orders/pod-made-and-labelled", &["  in any order\n"]),
     ] {
-        refused(args, wanted);
-    }
-}
-
-#[test]
-fn a_bad_case_ends_with_2_and_says_where() {
-    let head = "id: a/b\nsentence: s\n";
-    for (text, wanted) in [
-        (
-            &*format!("{head}polices: []\n"),
-            "case.yaml:3: polices: unknown field",
-        ),
-        ("id: a/b\n", "case.yaml:1: sentence: missing field"),
-        ("id: [\n", "case.yaml:"),
-        (
-            &format!("{head}world: moon\n"),
-            "case.yaml:3: world: no world moon",
-        ),
-        (
-            &format!("{head}matrix: |\n  -   x/a x/b\n  x/a .\n"),
-            "case.yaml:4: matrix: row x/a has 1 marks, and the table 2 columns",
-        ),
-        (
-            &format!("{head}matrix: |\n  -   x/a\n  x/a .\n"),
-            "case.yaml:4: matrix: the table's rows are x/a, and the world's x/a x/b",
-        ),
-        (
-            &format!("{head}matrix: X w/a > x/a\n"),
-            "case.yaml:3: matrix: clause `X w/a > x/a` is about nobody",
-        ),
-        (
-            &format!("{head}steps:\n  - events: [delete: x/p]\n"),
-            "case.yaml:4: steps.events: NetworkPolicy x/p is not there",
-        ),
-        (
-            &format!("{head}policies:\n  - x/p: {{podSelector: {{}}, ingres: []}}\n"),
-            "NetworkPolicy x/p: spec.ingres: ",
-        ),
-    ] {
-        let files = Files::of(&[("case.yaml", text)]);
-        refused(&["run", "--cases", &files.path("case.yaml")], wanted);
+        let (code, out, err) = said(&["explain", id]);
+        assert_eq!(code, 0, "{err}");
+        for wanted in wanted {
+            assert!(out.contains(wanted), "{id}: {wanted}: {out}");
+        }
     }
 }
 
@@ -176,6 +121,8 @@ fn what_came_of_a_run_is_printed_and_written() {
     ]);
     assert_eq!(code, 1);
     assert_eq!((&value["passed"], &value["failed"]), (&1.into(), &1.into()));
+    let judge = (&value["runner"], &value["profile"]);
+    assert_eq!(judge, (&"evaluator".into(), &"sluice".into()));
     let junit = fs::read_to_string(junit).unwrap();
     let document = roxmltree::Document::parse(&junit).unwrap();
     assert_eq!(document.root_element().attribute("failures"), Some("1"));
@@ -195,6 +142,7 @@ fn what_came_of_a_run_is_printed_and_written() {
     let (code, out, _) = said(&["run", "--cases", &good]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("1 passed, 0 failed"), "{out}");
+    assert!(out.contains("(runner evaluator, profile sluice)"), "{out}");
 }
 
 #[test]
@@ -226,30 +174,42 @@ fn a_waiver_excuses_until_its_day() {
 
 #[test]
 fn without_a_terminal_progress_is_a_line_now_and_then_and_none_beside_json() {
+    let started = Instant::now();
     let (code, _, err) = said(&["run", "--include", "sweep"]);
     assert_eq!(code, 0, "{err}");
-    assert_eq!(err.lines().count(), 3, "331 cases: {err}");
-    assert!(err.starts_with("100/331 cases, 0 failed"), "{err}");
+    let is_progress = |line: &str| line.contains("/331 cases, 0 failed");
+    assert!(err.lines().all(is_progress), "{err}");
+    for count in ["100/", "200/", "300/"] {
+        assert!(err.contains(&format!("{count}331")), "{err}");
+    }
+    // After ten seconds there is another.
+    let is_slow = started.elapsed() > Duration::from_secs(10);
+    assert!(err.lines().count() == 3 || is_slow, "{err}");
     let output = run(&["run", "--include", "sweep", "-o", "json"]);
     assert_eq!(output.stderr, b"");
 }
 
 #[test]
-fn an_interrupt_ends_a_run_after_its_case() {
-    let mut child = command(&["run"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The first line of progress says that it is under way.
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    lines.next().unwrap().unwrap();
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{out}");
-    assert!(out.contains("left, as the run ended early"), "{out}");
-    assert!(out.contains(" passed, 0 failed"), "{out}");
+fn a_signal_ends_a_run_after_its_case() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        // Whoever runs this test may ignore one of them.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT,TERM,HUP", "--"])
+            .args([env!("CARGO_BIN_EXE_sluice-conformance"), "run"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first line of progress says that it is under way.
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal:?}: {out}");
+        assert!(out.contains("left, as the run ended early"), "{out}");
+        assert!(out.contains(" passed, 0 failed"), "{out}");
+    }
 }
 
 /// An API server that takes a request and never answers.

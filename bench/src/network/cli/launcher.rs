@@ -1,0 +1,236 @@
+//! `network launcher`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fs, io};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use clap::ValueEnum as _;
+use serde::Serialize;
+
+use super::{EXIT_CODES, Output, Usage, block_on, print, stop_flag};
+use crate::network::benchmark::{Benchmark, origin};
+use crate::network::duration;
+use crate::network::figures::{self, Row};
+use crate::network::launcher::{self, Ending, Launched, Plan, lab};
+use crate::network::push::Gateway;
+use crate::network::task::{Measured, Results, Status};
+
+const EXAMPLES: &str = "\
+Examples:
+  sluice-bench network launcher --quick
+  sluice-bench network launcher --lab 3 --benchmark netperf-tcp-rr --outputFileDirectory results
+  sluice-bench network launcher --quick --benchmark fortio-http -o json
+
+";
+
+/// What a launcher takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = [EXAMPLES, EXIT_CODES].concat())]
+pub struct Args {
+    /// What is measured; of several, one after another [quick: all whose tools are installed]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "BENCHMARK",
+        required_unless_present = "quick"
+    )]
+    benchmark: Vec<Benchmark>,
+    /// Measure between so many network namespaces of this machine, each with a worker (root) [quick: 2]
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u8).range(2..=16), required_unless_present = "quick")]
+    lab: Option<u8>,
+    /// Deadline for execution
+    #[arg(long, value_name = "DURATION", default_value = "30m0s", value_parser = duration::parse)]
+    deadline: Duration,
+    /// Timeout for worker registration, task allocation and post cleanup [default: 1m; quick: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+    /// Namespace istio injection. Cannot be used with netperf, qperf benchmark
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    inject: bool,
+    /// Directory for results, and the figures in them [default: none are written]
+    #[arg(long = "outputFileDirectory", value_name = "DIRECTORY")]
+    output_file_directory: Option<PathBuf>,
+    /// How long each benchmark measures [default: 10; quick: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: Option<u32>,
+    /// Push each task's figures to a push gateway of Prometheus
+    #[arg(long, value_name = "URL")]
+    pushgateway: Option<Gateway>,
+    /// Where tools are looked for before the path [default: `kubernetes/bin` of the target directory]
+    #[arg(long, value_name = "DIRECTORY")]
+    tools: Option<PathBuf>,
+    /// One second each, between two nodes
+    #[arg(long)]
+    quick: bool,
+    /// A table, or one JSON document: the results, and the figures in them
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+/// The document.
+#[derive(Serialize)]
+struct Document<'a> {
+    results: &'a [Measured],
+    figures: &'a [Row],
+    skipped: &'a [Skipped],
+}
+
+/// A benchmark that was not tried, since it was not asked for by name.
+#[derive(Serialize)]
+struct Skipped {
+    benchmark: Benchmark,
+    missing: Vec<&'static str>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        self.check()?;
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "network namespaces need root"
+        );
+        let path = launcher::path(self.tools().as_deref());
+        let (benchmarks, skipped) = self.benchmarks(&path)?;
+        for Skipped { benchmark, missing } in &skipped {
+            let name = benchmark.name();
+            eprintln!("skipped: {name}: {} is not installed", missing.join(", "));
+        }
+        let plan = self.plan(benchmarks);
+        let nodes = self.lab.unwrap_or(2);
+        let stop = stop_flag()?;
+        let launched = lab::run(&plan, nodes, &path, &stop)?;
+        let rows = figures::rows(&launched.results);
+        self.write(&launched.results, &rows)?;
+        match self.output {
+            Output::Table => print!("{}", figures::table(&rows)),
+            Output::Json => print(&Document {
+                results: &launched.results.results,
+                figures: &rows,
+                skipped: &skipped,
+            })?,
+        }
+        self.push(&launched.results, &stop)?;
+        Ok(exit_code(&launched))
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |usage: String| Err(Usage(usage).into());
+        if !self.inject {
+            return Ok(());
+        }
+        if let Some(benchmark) = self.benchmark.iter().find(|it| !it.has_fixed_ports()) {
+            return wrong(format!(
+                "--inject: {} opens ports that nobody knows beforehand, and so does not run under istio",
+                benchmark.name()
+            ));
+        }
+        wrong("--inject: there is no istio between namespaces of this machine".to_owned())
+    }
+
+    /// Beside what cargo builds.
+    fn tools(&self) -> Option<PathBuf> {
+        let beside = || {
+            let program = std::env::current_exe().ok()?;
+            let tools = program.parent()?.parent()?.join("kubernetes/bin");
+            tools.is_dir().then_some(tools)
+        };
+        self.tools.clone().or_else(beside)
+    }
+
+    /// Those asked for; where none is, those whose tools are there.
+    fn benchmarks(&self, path: &OsString) -> Result<(Vec<Benchmark>, Vec<Skipped>)> {
+        if !self.benchmark.is_empty() {
+            return Ok((self.benchmark.clone(), Vec::new()));
+        }
+        let all = Benchmark::value_variants().iter().map(|benchmark| Skipped {
+            benchmark: *benchmark,
+            missing: launcher::missing(*benchmark, path),
+        });
+        let (there, skipped): (Vec<_>, Vec<_>) = all.partition(|it| it.missing.is_empty());
+        let origins: Vec<_> = ["iperf3", "netperf", "qperf", "fortio"].map(origin).into();
+        ensure!(
+            !there.is_empty(),
+            "no tool is installed: {}",
+            origins.join("; ")
+        );
+        Ok((there.iter().map(|it| it.benchmark).collect(), skipped))
+    }
+
+    fn plan(&self, benchmarks: Vec<Benchmark>) -> Plan {
+        let timeout = Duration::from_secs(if self.quick { 10 } else { 60 });
+        Plan {
+            benchmarks,
+            seconds: self.seconds.unwrap_or(if self.quick { 1 } else { 10 }),
+            timeout: self.timeout.unwrap_or(timeout),
+            deadline: self.deadline,
+        }
+    }
+
+    /// Two files of one name: what others read, and the figures.
+    fn write(&self, results: &Results, rows: &[Row]) -> Result<()> {
+        let Some(directory) = &self.output_file_directory else {
+            return Ok(());
+        };
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let names: Vec<_> = self.benchmark.iter().map(|it| it.name()).collect();
+        let name = if names.is_empty() {
+            "all".to_owned()
+        } else {
+            names.join("_")
+        };
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+        for (suffix, text) in [
+            ("json", serde_json::to_string_pretty(results)?),
+            ("figures.json", serde_json::to_string_pretty(rows)?),
+        ] {
+            let file = directory.join(format!("{name}-{seconds}.{suffix}"));
+            write(&file, &text).with_context(|| file.display().to_string())?;
+            eprintln!("written: {}", file.display());
+        }
+        Ok(())
+    }
+
+    /// From here, since nobody in a laboratory reaches anything outside of it.
+    fn push(&self, results: &Results, stop: &AtomicBool) -> Result<()> {
+        let Some(gateway) = &self.pushgateway else {
+            return Ok(());
+        };
+        let done = results
+            .results
+            .iter()
+            .filter(|it| it.task.status == Status::Done);
+        for measured in done {
+            if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                return Ok(());
+            }
+            let figures = figures::read(measured).map_err(|error| anyhow!(error))?;
+            block_on(gateway.push(&measured.task, &figures))??;
+        }
+        Ok(())
+    }
+}
+
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    let part = file.with_extension("part");
+    fs::write(&part, text)?;
+    fs::rename(&part, file)
+}
+
+/// The orchestrator has said what is wrong.
+fn exit_code(launched: &Launched) -> ExitCode {
+    match launched.ending {
+        Ending::Over(code) => {
+            ExitCode::from(code.and_then(|it| u8::try_from(it).ok()).unwrap_or(3))
+        }
+        Ending::Deadline => {
+            eprintln!("error: not over within the deadline");
+            ExitCode::from(1)
+        }
+        Ending::Interrupted => ExitCode::from(130),
+    }
+}

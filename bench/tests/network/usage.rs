@@ -1,0 +1,86 @@
+//! What makes no sense, and whom nobody answers.
+
+use crate::place::{Place, skipped};
+
+#[test]
+fn bad_usage_is_refused_with_what_is_wrong() {
+    if skipped(&[]) {
+        return;
+    }
+    let place = Place::new();
+    for (line, wrong) in [
+        ("launcher --lab 2 --benchmark ping", "invalid value 'ping'"),
+        ("launcher --lab 2", "--benchmark <BENCHMARK>"),
+        ("launcher --benchmark iperf3-tcp", "--lab <NODES>"),
+        (
+            "launcher --lab 1 --benchmark iperf3-tcp",
+            "1 is not in 2..=16",
+        ),
+        (
+            "launcher -lab 2 -benchmark netperf-tcp-rr -inject",
+            "--inject: netperf-tcp-rr",
+        ),
+        (
+            "launcher --quick --benchmark qperf-tcp --inject=true",
+            "--inject: qperf-tcp",
+        ),
+        ("launcher --quick --deadline soon", "`soon` is no duration"),
+        (
+            "launcher --quick --pushgateway https://x",
+            "is not of the form http://",
+        ),
+        ("orchestrator -benchmark iperf3-tcp", "--port <PORT>"),
+        (
+            "orchestrator -benchmark iperf3-tcp -port 70000",
+            "70000 is not in 1..=65535",
+        ),
+        (
+            "orchestrator -benchmark iperf3-tcp -port 0",
+            "0 is not in 1..=65535",
+        ),
+        ("orchestrator -port 50051", "--benchmark <BENCHMARK>"),
+        (
+            "orchestrator -benchmark iperf3-tcp -port 1 -host 10.9.9.9",
+            "cannot listen on 10.9.9.9:1",
+        ),
+        (
+            "orchestrator -benchmark qperf-tcp -port 1 -results /proc/x/y",
+            "cannot write results to",
+        ),
+        ("worker -host 127.0.0.1", "--port <PORT>"),
+        ("worker -port 50051", "--host <HOST>"),
+        ("worker -host x -port 65536", "65536 is not in 1..=65535"),
+        ("worker -host x -port 1 -name a/b", "--name `a/b`"),
+        ("worker -host x -port 1 -ip here", "invalid value 'here'"),
+    ] {
+        let said = place.start(&format!("network {line}")).finish();
+        assert_eq!(said.code, Some(2), "{line}: {said:?}");
+        assert!(said.errors.contains(wrong), "{line}: {said:?}");
+        assert!(said.output.is_empty(), "{line}: {said:?}");
+    }
+    place.assert_empty();
+}
+
+#[test]
+fn an_orchestrator_that_cannot_be_reached_is_named() {
+    if skipped(&[]) {
+        return;
+    }
+    let place = Place::new();
+    for (host, why) in [
+        ("127.0.0.1", "refused"),
+        ("10.9.9.9", "unreachable"),
+        ("nobody.invalid", "nobody.invalid:50051"),
+    ] {
+        let line =
+            format!("network worker -host {host} -port 50051 -name a -patience 500ms -o json");
+        let said = place.start(&line).finish();
+        assert_eq!(said.code, Some(3), "{said:?}");
+        let named = format!("no orchestrator at {host}:50051 within 0.5 s");
+        assert!(
+            said.errors.contains(&named) && said.errors.contains(why),
+            "{said:?}"
+        );
+        assert_eq!(said.document()["ok"], false);
+    }
+}

@@ -82,7 +82,7 @@ struct LabArgs {
     /// Fewer changes: under a minute, and no target is judged
     #[arg(long)]
     quick: bool,
-    /// How often each change is made [default: 250; quick: 25]
+    /// How often each change is made [default: 250; quick: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     repetitions: Option<u16>,
     /// Modes of the agent [default: both; quick: hybrid]
@@ -198,7 +198,7 @@ impl LabArgs {
             ([], false) => vec![Enforcer::Hybrid, Enforcer::Nfqueue],
             (modes, _) => crate::once(modes),
         };
-        let repetitions = self.repetitions.unwrap_or(if quick { 25 } else { 250 });
+        let repetitions = self.repetitions.unwrap_or(if quick { 20 } else { 250 });
         Ok(lab::Plan {
             what,
             enforcers,

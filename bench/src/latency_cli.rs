@@ -1,7 +1,6 @@
-//! The command line of `latency`, also by the names that perf-tests' programs have.
+//! The command line of `latency`.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,16 +8,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use sluice_bench::latency::client::{self, Report};
 use sluice_bench::latency::config::{ConfigError, Flags, PolicyFlags};
+use sluice_bench::latency::fatal;
 use sluice_bench::latency::lab::{self, Enforcer, Verdict, What};
-use sluice_bench::latency::{fatal, go};
 
 use crate::{EXIT_CODES, Output, beside, measured, show, too_noisy};
-
-/// Programs that this one can take the place of, with their verbs.
-const NAMES: [(&str, &str); 2] = [
-    ("pod-creation-reachability-latency", "pod"),
-    ("policy-creation-enforcement-latency", "policy"),
-];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -100,30 +93,6 @@ struct LabArgs {
     /// Judge no target, for a machine that is not quiet
     #[arg(long)]
     noisy: bool,
-}
-
-/// The arguments as this program takes them: where it is called by a name of perf-tests', with the verbs that this means,
-/// and flags of Go with two dashes.
-pub(crate) fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut given = given.into_iter();
-    let program = given.next().unwrap_or_default();
-    let rest: Vec<_> = given.collect();
-    let verbs: Vec<OsString> = match verb(&program) {
-        Some(verb) => ["latency", verb, "--Client"].map(Into::into).to_vec(),
-        None if rest.first().is_some_and(|it| it == "latency") => Vec::new(),
-        None => return std::iter::once(program).chain(rest).collect(),
-    };
-    let rest = rest.into_iter().map(go::two_dashes);
-    [program].into_iter().chain(verbs).chain(rest).collect()
-}
-
-/// The verb that a name of perf-tests' means.
-fn verb(program: &OsStr) -> Option<&'static str> {
-    let name = Path::new(program).file_name()?;
-    let mut names = NAMES.iter();
-    names
-        .find(|(known, _)| name == *known)
-        .map(|(_, verb)| *verb)
 }
 
 impl LatencyArgs {
@@ -209,37 +178,5 @@ impl LabArgs {
             noisy: self.noisy,
             quick,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_of_perf_tests_are_this_one() {
-        for (given, taken) in [
-            (
-                "/pod-creation-reachability-latency -HostNamespace=default -TargetPort 80",
-                "/pod-creation-reachability-latency latency pod --Client --HostNamespace=default --TargetPort 80",
-            ),
-            (
-                "./policy-creation-enforcement-latency",
-                "./policy-creation-enforcement-latency latency policy --Client",
-            ),
-            (
-                "sluice-bench latency pod -MaxTargets=3 -o json",
-                "sluice-bench latency pod --MaxTargets=3 -o json",
-            ),
-            (
-                "sluice-bench compare --quick",
-                "sluice-bench compare --quick",
-            ),
-            ("sluice-bench", "sluice-bench"),
-        ] {
-            let words = given.split(' ').map(OsString::from);
-            let expected: Vec<_> = taken.split(' ').map(OsString::from).collect();
-            assert_eq!(arguments(words), expected);
-        }
     }
 }

@@ -5,6 +5,7 @@
     reason = "a command prints"
 )]
 
+mod arguments;
 mod latency_cli;
 
 use std::fs;
@@ -25,7 +26,7 @@ use sluice_bench::env::Env;
 use sluice_bench::interrupt::{Interrupted, Progress};
 use sluice_bench::load::Workload;
 use sluice_bench::mode::Mode;
-use sluice_bench::network::cli::{Network, with_two_dashes};
+use sluice_bench::network::cli::Network;
 use sluice_bench::stage::NotInForce;
 use sluice_bench::{policies, report};
 
@@ -157,8 +158,7 @@ struct PoliciesArgs {
 struct Usage(String);
 
 fn main() -> ExitCode {
-    let arguments = latency_cli::arguments(std::env::args_os());
-    let outcome = match Cli::parse_from(with_two_dashes(arguments)).verb {
+    let outcome = match Cli::parse_from(arguments::arguments(std::env::args_os())).verb {
         Verb::Env { output, .. } => show_env(output),
         Verb::Compare(args) => run_compare(&args),
         Verb::Policies(args) => run_policies(&args),

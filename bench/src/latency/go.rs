@@ -1,7 +1,4 @@
-//! As Go writes things: durations, quoted words, the lines of its logger, and flags with one dash. Pure.
-
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
+//! As Go writes things: durations, quoted words and the lines of its logger. Pure.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -85,18 +82,6 @@ pub fn log_line(severity: Severity, at: Timestamp, origin: Origin<'_>, text: &st
     format!("{}{at} {pid:>7} {file}:{line}] {text}", severity.letter())
 }
 
-/// A flag with one dash and a capital is one with two: Go takes both.
-pub fn two_dashes(argument: OsString) -> OsString {
-    let bytes = argument.as_bytes();
-    let is_long = bytes.len() > 2 && bytes[0] == b'-' && bytes[1].is_ascii_uppercase();
-    if !is_long {
-        return argument;
-    }
-    let mut dashed = OsString::from("-");
-    dashed.push(argument);
-    dashed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,21 +121,5 @@ mod tests {
         let half: Timestamp = "2026-11-01T08:01:04.5Z".parse().unwrap();
         let line = log_line(Severity::Fatal, half, origin, "x");
         assert!(line.starts_with("F1101 08:01:04.500000 "), "{line}");
-    }
-
-    #[test]
-    fn a_capital_after_one_dash_makes_two() {
-        for (given, expected) in [
-            ("-HostNamespace=default", "--HostNamespace=default"),
-            ("--HostNamespace=default", "--HostNamespace=default"),
-            ("-MetricsPort", "--MetricsPort"),
-            ("-o", "-o"),
-            ("-ojson", "-ojson"),
-            ("-V", "-V"),
-            ("-5", "-5"),
-            ("target=x", "target=x"),
-        ] {
-            assert_eq!(two_dashes(given.into()), OsString::from(expected));
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! The commands `network launcher`, `network orchestrator` and `network worker`: flags, documents, exit codes.
 
-mod flags;
 mod launcher;
 mod orchestrator;
 mod worker;
@@ -16,8 +15,6 @@ use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tokio::runtime::Builder;
 use tokio::signal::{self, unix::SignalKind};
-
-pub use self::flags::with_two_dashes;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 every pair was measured, 1 some were not, 2 bad usage, 3 a tool, a worker or the orchestrator is missing, \

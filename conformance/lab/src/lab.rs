@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_kubernetes::{Problem, World};
 use sluice_netlink::Netns;
@@ -32,8 +32,8 @@ use crate::{Cell, Family, Outcome, Port, Reply, Target};
 
 /// At most so many probes are under way at once.
 const AT_ONCE: usize = 1024;
-/// So often is tried to open a connection.
-const CONNECTS: usize = 10;
+/// For so long is tried to open a connection.
+const CONNECTS: Duration = Duration::from_secs(10);
 /// A probe's descriptors in this process: the client's, and the server's for the connection.
 const DESCRIPTORS: usize = 2;
 
@@ -311,20 +311,23 @@ impl Lab {
     /// Opens a TCP connection, or the like over UDP, that stays open.
     pub fn connect(&self, cell: &Cell) -> Result<Connection> {
         let to = self.destination(cell)?;
-        for _ in 0..CONNECTS {
+        let last = Instant::now() + CONNECTS;
+        loop {
             let clients = self.clients(std::slice::from_ref(cell))?;
             let client = clients.into_iter().next().context("a client")?;
-            let opening = self.patience.wait(client.connect(to));
+            let opened = self
+                .runtime
+                .block_on(self.patience.wait(client.connect(to)));
             // On a busy machine a packet gets lost, and a datagram is not sent again by itself.
-            if let Some(opened) = self.runtime.block_on(opening) {
+            if let Some(opened) = opened {
                 let (server, conversation) = opened.context("connect")?;
                 return Ok(Connection {
                     server,
                     conversation,
                 });
             }
+            ensure!(Instant::now() < last, "{cell}: no answer");
         }
-        bail!("{cell}: no answer")
     }
 
     /// Whether the server still answers on an open connection, within the time that answers take. TCP sends again what

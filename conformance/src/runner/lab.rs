@@ -236,7 +236,7 @@ impl Run<'_> {
         match event {
             Event::Open(wanted) => {
                 let cell = asked::connection(wanted, self.families[0])?;
-                let connection = self.connect(&cell).with_context(|| {
+                let connection = self.room.lab().connect(&cell).with_context(|| {
                     format!(
                         "connection {} from {} to {}",
                         wanted.name, wanted.from, wanted.to
@@ -248,17 +248,6 @@ impl Run<'_> {
             Event::Agent(AgentEvent::Restart) => self.room.start_again(Agent::stop),
             Event::Agent(AgentEvent::Kill) => self.room.start_again(Agent::kill),
             Event::Apply(_) | Event::Delete(_) | Event::Label(..) => self.show(state),
-        }
-    }
-
-    /// Opens a connection that stays open; again where an answer may have been lost on a busy machine.
-    fn connect(&self, cell: &Cell) -> Result<Connection> {
-        let deadline = Instant::now() + ENDS;
-        loop {
-            match self.room.lab().connect(cell) {
-                Err(_) if Instant::now() < deadline => thread::sleep(PAUSE),
-                tried => return tried,
-            }
         }
     }
 

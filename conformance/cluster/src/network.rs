@@ -137,12 +137,15 @@ pub(crate) fn control_links(family: Family) -> String {
     lines
 }
 
-/// `ip -batch` for the control plane: a cable to the node whose process 1 is `pid`.
-pub(crate) fn cable(node: u8, pid: i32) -> String {
-    format!(
+/// `ip -batch` for the control plane: a cable to the node whose process 1 is `pid`, and the way to its pods: the API
+/// server answers them, and whoever watches from there reaches them.
+pub(crate) fn cable(family: Family, node: u8, pid: i32) -> String {
+    let mut lines = format!(
         "link add node{node} type veth peer name eth0 netns {pid}\n\
          link set node{node} master br0 up\n"
-    )
+    );
+    lines += &pod_routes(family, node);
+    lines
 }
 
 /// `ip -batch` for a node: its address, where the pods of the other nodes are, and a way to everywhere else. That leads
@@ -156,11 +159,16 @@ pub(crate) fn node_links(family: Family, node: u8, nodes: u8) -> String {
         lines += &route_line(range, via);
     }
     for peer in (1..=nodes).filter(|peer| *peer != node) {
-        for (range, via) in family.pods(peer).iter().zip(family.node(peer)) {
-            lines += &route_line(range, via);
-        }
+        lines += &pod_routes(family, peer);
     }
     lines
+}
+
+/// The way to the pods of a node, for its neighbours.
+fn pod_routes(family: Family, node: u8) -> String {
+    let ranges = family.pods(node);
+    let routes = ranges.iter().zip(family.node(node));
+    routes.map(|(range, via)| route_line(range, via)).collect()
 }
 
 fn route_line(range: &str, via: IpAddr) -> String {
@@ -175,7 +183,7 @@ fn address_line(address: IpAddr, link: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Family, control_links, in_url, node_links};
+    use super::{Family, cable, control_links, in_url, node_links};
 
     #[test]
     fn a_family_has_its_addresses_and_no_others() {
@@ -201,5 +209,14 @@ mod tests {
              route add 10.244.1.0/24 via 10.99.0.1\nroute add 10.244.3.0/24 via 10.99.0.3\n"
         );
         assert!(control_links(Family::Dual).contains("fd99::64/64 dev br0 nodad"));
+    }
+
+    #[test]
+    fn the_control_plane_knows_the_way_to_the_pods_of_each_node() {
+        assert_eq!(
+            cable(Family::Dual, 3, 7),
+            "link add node3 type veth peer name eth0 netns 7\nlink set node3 master br0 up\n\
+             route add 10.244.3.0/24 via 10.99.0.3\nroute add fd44:0:0:3::/64 via fd99::3\n"
+        );
     }
 }

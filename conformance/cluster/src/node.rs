@@ -45,7 +45,8 @@ impl Node {
         let group = cgroup::name(home.name(), &name);
         let sandbox = Sandbox::create(home, &name, Role::Node)?;
         cgroup::create(&group)?;
-        ip(control.sandbox(), &network::cable(number, sandbox.pid()))?;
+        let cable = network::cable(family, number, sandbox.pid());
+        ip(control.sandbox(), &cable)?;
         ip(&sandbox, &network::node_links(family, number, nodes))?;
         let node = Self {
             number,

@@ -18,6 +18,7 @@ Examples:
   sluice-bench latency policy --quick
   sluice-bench latency pod --quick -o json
   sluice-bench latency policy --modes hybrid,nfqueue --policies 1000
+  sluice-bench latency policy --burst 10000 --churn 500
   sluice-bench latency policy -HostNamespace=default -TargetLabelSelector=app=web -TargetNamespace=shop \\
     -TargetPort=80 -AllowPolicyName=allow-egress-to-target
 
@@ -60,6 +61,8 @@ struct PolicyArgs {
     #[command(flatten)]
     lab: LabArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     client: Flags,
     #[command(flatten)]
     policy: PolicyFlags,
@@ -75,7 +78,7 @@ struct LabArgs {
     /// Fewer changes: under a minute, and no target is judged
     #[arg(long)]
     quick: bool,
-    /// How often each change is made [default: 250; quick: 20]
+    /// How often each change is made [default: 250; quick: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     repetitions: Option<u16>,
     /// Modes of the agent [default: both; quick: hybrid]
@@ -95,6 +98,17 @@ struct LabArgs {
     noisy: bool,
 }
 
+/// What else changes, of policies alone.
+#[derive(Debug, Default, Args)]
+struct LoadArgs {
+    /// Policies that are made at once, and deleted at once; 0: none [default: 1000; quick: 100]
+    #[arg(long, value_name = "N", group = "lab", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    burst: Option<u16>,
+    /// Pods that come in a second, and as many that go, while a policy changes; 0: none [default: 100]
+    #[arg(long, value_name = "N", group = "lab", value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    churn: Option<u16>,
+}
+
 impl LatencyArgs {
     /// Measures, in the laboratory or in a cluster.
     pub(crate) fn run(&self) -> Result<ExitCode> {
@@ -102,11 +116,11 @@ impl LatencyArgs {
             LatencyVerb::Pod(args) if args.client.any() => {
                 be_client(&args.client, None, args.output)
             }
-            LatencyVerb::Pod(args) => args.lab.run(What::Pod, args.output),
+            LatencyVerb::Pod(args) => args.lab.run(What::Pod, &LoadArgs::default(), args.output),
             LatencyVerb::Policy(args) if args.is_client() => {
                 be_client(&args.client, Some(&args.policy), args.output)
             }
-            LatencyVerb::Policy(args) => args.lab.run(What::Policy, args.output),
+            LatencyVerb::Policy(args) => args.lab.run(What::Policy, &args.load, args.output),
         }
     }
 }
@@ -143,8 +157,8 @@ fn summary(report: &Report) -> String {
 }
 
 impl LabArgs {
-    fn run(&self, what: What, output: Output) -> Result<ExitCode> {
-        let plan = self.plan(what)?;
+    fn run(&self, what: What, load: &LoadArgs, output: Output) -> Result<ExitCode> {
+        let plan = self.plan(what, load)?;
         let modes: Vec<_> = plan.enforcers.iter().map(|it| it.name()).collect();
         let (modes, repetitions) = (modes.join(", "), plan.repetitions);
         eprintln!("{repetitions} rounds of changes in mode {modes}");
@@ -160,19 +174,22 @@ impl LabArgs {
         })
     }
 
-    fn plan(&self, what: What) -> Result<lab::Plan> {
+    fn plan(&self, what: What, load: &LoadArgs) -> Result<lab::Plan> {
         let quick = self.quick;
         let enforcers = match (&self.modes[..], quick) {
             ([], true) => vec![Enforcer::Hybrid],
             ([], false) => vec![Enforcer::Hybrid, Enforcer::Nfqueue],
             (modes, _) => crate::once(modes),
         };
-        let repetitions = self.repetitions.unwrap_or(if quick { 20 } else { 250 });
+        let repetitions = self.repetitions.unwrap_or(if quick { 10 } else { 250 });
+        let burst = load.burst.unwrap_or(if quick { 100 } else { 1_000 });
         Ok(lab::Plan {
             what,
             enforcers,
             repetitions: repetitions.into(),
             policies: self.policies.unwrap_or_default().into(),
+            burst: burst.into(),
+            churn: load.churn.unwrap_or(100).into(),
             interval: Duration::from_micros(self.interval.unwrap_or(500)),
             agent: beside(self.agent.as_ref())?,
             noisy: self.noisy,

@@ -50,7 +50,7 @@ fn whole(line: &str) -> Option<Value> {
 }
 
 /// A run of three rounds of changes: every kind has its samples, by whichever mode, and nothing leaks.
-fn check(verb: &str, kinds: &[(&str, usize)]) {
+fn check(verb: &str, kinds: &[(&str, usize)]) -> Value {
     let line = format!(
         "latency {verb} --noisy --repetitions 3 --modes hybrid,nfqueue --policies 5 -o json"
     );
@@ -60,7 +60,11 @@ fn check(verb: &str, kinds: &[(&str, usize)]) {
     let found: Vec<_> = rows
         .iter()
         .map(|row| {
-            let samples = row["samples_ms"].as_array().map_or(0, Vec::len);
+            let lengths = ["samples_ms", "said_ms"].map(|it| row[it].as_array().map(Vec::len));
+            let [Some(samples), Some(said)] = lengths else {
+                panic!("no samples: {row}");
+            };
+            assert_eq!(samples, said, "the agent is asked each time");
             let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
             assert_eq!((&row["leaked"], &row["lost"]), (&0.into(), &0.into()));
             assert!(row["p50_ms"].as_f64() <= row["max_ms"].as_f64(), "{row}");
@@ -77,6 +81,7 @@ fn check(verb: &str, kinds: &[(&str, usize)]) {
         .collect();
     assert_eq!(found, expected);
     assert_eq!(report["policies"], 5);
+    report
 }
 
 #[test]
@@ -84,8 +89,8 @@ fn policies_and_labels_are_timed_in_each_mode() {
     if skipped() {
         return;
     }
-    check(
-        "policy",
+    let report = check(
+        "policy --burst 20",
         &[
             ("allow", 6),
             ("deny", 6),
@@ -93,8 +98,16 @@ fn policies_and_labels_are_timed_in_each_mode() {
             ("revoke_udp", 3),
             ("label_allow", 3),
             ("label_deny", 3),
+            ("namespace_allow", 3),
+            ("namespace_deny", 3),
+            ("burst_allow", 3),
+            ("burst_deny", 3),
+            ("churn_allow", 3),
+            ("churn_deny", 3),
         ],
     );
+    assert_eq!(report["burst"], 20);
+    assert!(report["churn_per_second"].as_f64() > Some(1.0), "{report}");
 }
 
 #[test]
@@ -102,7 +115,9 @@ fn pods_are_timed_in_each_mode() {
     if skipped() {
         return;
     }
-    check("pod", &[("reached", 3), ("protected", 3), ("window", 3)]);
+    let report = check("pod", &[("reached", 3), ("protected", 3), ("window", 3)]);
+    assert!(report["churn_per_second"].is_null(), "{report}");
+    assert_eq!(report["burst"], 0);
 }
 
 #[test]
@@ -123,6 +138,17 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         ("latency pod -AllowPolicyName=a", 2, "unexpected argument"),
         ("latency policy --modes none", 2, "invalid value"),
         ("latency policy --repetitions 0", 2, "0 is not in 1..=10000"),
+        (
+            "latency policy --burst 10001",
+            2,
+            "10001 is not in 0..=10000",
+        ),
+        ("latency pod --churn 5", 2, "unexpected argument"),
+        (
+            "latency policy --churn 5 -MaxTargets=1",
+            2,
+            "cannot be used with",
+        ),
         ("latency policy -MetricsPort=x", 2, "invalid value"),
         (
             "latency policy --agent /no/agent",

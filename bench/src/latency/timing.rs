@@ -10,6 +10,8 @@ use sluice_lab::stream::Delivery;
 pub(crate) struct Opened {
     /// From the change to the first arrival.
     pub(crate) took: Duration,
+    /// From the change to when the enforcer had said that it is done.
+    pub(crate) said: Duration,
     /// What did not arrive although it was sent after the enforcer had said that it is done.
     pub(crate) lost: u64,
 }
@@ -19,23 +21,30 @@ pub(crate) struct Opened {
 pub(crate) struct Closed {
     /// From the change to the last arrival; nothing where none came after it.
     pub(crate) took: Duration,
+    /// From the change to when the enforcer had said that it is done.
+    pub(crate) said: Duration,
     /// What arrived although it was sent after the enforcer had said that it is done.
     pub(crate) leaked: u64,
+    /// What was sent before the enforcer said that it is done, and arrived after that: it was let through before, or waited
+    /// for whoever let it through.
+    pub(crate) late: u64,
     /// What arrived after the change.
     pub(crate) passed: u64,
 }
 
-/// None where nothing arrived after the change. `settled` are numbers that were sent once the enforcer had said that it is
+/// None where nothing arrived after the change. `done` is when the enforcer had said so. `settled` are numbers that were sent once the enforcer had said that it is
 /// done, and have had time to arrive: before, one queue may still wait where another lets through.
 pub(crate) fn opened(
     deliveries: &[Delivery],
     change: Instant,
+    done: Instant,
     settled: Range<u64>,
 ) -> Option<Opened> {
     let after = deliveries.iter().filter(|it| it.arrived >= change);
     let took = after.map(|it| it.arrived - change).min()?;
     Some(Opened {
         took,
+        said: done.saturating_duration_since(change),
         lost: missing(deliveries, settled),
     })
 }
@@ -46,13 +55,16 @@ pub(crate) fn missing(deliveries: &[Delivery], numbers: Range<u64>) -> u64 {
     (numbers.end - numbers.start).saturating_sub(arrived.count() as u64)
 }
 
-/// `done` is when the enforcer said so.
+/// `done` is when the enforcer had said so.
 pub(crate) fn closed(deliveries: &[Delivery], change: Instant, done: Instant) -> Closed {
     let after = deliveries.iter().filter(|it| it.arrived >= change);
     let took = after.clone().map(|it| it.arrived - change).max();
+    let is_late = |it: &&Delivery| it.sent <= done && it.arrived > done;
     Closed {
         took: took.unwrap_or_default(),
+        said: done.saturating_duration_since(change),
         leaked: after.clone().filter(|it| it.sent > done).count() as u64,
+        late: after.clone().filter(is_late).count() as u64,
         passed: after.count() as u64,
     }
 }
@@ -80,7 +92,7 @@ mod tests {
     #[test]
     fn what_opens_is_timed_by_its_first_arrival() {
         let start = Instant::now();
-        let change = start + Duration::from_millis(10);
+        let [change, done] = [10, 14].map(|at| start + Duration::from_millis(at));
         for (given, expected) in [
             (&[][..], None),
             (&[(1, 2, 3)][..], None),
@@ -93,9 +105,10 @@ mod tests {
         ] {
             let expected = expected.map(|(took, lost)| Opened {
                 took: Duration::from_millis(took),
+                said: Duration::from_millis(4),
                 lost,
             });
-            let found = opened(&deliveries(start, given), change, 8..10);
+            let found = opened(&deliveries(start, given), change, done, 8..10);
             assert_eq!(found, expected, "{given:?}");
         }
     }
@@ -104,17 +117,27 @@ mod tests {
     fn what_closes_is_timed_by_its_last_arrival() {
         let start = Instant::now();
         let [change, done] = [10, 20].map(|at| start + Duration::from_millis(at));
-        for (given, took, leaked, passed) in [
-            (&[][..], 0, 0, 0),
-            (&[(1, 2, 3)][..], 0, 0, 0),
-            (&[(1, 9, 11), (2, 13, 14)][..], 4, 0, 2),
+        for (given, took, leaked, late, passed) in [
+            (&[][..], 0, 0, 0, 0),
+            (&[(1, 2, 3)][..], 0, 0, 0, 0),
+            (&[(1, 9, 11), (2, 13, 14)][..], 4, 0, 0, 2),
             // It was sent before: it may as well have been let through before.
-            (&[(1, 19, 25)][..], 15, 0, 1),
-            (&[(1, 21, 22), (2, 23, 24)][..], 14, 2, 2),
+            (&[(1, 19, 25)][..], 15, 0, 1, 1),
+            (&[(1, 20, 20), (2, 20, 21)][..], 11, 0, 1, 2),
+            (&[(1, 21, 22), (2, 23, 24)][..], 14, 2, 0, 2),
+            (
+                &[(1, 12, 13), (2, 18, 21), (3, 21, 1_200)][..],
+                1_190,
+                1,
+                1,
+                3,
+            ),
         ] {
             let expected = Closed {
                 took: Duration::from_millis(took),
+                said: Duration::from_millis(10),
                 leaked,
+                late,
                 passed,
             };
             assert_eq!(closed(&deliveries(start, given), change, done), expected);

@@ -52,7 +52,7 @@ pub(super) async fn measure(
         client.api.create(collection, &object).await?;
         let asked = Asked::now(request);
         flows(&knocks).await?;
-        let opened = timing::opened(&knocks.deliveries(), request, 0..0);
+        let opened = timing::opened(&knocks.deliveries(), request, request, 0..0);
         let first = request + opened.context("no handshake")?.took;
         changed.push(note(client, Transition::Allow, asked, first));
     }

@@ -106,11 +106,16 @@ pub(super) fn settle(hammer: &Hammer, numbers: Range<u64>) {
     }
 }
 
-pub(super) fn await_that(what: &str, mut so: impl FnMut() -> bool) -> Result<()> {
+pub(super) fn await_that(what: &str, so: impl FnMut() -> bool) -> Result<()> {
+    await_each(LOOK, what, so)
+}
+
+/// Until it is so, looking once every `pause`.
+pub(super) fn await_each(pause: Duration, what: &str, mut so: impl FnMut() -> bool) -> Result<()> {
     let limit = Instant::now() + PATIENCE;
     while !so() {
         ensure!(Instant::now() < limit, "not within {PATIENCE:?}: {what}");
-        thread::sleep(LOOK);
+        thread::sleep(pause);
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The latencies in the laboratory: between pods on this machine, with the real agent, which reads manifests. A change is
 //! a file that is written; it is timed from before that.
 
+mod churn;
 mod flow;
+mod kind;
 mod pods;
 mod policies;
 mod report;
@@ -19,9 +21,11 @@ use sluice_lab::Mode;
 
 use crate::interrupt::{Progress, go_on};
 use crate::noise::CpuTimes;
+use churn::Churned;
 use room::Room;
 
-pub use report::{Bounds, Figure, Kind, Report, Row, Summary, Verdict};
+pub use kind::{Bounds, Kind};
+pub use report::{Figure, Report, Row, Summary, Verdict};
 
 /// Whose latency is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -54,6 +58,10 @@ pub struct Plan {
     pub repetitions: usize,
     /// Policies of the client that are there besides.
     pub policies: usize,
+    /// Policies that are made and deleted at once; 0: none are. Of policies alone, as is `churn`.
+    pub burst: usize,
+    /// Pods that come in a second, and as many that go, while a policy changes; 0: none do.
+    pub churn: u32,
     /// From one connection that is tried to the next: what a latency may be off by.
     pub interval: Duration,
     /// The `sluice` binary.
@@ -78,6 +86,16 @@ impl Enforcer {
     }
 }
 
+impl Plan {
+    fn bursts(&self) -> bool {
+        self.what == What::Policy && self.burst > 0
+    }
+
+    fn churns(&self) -> bool {
+        self.what == What::Policy && self.churn > 0
+    }
+}
+
 /// Measures. `progress` is told before each repetition.
 ///
 /// # Errors
@@ -86,19 +104,21 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
     let before = CpuTimes::now()?;
     let total = plan.enforcers.len() * plan.repetitions;
     let mut modes = Vec::new();
+    let mut churned = Churned::default();
     for (number, enforcer) in plan.enforcers.iter().enumerate() {
         let mut room = Room::up(plan, *enforcer)?;
-        let mut figures = plan.what.figures();
+        let mut figures = plan.figures();
         for repetition in 0..plan.repetitions {
             go_on(progress(number * plan.repetitions + repetition, total))?;
             room.refresh(repetition)?;
             match plan.what {
-                What::Policy => policies::repeat(&room, &mut figures)?,
+                What::Policy => policies::repeat(&room, plan, &mut figures)?,
                 What::Pod => pods::repeat(&room, &mut figures)?,
             }
         }
+        churned = churned + room.churned();
         modes.push((*enforcer, figures));
     }
     let stolen = CpuTimes::now()?.since(before).stolen();
-    Ok(Report::new(plan, modes, stolen))
+    Ok(Report::new(plan, modes, stolen, churned))
 }

@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::super::timing;
 use super::flow;
-use super::report::{Figure, Kind, note};
+use super::kind::Kind;
+use super::report::{Figure, note};
 use super::room::{Edit, MORE, Room};
 use super::world::WANTED;
 
@@ -22,9 +23,8 @@ pub(super) fn repeat(room: &Room, figures: &mut [Figure]) -> Result<()> {
 /// Until then everybody who may send at all gets through to it, as its address is nobody's.
 fn appear(room: &Room, figures: &mut [Figure]) -> Result<()> {
     let change = room.edit(&Edit::label(WANTED))?;
-    let reached = room.opened(change)?;
+    let (reached, done) = room.opened(change)?;
     flow::stand("the pod is protected", &[room.stranger()?])?;
-    let done = room.enforced(change)?;
     flow::go_by(room.stranger()?, MORE)?;
     let protected = timing::closed(&room.stranger()?.deliveries(), change.at, done);
     note(figures, Kind::Reached, reached.into());

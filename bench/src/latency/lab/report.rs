@@ -1,52 +1,26 @@
 //! What came of a run, and whether it is as it should be.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::super::timing::{Closed, Opened, percentile};
+use super::churn::Churned;
+use super::kind::{Bounds, Kind};
 use super::{Enforcer, Plan, What, table};
 use crate::env::Env;
 
 /// The share of a run that the hypervisor may have given to others for its targets to be judged.
 const STEAL: f64 = 0.05;
-/// What a change of policy may take until it is enforced, in milliseconds: the median, and 99 of 100.
-const TARGET: Bounds = Bounds {
-    p50: 2.0,
-    p99: 20.0,
-};
-
-/// A change, and whose connections show that it is enforced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A policy that allows is made: until new connections get through.
-    Allow,
-    /// It is deleted: until no new connection does.
-    Deny,
-    /// It is deleted: until nothing arrives on an open connection.
-    RevokeTcp,
-    /// The same of a flow of datagrams.
-    RevokeUdp,
-    /// The target's label changes so that it may be reached.
-    LabelAllow,
-    /// It changes so that it may not.
-    LabelDeny,
-    /// A pod's object appears with its address: until who may gets through.
-    Reached,
-    /// The same: until nobody else does.
-    Protected,
-    /// A pod that is known gets another interface: until nobody else gets through, which is at once.
-    Window,
-}
 
 /// One change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sample {
     pub(super) took: Duration,
+    pub(super) said: Duration,
     pub(super) lost: u64,
     pub(super) leaked: u64,
+    pub(super) late: u64,
     pub(super) passed: u64,
 }
 
@@ -57,21 +31,16 @@ pub struct Figure {
     pub kind: Kind,
     /// How long each took, in milliseconds, in their order.
     pub samples_ms: Vec<f64>,
+    /// How long until the agent had said that it is done, each, in milliseconds; it is asked all the time.
+    pub said_ms: Vec<f64>,
     /// Connections that did not get through although they were tried after the agent had said that it is done.
     pub lost: u64,
-    /// Connections that got through after the agent had said that it is done.
+    /// Connections that got through although they were tried after the agent had said that it is done.
     pub leaked: u64,
-    /// Connections that got through after a change that denies, most of them before it was enforced.
+    /// Connections that were tried before the agent said that it is done, and arrived after that.
+    pub late: u64,
+    /// All connections that got through after a change that denies.
     pub passed: u64,
-}
-
-/// How long at most, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Bounds {
-    /// The median.
-    pub p50: f64,
-    /// 99 of 100.
-    pub p99: f64,
 }
 
 /// A figure in numbers.
@@ -85,6 +54,8 @@ pub struct Summary {
     pub p99_ms: f64,
     /// The longest.
     pub max_ms: f64,
+    /// The median of when the agent had said that it is done.
+    pub said_p50_ms: f64,
 }
 
 /// A figure of an enforcer.
@@ -111,6 +82,11 @@ pub struct Report {
     pub what: What,
     /// Other policies of the client.
     pub policies: usize,
+    /// Policies of a burst; 0 where there were none.
+    pub burst: usize,
+    /// Pods that came in a second while policies changed, and as many went, in the mean of all that time; none where none
+    /// were to.
+    pub churn_per_second: Option<f64>,
     /// From one connection that was tried to the next, in milliseconds: what a latency may be off by.
     pub interval_ms: f64,
     /// The share of the run that the hypervisor gave to others, of 1.
@@ -137,53 +113,11 @@ pub enum Verdict {
     Untold(String),
 }
 
-impl What {
-    /// Its kinds of changes, without samples.
-    pub(super) fn figures(self) -> Vec<Figure> {
-        let kinds: &[Kind] = match self {
-            Self::Policy => &[
-                Kind::Allow,
-                Kind::Deny,
-                Kind::RevokeTcp,
-                Kind::RevokeUdp,
-                Kind::LabelAllow,
-                Kind::LabelDeny,
-            ],
-            Self::Pod => &[Kind::Reached, Kind::Protected, Kind::Window],
-        };
-        kinds.iter().copied().map(Figure::new).collect()
-    }
-}
-
-impl Kind {
-    /// For how long at most it may take.
-    const fn target(self) -> Option<Bounds> {
-        match self {
-            Self::Reached | Self::Protected | Self::Window => None,
-            _ => Some(TARGET),
-        }
-    }
-
-    /// In a table.
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Allow => "policy made: new connections get through",
-            Self::Deny => "policy deleted: no new connection does",
-            Self::RevokeTcp => "policy deleted: an open TCP connection stands",
-            Self::RevokeUdp => "policy deleted: an open UDP flow stands",
-            Self::LabelAllow => "label changed: new connections get through",
-            Self::LabelDeny => "label changed: no new connection does",
-            Self::Reached => "pod's object appears: who may gets through",
-            Self::Protected => "pod's object appears: nobody else does",
-            Self::Window => "a known pod's interface appears: nobody else",
-        }
-    }
-}
-
 impl From<Opened> for Sample {
     fn from(opened: Opened) -> Self {
         Self {
             took: opened.took,
+            said: opened.said,
             lost: opened.lost,
             ..Self::default()
         }
@@ -194,7 +128,9 @@ impl From<Closed> for Sample {
     fn from(closed: Closed) -> Self {
         Self {
             took: closed.took,
+            said: closed.said,
             leaked: closed.leaked,
+            late: closed.late,
             passed: closed.passed,
             ..Self::default()
         }
@@ -202,20 +138,22 @@ impl From<Closed> for Sample {
 }
 
 impl Figure {
-    const fn new(kind: Kind) -> Self {
+    pub(super) const fn new(kind: Kind) -> Self {
         Self {
             kind,
             samples_ms: Vec::new(),
+            said_ms: Vec::new(),
             lost: 0,
             leaked: 0,
+            late: 0,
             passed: 0,
         }
     }
 
     fn summary(&self) -> Option<Summary> {
-        let mut sorted = self.samples_ms.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let sorted = sorted(&self.samples_ms);
         Some(Summary {
+            said_p50_ms: percentile(&self::sorted(&self.said_ms), 0.5)?,
             p50_ms: percentile(&sorted, 0.5)?,
             p90_ms: percentile(&sorted, 0.9)?,
             p99_ms: percentile(&sorted, 0.99)?,
@@ -224,19 +162,32 @@ impl Figure {
     }
 }
 
+fn sorted(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
 /// Adds a sample to the figure of its kind.
 pub(super) fn note(figures: &mut [Figure], kind: Kind, sample: Sample) {
     let Some(figure) = figures.iter_mut().find(|figure| figure.kind == kind) else {
         return;
     };
     figure.samples_ms.push(sample.took.as_secs_f64() * 1e3);
+    figure.said_ms.push(sample.said.as_secs_f64() * 1e3);
     figure.lost += sample.lost;
     figure.leaked += sample.leaked;
+    figure.late += sample.late;
     figure.passed += sample.passed;
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, modes: Vec<(Enforcer, Vec<Figure>)>, stolen: f64) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        modes: Vec<(Enforcer, Vec<Figure>)>,
+        stolen: f64,
+        churned: Churned,
+    ) -> Self {
         let was_to_be_judged = !plan.quick && !plan.noisy;
         let judged = was_to_be_judged && stolen <= STEAL;
         let row = |mode, figure: Figure| {
@@ -258,6 +209,8 @@ impl Report {
         Self {
             what: plan.what,
             policies: plan.policies,
+            burst: if plan.bursts() { plan.burst } else { 0 },
+            churn_per_second: churned.per_second(),
             interval_ms: plan.interval.as_secs_f64() * 1e3,
             stolen,
             judged,
@@ -306,16 +259,6 @@ impl Row {
     }
 }
 
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "p50 at most {} ms, p99 at most {} ms",
-            self.p50, self.p99
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +269,8 @@ mod tests {
             enforcers: vec![Enforcer::Hybrid],
             repetitions: 1,
             policies: 0,
+            burst: 3,
+            churn: 0,
             interval: Duration::from_micros(250),
             agent: "sluice".into(),
             noisy,
@@ -334,16 +279,18 @@ mod tests {
     }
 
     fn report(plan: &Plan, milliseconds: &[u64], leaked: u64, stolen: f64) -> Report {
-        let mut figures = plan.what.figures();
+        let mut figures = plan.figures();
         for took in milliseconds {
             let sample = Sample {
                 took: Duration::from_millis(*took),
+                said: Duration::from_millis(2 * took),
                 leaked,
                 ..Sample::default()
             };
             note(&mut figures, Kind::Deny, sample);
         }
-        Report::new(plan, vec![(Enforcer::Hybrid, figures)], stolen)
+        let modes = vec![(Enforcer::Hybrid, figures)];
+        Report::new(plan, modes, stolen, Churned::default())
     }
 
     #[test]
@@ -394,6 +341,7 @@ mod tests {
             p90_ms: 91.0,
             p99_ms: 100.0,
             max_ms: 101.0,
+            said_p50_ms: 102.0,
         };
         assert_eq!(row.unwrap().summary, Some(expected));
         let json = serde_json::to_value(&report).unwrap();
@@ -404,5 +352,9 @@ mod tests {
         assert_eq!(row["p50_ms"], 51.0);
         assert_eq!(row["samples_ms"][100], 101.0);
         assert_eq!(row["target"]["p99"], 20.0);
+        assert_eq!(
+            (&json["burst"], &json["churn_per_second"]),
+            (&3.into(), &().into())
+        );
     }
 }

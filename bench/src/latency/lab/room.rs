@@ -4,14 +4,15 @@ use std::cell::Cell;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use sluice_lab::stream::{Hammer, Pace, Stream};
-use sluice_lab::{AgentOptions, Lab, Options};
+use sluice_lab::{Agent, AgentOptions, Lab, Options};
 use sluice_policy::Protocol;
 
 use super::super::timing::{self, Closed, Opened};
+use super::churn::{self, Churned};
 use super::flow::{self, Flow};
-use super::world::{self, ALLOW, TARGET};
+use super::world::{self, ALLOW, BURST, HOME, TARGET};
 use super::{Enforcer, Plan, What};
 
 /// Numbers of open connections.
@@ -27,6 +28,8 @@ const FORGOTTEN: Duration = Duration::from_secs(11);
 const ALONE: Duration = Duration::from_millis(150);
 /// Connections that are tried after the enforcer says that it is done, to see whether one leaks, or is lost.
 pub(super) const MORE: u64 = 40;
+/// From one question whether it is done to the next: what is known of when it said so is off by that.
+const ASK: Duration = Duration::from_millis(2);
 
 /// A laboratory that is up.
 pub(super) struct Room {
@@ -37,6 +40,9 @@ pub(super) struct Room {
     interval: Duration,
     /// When something was changed last.
     changed: Cell<Instant>,
+    /// Whether pods come and go.
+    churns: Cell<bool>,
+    churned: Cell<Churned>,
 }
 
 /// A change of the manifests.
@@ -52,6 +58,7 @@ pub(super) struct Edit {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     pub(super) at: Instant,
+    /// Whoever has read the manifests since then has read it.
     stamp: f64,
 }
 
@@ -79,6 +86,8 @@ impl Room {
             stranger: is_of_pods.then(|| hammer("stranger")).transpose()?,
             interval: plan.interval,
             changed: Cell::new(Instant::now()),
+            churns: Cell::default(),
+            churned: Cell::default(),
             lab,
         };
         flow::stand("a client who may not is denied", &[&room.client])?;
@@ -132,54 +141,69 @@ impl Room {
     pub(super) fn edit(&self, edit: &Edit) -> Result<Change> {
         // reason: of manifests that change in a row the agent takes those that follow closely together, and waits for them.
         thread::sleep(ALONE.saturating_sub(self.changed.get().elapsed()));
-        let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
-        let at = Instant::now();
+        let (at, before) = (Instant::now(), stamp()?);
         self.lab.manifests().write(edit.file, &edit.text)?;
         self.changed.set(Instant::now());
+        // Who reads all the time may have begun to before it was there; it will again.
+        let stamp = if self.churns.get() { stamp()? } else { before };
         Ok(Change { at, stamp })
     }
 
-    /// Until the agent says that it enforces a change: when it did.
-    pub(super) fn enforced(&self, change: Change) -> Result<Instant> {
+    /// Does `what` while so many pods come in a second, and as many go.
+    pub(super) fn churn(&self, rate: u32, what: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.churns.set(true);
+        let done = churn::meanwhile(self.lab.manifests(), rate, what);
+        self.churns.set(false);
+        self.changed.set(Instant::now());
+        let ((), churned) = done?;
+        self.churned.set(self.churned.get() + churned);
+        Ok(())
+    }
+
+    /// The pods that came and went so far.
+    pub(super) fn churned(&self) -> Churned {
+        self.churned.get()
+    }
+
+    /// Waits for `what`, and until the agent says that it enforces a change: when it did. It is asked meanwhile, so that
+    /// what arrives then is told apart from what arrived before.
+    fn while_asked(&self, change: Change, what: impl FnOnce() -> Result<()>) -> Result<Instant> {
         let agent = self.lab.agents().first().context("no agent")?;
-        let says_so = || {
-            let said = agent.said().ok().flatten();
-            let as_of = said.and_then(|said| said["agent"]["enforced_as_of"].as_f64());
-            as_of >= Some(change.stamp)
-        };
-        flow::await_that("a change is enforced", says_so)?;
-        Ok(Instant::now())
+        thread::scope(|scope| {
+            let said = scope.spawn(|| enforced(agent, change));
+            let waited = what();
+            let done = said
+                .join()
+                .map_err(|_panic| anyhow!("nobody asks the agent"))?;
+            waited.and(done)
+        })
     }
 
     /// Makes a change that lets the client through.
     pub(super) fn open(&self, edit: &Edit) -> Result<Opened> {
         let change = self.edit(edit)?;
-        self.opened(change)
+        Ok(self.opened(change)?.0)
     }
 
-    /// What became of the client with a change that lets it through.
-    pub(super) fn opened(&self, change: Change) -> Result<Opened> {
-        flow::flow("the client gets through", &[&self.client])?;
-        self.enforced(change)?;
+    /// What became of the client with a change that lets it through, and when the agent said that it is done.
+    pub(super) fn opened(&self, change: Change) -> Result<(Opened, Instant)> {
+        let flows = || flow::flow("the client gets through", &[&self.client]);
+        let done = self.while_asked(change, flows)?;
         let sent = self.client.sent();
         let settled = sent..sent + MORE;
         flow::go_by(&self.client, MORE)?;
         flow::settle(&self.client, settled.clone());
-        let opened = timing::opened(&self.client.deliveries(), change.at, settled);
-        opened.context("nothing arrived")
+        let opened = timing::opened(&self.client.deliveries(), change.at, done, settled);
+        Ok((opened.context("nothing arrived")?, done))
     }
 
     /// Makes a change that denies the client, its open connections too: what became of the new ones first.
     pub(super) fn close(&self, edit: &Edit, streams: &[&Stream]) -> Result<Vec<Closed>> {
         use sluice_lab::stream::Direction::Forward;
         let change = self.edit(edit)?;
-        let flows: [&dyn Flow; 1] = [&self.client];
-        let open = streams.iter().map(|stream| *stream as &dyn Flow);
-        flow::stand(
-            "nothing gets through",
-            &flows.into_iter().chain(open).collect::<Vec<_>>(),
-        )?;
-        let done = self.enforced(change)?;
+        let mut flows: Vec<&dyn Flow> = vec![&self.client];
+        flows.extend(streams.iter().map(|stream| *stream as &dyn Flow));
+        let done = self.while_asked(change, || flow::stand("nothing gets through", &flows))?;
         flow::go_by(&self.client, MORE)?;
         let new = timing::closed(&self.client.deliveries(), change.at, done);
         let open = streams.iter().map(|stream| {
@@ -188,6 +212,22 @@ impl Room {
         });
         Ok(std::iter::once(new).chain(open).collect())
     }
+}
+
+/// By the clock that the agent goes by.
+fn stamp() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
+
+/// Asks until the agent says that it enforces a change: when it did.
+fn enforced(agent: &Agent, change: Change) -> Result<Instant> {
+    let says_so = || {
+        let said = agent.said().ok().flatten();
+        let as_of = said.and_then(|said| said["agent"]["enforced_as_of"].as_f64());
+        as_of >= Some(change.stamp)
+    };
+    flow::await_each(ASK, "a change is enforced", says_so)?;
+    Ok(Instant::now())
 }
 
 impl Edit {
@@ -212,6 +252,30 @@ impl Edit {
         Self {
             file: TARGET,
             text: world::target(role),
+        }
+    }
+
+    /// The namespace has this label.
+    pub(super) fn door(door: &str) -> Self {
+        Self {
+            file: HOME,
+            text: world::namespace(door),
+        }
+    }
+
+    /// So many policies are made, the last of which allows.
+    pub(super) fn burst(policies: usize) -> Self {
+        Self {
+            file: BURST,
+            text: world::burst(policies),
+        }
+    }
+
+    /// They are gone.
+    pub(super) fn no_burst() -> Self {
+        Self {
+            file: BURST,
+            text: world::NOTHING.to_owned(),
         }
     }
 

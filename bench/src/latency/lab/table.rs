@@ -7,7 +7,7 @@ use super::report::{Report, Row};
 /// The table, and what has to be known to read it.
 pub(super) fn table(report: &Report) -> String {
     let mut text = format!(
-        "{:<8} {:<46} {:>5} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}  {}\n",
+        "{:<8} {:<50} {:>5} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}  {}\n",
         "mode",
         "milliseconds from the change",
         "n",
@@ -15,6 +15,7 @@ pub(super) fn table(report: &Report) -> String {
         "p90",
         "p99",
         "max",
+        "said",
         "lost",
         "leaks",
         "target"
@@ -24,19 +25,30 @@ pub(super) fn table(report: &Report) -> String {
     }
     let _infallible = writeln!(
         text,
-        "\na connection every {} ms; {} other policies; {:.1} % of the time was stolen",
+        "\na connection every {} ms; {} other policies; said: p50 until the agent had said that it is done; \
+         {:.1} % of the time was stolen",
         report.interval_ms,
         report.policies,
         report.stolen * 100.0
     );
+    if report.burst > 0 {
+        let _infallible = writeln!(text, "many policies: {}", report.burst);
+    }
+    if let Some(pods) = report.churn_per_second {
+        let _infallible = writeln!(
+            text,
+            "in churn: {pods:.0} pods a second come, and as many go"
+        );
+    }
     text
 }
 
 fn line(text: &mut String, row: &Row) {
     let figure = &row.figure;
-    let [p50, p90, p99, max] = match row.summary {
-        Some(it) => [it.p50_ms, it.p90_ms, it.p99_ms, it.max_ms].map(|ms| format!("{ms:.2}")),
-        None => [(); 4].map(|()| "-".to_owned()),
+    let [p50, p90, p99, max, said] = match row.summary {
+        Some(it) => [it.p50_ms, it.p90_ms, it.p99_ms, it.max_ms, it.said_p50_ms]
+            .map(|ms| format!("{ms:.2}")),
+        None => [(); 5].map(|()| "-".to_owned()),
     };
     let target = match (row.target, row.met) {
         (Some(_), Some(true)) => "met",
@@ -45,7 +57,7 @@ fn line(text: &mut String, row: &Row) {
         (None, _) => "",
     };
     let line = format!(
-        "{:<8} {:<46} {:>5} {p50:>8} {p90:>8} {p99:>8} {max:>8} {:>6} {:>6}  {target}",
+        "{:<8} {:<50} {:>5} {p50:>8} {p90:>8} {p99:>8} {max:>8} {said:>8} {:>6} {:>6}  {target}",
         row.mode.name(),
         figure.kind.title(),
         figure.samples_ms.len(),

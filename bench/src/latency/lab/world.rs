@@ -5,17 +5,27 @@ use sluice_lab::{Cell, Family, Manifests, Port, Target};
 use sluice_policy::{PodName, Protocol};
 
 const NAMESPACE: &str = "latency";
+/// The node of all pods that there are packets of.
+const HERE: &str = "node-1";
 /// What everybody listens on.
 pub(super) const PORT: u16 = 80;
 /// The file of the policy that allows.
 pub(super) const ALLOW: &str = "allow.yaml";
 /// The file of the target.
 pub(super) const TARGET: &str = "target.yaml";
+/// The file of the namespace that everybody is in.
+pub(super) const HOME: &str = "namespace.yaml";
+/// The file of many policies.
+pub(super) const BURST: &str = "burst.yaml";
 
 /// A label of the target that the allowing policy goes by.
 pub(super) const WANTED: &str = "wanted";
 /// One that it does not.
 pub(super) const OTHER: &str = "other";
+/// A label of the namespace that the allowing policy goes by.
+pub(super) const OPEN: &str = "open";
+/// One that it does not.
+pub(super) const SHUT: &str = "shut";
 
 /// A file that says nothing of what it is about: a file that is gone may yet be replaced, which the agent waits for.
 pub(super) const NOTHING: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: unused}\n";
@@ -23,6 +33,7 @@ pub(super) const NOTHING: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {na
 /// What is there from the beginning. Pods are built of it, so the target is among it.
 pub(super) fn manifests(policies: usize, guarded: bool) -> Manifests {
     let mut files = vec![
+        (HOME.to_owned(), namespace(OPEN)),
         ("pods.yaml".to_owned(), pods()),
         (TARGET.to_owned(), target(WANTED)),
         ("deny.yaml".to_owned(), egress("deny", "nobody")),
@@ -36,41 +47,72 @@ pub(super) fn manifests(policies: usize, guarded: bool) -> Manifests {
     Manifests::Texts(files)
 }
 
+/// The namespace, with this label.
+pub(super) fn namespace(door: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}, labels: {{door: {door}}}}}\n"
+    )
+}
+
 fn pods() -> String {
     let pods = [("client", 1), ("stranger", 2)];
-    let pods = pods.map(|(name, number)| pod(name, name, number));
-    format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n{}",
-        pods.concat()
-    )
+    pods.map(|(name, number)| pod(name, name, HERE, &here(number)))
+        .concat()
 }
 
 /// The target, with this label.
 pub(super) fn target(role: &str) -> String {
-    pod("target", role, 3)
+    pod("target", role, HERE, &here(3))
 }
 
-/// The policy that lets the client reach what is labelled as wanted.
+/// A pod on another node that the client may send to whenever it may to the target; each number is another pod.
+pub(super) fn passer_by(number: u32) -> String {
+    let [_, high, middle, low] = number.to_be_bytes();
+    let address = format!("10.{}.{middle}.{low}", 128 | (high & 63));
+    pod(&format!("passer-by-{number}"), WANTED, "node-2", &address)
+}
+
+/// The policy that lets the client reach what is labelled as wanted, in a namespace whose door is open.
 pub(super) fn allow() -> String {
-    egress("allow", WANTED)
+    let peer = format!(
+        "namespaceSelector: {{matchLabels: {{door: {OPEN}}}}}, podSelector: {{matchLabels: {{role: {WANTED}}}}}"
+    );
+    policy("allow", &peer)
 }
 
-fn pod(name: &str, role: &str, number: u8) -> String {
+/// So many policies of the client, the last of which is one that allows.
+pub(super) fn burst(policies: usize) -> String {
+    let others = (1..policies).map(|number| egress(&format!("burst-{number:05}"), "nobody"));
+    others.chain([egress("burst-last", WANTED)]).collect()
+}
+
+fn here(number: u8) -> String {
+    format!("10.244.9.{number}")
+}
+
+fn pod(name: &str, role: &str, node: &str, address: &str) -> String {
     format!(
         "---
 apiVersion: v1
 kind: Pod
 metadata: {{name: {name}, namespace: {NAMESPACE}, labels: {{app: {name}, role: {role}}}}}
 spec:
-  nodeName: node-1
+  nodeName: {node}
   containers: [{{name: c, image: c, ports: [{{containerPort: {PORT}}}, {{containerPort: {PORT}, protocol: UDP}}]}}]
-status: {{podIPs: [{{ip: 10.244.9.{number}}}]}}
+status: {{podIPs: [{{ip: {address}}}]}}
 "
     )
 }
 
 /// What makes the client send to pods of this role.
 fn egress(name: &str, role: &str) -> String {
+    policy(
+        name,
+        &format!("podSelector: {{matchLabels: {{role: {role}}}}}"),
+    )
+}
+
+fn policy(name: &str, peer: &str) -> String {
     format!(
         "---
 apiVersion: networking.k8s.io/v1
@@ -79,7 +121,7 @@ metadata: {{name: {name}, namespace: {NAMESPACE}}}
 spec:
   podSelector: {{matchLabels: {{app: client}}}}
   policyTypes: [Egress]
-  egress: [{{to: [{{podSelector: {{matchLabels: {{role: {role}}}}}}}]}}]
+  egress: [{{to: [{{{peer}}}]}}]
 "
     )
 }
@@ -117,6 +159,8 @@ pub(super) fn cell(from: &str, protocol: Protocol) -> Cell {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use sluice_kubernetes::{World, load_text};
     use sluice_lab::Plan;
     use sluice_lab::expect::{Expectation, expectations};
@@ -140,14 +184,37 @@ mod tests {
     #[test]
     fn each_file_does_what_it_is_for() {
         let deny = egress("deny", "nobody");
-        let base = [pods(), target(WANTED), deny.clone()];
+        let base = [namespace(OPEN), pods(), target(WANTED), deny.clone()];
         let with = |more: &[String]| expected(&[&base[..], more].concat());
         assert_eq!(with(&[]), ["deny", "allow"]);
         assert_eq!(with(&[allow()]), ["allow", "allow"]);
         let guard = GUARD.to_owned();
         assert_eq!(with(&[allow(), guard]), ["allow", "deny"]);
-        let relabelled = [pods(), target(OTHER), deny, allow()];
-        assert_eq!(expected(&relabelled), ["deny", "allow"]);
+        for (home, role) in [(OPEN, OTHER), (SHUT, WANTED)] {
+            let relabelled = [namespace(home), pods(), target(role), deny.clone(), allow()];
+            assert_eq!(expected(&relabelled), ["deny", "allow"]);
+        }
+    }
+
+    #[test]
+    fn of_many_policies_only_the_last_one_allows() {
+        let base = [namespace(SHUT), pods(), target(WANTED)];
+        let with = |more: String| expected(&[&base[..], &[more]].concat());
+        assert_eq!(with(burst(20)), ["allow", "allow"]);
+        assert_eq!(with(burst(1)), ["allow", "allow"]);
+        let burst = burst(20);
+        let (but_the_last, _) = burst.rsplit_once("---").unwrap();
+        assert_eq!(but_the_last.matches("NetworkPolicy").count(), 19);
+        assert_eq!(with(but_the_last.to_owned()), ["deny", "allow"]);
+    }
+
+    #[test]
+    fn each_passer_by_is_another_pod_at_another_address() {
+        let numbers = [0, 1, 255, 256, 65_535, 65_536];
+        let texts: Vec<_> = numbers.iter().map(|number| passer_by(*number)).collect();
+        let world = world(&texts);
+        let addresses: BTreeSet<_> = world.pods.iter().flat_map(|it| &it.pod.addresses).collect();
+        assert_eq!(addresses.len(), numbers.len());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) struct Args {
 enum Verb {
     /// Build Kubernetes' programs, once: some 8 min on two cores
     Build,
-    /// Install and build what `sluice-bench network` measures with: iperf3, netperf, qperf, fortio
+    /// Install and build what `sluice-bench` measures with: iperf3, netperf, qperf, fortio, Prometheus
     Tools,
     /// Make a cluster, and leave it up
     Up(Rest),

@@ -66,7 +66,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // Before anything is built: without its tools the agent is built without eBPF.
         setup::ensure(&[Need::Ebpf, Need::Lab])?;
     }
-    if is_lab && let Err(error) = cluster::build_tools() {
+    let is_cluster = levels.contains(&Level::Cluster) && privilege::is_enough();
+    if (is_lab || is_cluster)
+        && let Err(error) = cluster::build_tools()
+    {
         // Tests that measure with them say what they lack, and are skipped.
         eprintln!("{error:#}");
     }
@@ -129,7 +132,8 @@ fn run_cluster(suite: &Suite) -> anyhow::Result<Tally> {
     let ready = setup::ensure(&[Need::Ebpf, Need::Cluster, Need::Image])
         .and_then(|()| cluster::build())
         .and_then(|()| image::build(image::Program::Agent, image::Arch::this()))
-        .and_then(|_| image::build(image::Program::Prober, image::Arch::this()));
+        .and_then(|_| image::build(image::Program::Prober, image::Arch::this()))
+        .and_then(|_| image::build(image::Program::Bench, image::Arch::this()));
     if let Err(error) = ready {
         return match error.downcast_ref() {
             Some(Stop::Machine(lacks)) => Ok(Tally::skip("cluster", &lacks.replace('\n', ";"))),

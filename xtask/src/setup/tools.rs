@@ -182,6 +182,16 @@ pub(super) const TOOLS: &[Tool] = &[
     },
     Tool {
         need: Need::Network,
+        name: "Prometheus",
+        why: "asks the clients of a cluster for their figures",
+        present: |machine| machine.has("prometheus"),
+        remedies: &[Remedy::Apt {
+            packages: &["prometheus"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Network,
         name: "Go 1.25 of fortio",
         why: "fortio is built from its module",
         present: |_| components::check_go().is_ok(),

@@ -92,6 +92,11 @@ const CLUSTER: &[(&str, Option<&str>, &str)] = &[
     ),
     (
         "sluice-bench",
+        Some("latency_cluster"),
+        "measures in a real Kubernetes",
+    ),
+    (
+        "sluice-bench",
         Some("latency_client"),
         "measures at a real API server",
     ),

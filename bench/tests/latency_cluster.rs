@@ -1,5 +1,5 @@
 //! Both clients in a real cluster, by their manifests and in the order of perf-tests' example, and a real Prometheus that
-//! asks them: of each histogram PromQL has as many observations as there are targets.
+//! asks them: of each histogram `PromQL` has as many observations as there are targets.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -159,9 +159,9 @@ impl Room<'_> {
 
     /// With a change.
     fn make(&self, name: &str, kind: &str, patch: &Value) -> Result<()> {
-        let (path, patch) = (manifest(name).display().to_string(), patch.to_string());
+        let (file, patch) = (manifest(name).display().to_string(), patch.to_string());
         let line = [
-            "patch", "--local", "-f", &path, "--type", kind, "-p", &patch, "-o", "json",
+            "patch", "--local", "-f", &file, "--type", kind, "-p", &patch, "-o", "json",
         ];
         let changed = self.control.kubectl(&line)?;
         self.control.apply(&changed).map(drop)
@@ -276,7 +276,10 @@ impl<'a> Prometheus<'a> {
     fn knows(&self, histogram: &str, labels: &str, observations: u32) -> Result<()> {
         let count = format!("{histogram}_count{labels}");
         let is_so = |found: &BTreeMap<String, f64>| {
-            found.len() == 1 && found.values().all(|it| *it == f64::from(observations))
+            found.len() == 1
+                && found
+                    .values()
+                    .all(|it| it.to_string() == observations.to_string())
         };
         let what = format!("{observations} of {count}");
         let mut last = BTreeMap::new();
@@ -295,7 +298,7 @@ impl<'a> Prometheus<'a> {
         Ok(())
     }
 
-    /// What PromQL answers, by pod.
+    /// What `PromQL` answers, by pod.
     fn ask(&self, query: &str) -> Result<BTreeMap<String, f64>> {
         let answer = self.get(&format!("/api/v1/query?query={}", escaped(query)))?;
         let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;

@@ -1,40 +1,50 @@
-//! The arguments as this program takes them: also by the names of perf-tests' programs, and with one dash before a long
-//! flag, as programs of Go have them.
+//! The arguments as this program takes them: also by the names of perf-tests' programs and of the parts of a measurement of
+//! the network, and with one dash before a long flag, as programs of Go have them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Programs that this one can take the place of, with their verbs of `latency`.
-const NAMES: [(&str, &str); 2] = [
-    ("pod-creation-reachability-latency", "pod"),
-    ("policy-creation-enforcement-latency", "policy"),
+/// Programs that this one can take the place of, with the words that this means.
+const NAMES: [(&str, &[&str]); 5] = [
+    (
+        "pod-creation-reachability-latency",
+        &["latency", "pod", "--Client"],
+    ),
+    (
+        "policy-creation-enforcement-latency",
+        &["latency", "policy", "--Client"],
+    ),
+    ("launcher", &["network", "launcher"]),
+    ("orchestrator", &["network", "orchestrator"]),
+    ("worker", &["network", "worker"]),
 ];
 /// The verbs that take the place of programs of Go.
 const OF_GO: [&str; 2] = ["latency", "network"];
 
-/// Where it is called by a name of perf-tests', with the verbs that this means; where a program of Go is meant, with two
-/// dashes before each long flag.
+/// Where it is called by the name of another program, with the words that this means; where a program of Go is meant, with
+/// two dashes before each long flag.
 pub(crate) fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut given = given.into_iter();
     let program = given.next().unwrap_or_default();
     let rest: Vec<_> = given.collect();
-    let verbs: Vec<OsString> = match verb(&program) {
-        Some(verb) => ["latency", verb, "--Client"].map(Into::into).to_vec(),
-        None if is_of_go(rest.first()) => Vec::new(),
+    let words = match meant(&program) {
+        Some(words) => words,
+        None if is_of_go(rest.first()) => &[],
         None => return std::iter::once(program).chain(rest).collect(),
     };
+    let words = words.iter().map(OsString::from);
     let rest = rest.into_iter().map(two_dashes);
-    [program].into_iter().chain(verbs).chain(rest).collect()
+    [program].into_iter().chain(words).chain(rest).collect()
 }
 
-/// The verb that a name of perf-tests' means.
-fn verb(program: &OsStr) -> Option<&'static str> {
+/// The words that the name of another program means.
+fn meant(program: &OsStr) -> Option<&'static [&'static str]> {
     let name = Path::new(program).file_name()?;
     let mut names = NAMES.iter();
     names
         .find(|(known, _)| name == *known)
-        .map(|(_, verb)| *verb)
+        .map(|(_, words)| *words)
 }
 
 fn is_of_go(verb: Option<&OsString>) -> bool {
@@ -74,6 +84,15 @@ mod tests {
             (
                 "./policy-creation-enforcement-latency",
                 "./policy-creation-enforcement-latency latency policy --Client",
+            ),
+            (
+                "/launcher -benchmark iperf3-tcp -inject",
+                "/launcher network launcher --benchmark iperf3-tcp --inject",
+            ),
+            ("/worker -port=1", "/worker network worker --port=1"),
+            (
+                "/orchestrator --quick",
+                "/orchestrator network orchestrator --quick",
             ),
             (
                 "sluice-bench latency pod -MaxTargets=3 -o json",

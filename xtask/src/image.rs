@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::bail;
 use clap::ValueEnum;
 
+use crate::cluster::components::FORTIO;
 use crate::exit;
 use crate::setup::Need;
 use crate::{cargo, cluster, process, repo, setup};
@@ -17,6 +18,7 @@ Examples:
   cargo xtask image                                   target/image/sluice-amd64.tar
   cargo xtask image --prober                          target/image/sluice-prober-amd64.tar, for the conformance suite
   cargo xtask image --bench                           target/image/sluice-bench-amd64.tar, for clients in a cluster
+  cargo xtask image --network                         target/image/sluice-network-amd64.tar, with the tools of others
   docker load --input target/image/sluice-amd64.tar   it is a docker archive
   skopeo copy oci-archive:target/image/sluice-amd64.tar docker://…   and an OCI layout";
 
@@ -33,7 +35,18 @@ pub(crate) struct Args {
     /// The image of the clients that measure in a cluster, in place of the agent's
     #[arg(long, conflicts_with = "prober")]
     bench: bool,
+    /// The image of what measures the network between nodes, in place of the agent's; with this machine's tools
+    #[arg(long, conflicts_with_all = ["prober", "bench", "arch"])]
+    network: bool,
 }
+
+/// Of the tools that measure the network, those that Debian has, where it puts them.
+const INSTALLED: [&str; 4] = [
+    "/usr/bin/iperf3",
+    "/usr/bin/netperf",
+    "/usr/bin/netserver",
+    "/usr/bin/qperf",
+];
 
 /// What an image is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +57,8 @@ pub(crate) enum Program {
     Prober,
     /// What measures in a cluster.
     Bench,
+    /// The same, with tools of others beside it.
+    Network,
 }
 
 /// A processor, as Go and images name it.
@@ -55,9 +70,10 @@ pub(crate) enum Arch {
 
 /// Builds the image, and says where it is, how large, and its id.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let program = match (args.prober, args.bench) {
-        (true, _) => Program::Prober,
-        (_, true) => Program::Bench,
+    let program = match (args.prober, args.bench, args.network) {
+        (true, ..) => Program::Prober,
+        (_, true, _) => Program::Bench,
+        (.., true) => Program::Network,
         _ => Program::Agent,
     };
     build(program, args.arch.unwrap_or_else(Arch::this))?;
@@ -72,6 +88,10 @@ pub(crate) fn build(program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
     match program {
         Program::Agent => setup::ensure(&[Need::Ebpf, arch.need()])?,
         Program::Prober | Program::Bench => setup::ensure(&[arch.need()])?,
+        Program::Network => {
+            setup::ensure(&[arch.need()])?;
+            cluster::build_tools()?;
+        }
     }
     let name = program.name();
     let root = repo::root();
@@ -86,6 +106,9 @@ pub(crate) fn build(program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
         .arg(binary)
         .arg("--to")
         .arg(&archive);
+    for tool in program.tools(&target) {
+        pack.arg("--tool").arg(tool);
+    }
     if !process::run(&mut pack)?.success() {
         bail!("packing the image failed");
     }
@@ -96,8 +119,8 @@ pub(crate) fn build(program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
 fn compile(root: &Path, program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
     let mut build = cargo::command(root, "build");
     build
-        .args(["--quiet", "--release", "-p", program.name()])
-        .args(["--bin", program.name()])
+        .args(["--quiet", "--release", "-p", program.package()])
+        .args(["--bin", program.package()])
         .args(["--target", arch.triple()])
         .args(["--config", "profile.release.strip=true"])
         .args(["--config", "profile.release.debug=false"])
@@ -106,7 +129,7 @@ fn compile(root: &Path, program: Program, arch: Arch) -> anyhow::Result<PathBuf>
             format!("CC_{}", arch.triple().replace('-', "_")),
             arch.compiler(),
         );
-    cargo::binary(&cargo::executables(&mut build)?, program.name())
+    cargo::binary(&cargo::executables(&mut build)?, program.package())
 }
 
 /// Paths of this machine are named as they are nowhere, so that every machine makes the same bytes.
@@ -125,13 +148,30 @@ fn flags(root: &Path, arch: Arch) -> String {
 }
 
 impl Program {
-    /// Of its package, its binary and its image.
+    /// Of its image.
     fn name(self) -> &'static str {
+        match self {
+            Self::Network => "sluice-network",
+            Self::Agent | Self::Prober | Self::Bench => self.package(),
+        }
+    }
+
+    /// Of its package and its binary.
+    fn package(self) -> &'static str {
         match self {
             Self::Agent => "sluice",
             Self::Prober => "sluice-prober",
-            Self::Bench => "sluice-bench",
+            Self::Bench | Self::Network => "sluice-bench",
         }
+    }
+
+    /// The programs of others that it runs; what is built lies below `target`.
+    fn tools(self, target: &Path) -> Vec<PathBuf> {
+        if self != Self::Network {
+            return Vec::new();
+        }
+        let built = target.join("kubernetes/bin").join(FORTIO);
+        INSTALLED.iter().map(PathBuf::from).chain([built]).collect()
     }
 }
 

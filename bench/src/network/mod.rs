@@ -10,6 +10,7 @@ pub mod cli;
 pub mod conductor;
 mod duration;
 pub mod figures;
+pub mod handover;
 pub mod launcher;
 mod listening;
 pub mod orchestrator;

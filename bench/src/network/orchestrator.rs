@@ -238,7 +238,8 @@ impl<'a> Desk<'a> {
             let benchmark = benchmark.map_or("?", Benchmark::name);
             eprintln!("orchestrator: {place}/{all} {benchmark} {client} → {server}: {status}");
             match figures::read(measured) {
-                Err(why) => eprintln!("  {why}"),
+                // Every line of it: what a worker says is not to be taken for the orchestrator's.
+                Err(why) => eprintln!("  {}", why.replace('\n', "\n  ")),
                 Ok(figures) => {
                     if let Some(gateway) = self.gateway
                         && let Err(error) = gateway.push(task, &figures).await

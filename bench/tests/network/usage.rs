@@ -29,6 +29,31 @@ fn bad_usage_is_refused_with_what_is_wrong() {
             "launcher --quick --pushgateway https://x",
             "is not of the form http://",
         ),
+        (
+            "launcher -benchmark iperf3-tcp -namespace n -workerImage w",
+            "--orchImage <IMAGE>",
+        ),
+        (
+            "launcher -benchmark iperf3-tcp -orchImage o -workerImage w",
+            "--namespace <NAME>",
+        ),
+        (
+            "launcher -namespace n -orchImage o -workerImage w",
+            "--benchmark <BENCHMARK>",
+        ),
+        (
+            "launcher -lab 2 -benchmark iperf3-tcp -namespace n -orchImage o -workerImage w",
+            "cannot be used with",
+        ),
+        (
+            "launcher -benchmark iperf3-tcp -namespace N/x -orchImage o -workerImage w",
+            "a namespace has lower-case letters",
+        ),
+        (
+            "launcher -benchmark qperf-tcp -inject -namespace n -orchImage o -workerImage w",
+            "--inject: qperf-tcp",
+        ),
+        ("launcher --quick --inject", "--inject: there is no istio"),
         ("orchestrator -benchmark iperf3-tcp", "--port <PORT>"),
         (
             "orchestrator -benchmark iperf3-tcp -port 70000",

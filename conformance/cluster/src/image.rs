@@ -1,6 +1,8 @@
 //! Images without a registry or an engine: files on an empty base, written as an archive that is a docker archive and an
 //! OCI layout at once. The same files make the same bytes.
 
+mod libraries;
+
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
+
+pub use libraries::with_libraries;
 
 /// What an image is made of.
 #[derive(Clone, Debug, Default)]

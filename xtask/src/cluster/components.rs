@@ -30,7 +30,7 @@ const KUBERNETES: &str = "k8s.io/kubernetes";
 const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const HELM: &str = "helm.sh/helm/v3";
 /// No part of a cluster: the network between nodes is measured with it.
-pub(super) const FORTIO: &str = "fortio";
+pub(crate) const FORTIO: &str = "fortio";
 
 /// In the order in which they are built: what is enough for an API server comes first.
 const PROGRAMS: [Program; 10] = [

@@ -101,6 +101,11 @@ const CLUSTER: &[(&str, Option<&str>, &str)] = &[
         "measures at a real API server",
     ),
     (
+        "sluice-bench",
+        Some("network_cluster"),
+        "measures between the nodes of a real Kubernetes",
+    ),
+    (
         "sluice-conformance",
         Some("cluster"),
         "runs cases in a real Kubernetes",

@@ -60,8 +60,9 @@ const RULES: &[Rule] = &[
             "agent/kubernetes/tests",
             "conformance/src/runner/cluster",
             "bench/src/latency/api.rs",
+            "bench/src/network/launcher/cluster/api.rs",
         ]),
-        reason: "the API is one source of objects among others; selectors are compared with kube's in a test; a cluster is one of several that judge cases; a client that measures in a cluster asks for what it waits for",
+        reason: "the API is one source of objects among others; selectors are compared with kube's in a test; a cluster is one of several that judge cases; a client that measures in a cluster asks for what it waits for, and a launcher for pods",
     },
     Rule {
         names: &["hyper_util", "tower"],

@@ -11,9 +11,9 @@ use super::{EXIT_CODES, Output, Usage, block_on, print, told};
 use crate::network::benchmark::{Benchmark, origin};
 use crate::network::conductor::{Terms, Verdict};
 use crate::network::duration;
-use crate::network::figures;
 use crate::network::orchestrator::{self, Options, Outcome, StartError};
 use crate::network::push::Gateway;
+use crate::network::{figures, handover};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,11 +65,14 @@ pub struct Args {
     /// A table, or the results as one JSON document
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Print the results for a launcher that reads this program's log
+    #[arg(long, hide = true, conflicts_with = "output")]
+    hand_over: bool,
 }
 
 impl Args {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let output = self.output;
+        let (output, hand_over) = (self.output, self.hand_over);
         let options = self.options();
         let done = block_on(orchestrator::run(&options, told()))?;
         let outcome = match done {
@@ -77,6 +80,7 @@ impl Args {
             other => other?,
         };
         match output {
+            _ if hand_over => print!("{}", handover::lines(&outcome.results)?),
             Output::Table => print!("{}", figures::table(&figures::rows(&outcome.results))),
             Output::Json => print(&outcome.results)?,
         }

@@ -1,6 +1,7 @@
 //! The launcher: makes a place with an orchestrator and workers, waits, collects what they found, and takes everything
 //! away again, however it ends.
 
+pub mod cluster;
 pub mod lab;
 
 use std::env;

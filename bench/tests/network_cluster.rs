@@ -5,6 +5,7 @@
     reason = "a helper of a test that fails fails the test"
 )]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -14,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sluice_bench::network::task::{Results, Status};
 use sluice_cluster::image::{Entry, Image, with_libraries};
-use sluice_cluster::{Cluster, Options, programs, skipped, why_no_cluster};
+use sluice_cluster::{Cluster, Node, Options, programs, skipped, why_no_cluster};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluice-bench");
 /// As in the manifests.
@@ -146,10 +147,7 @@ impl<'a> Site<'a> {
 
     /// Waits until a client of iperf3 runs in a pod.
     fn await_client(&self) {
-        let runs = || {
-            let mut nodes = self.cluster.nodes().iter();
-            nodes.any(|node| node.run(&["pgrep", "-f", "^iperf3 -c"]).is_ok())
-        };
+        let runs = || self.cluster.nodes().iter().any(has_client);
         let limit = Instant::now() + PATIENCE;
         while !runs() {
             assert!(Instant::now() < limit, "no client: {:?}", self.namespaces());
@@ -161,7 +159,7 @@ impl<'a> Site<'a> {
     fn a_job_measures_every_pair_and_keeps_the_results(&self) {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/network");
         for name in ["permissions", "claim-on-a-node", "reader", "job"] {
-            let text = std::fs::read_to_string(place.join(format!("{name}.yaml"))).unwrap();
+            let text = fs::read_to_string(place.join(format!("{name}.yaml"))).unwrap();
             // Shorter, and of two kinds.
             let more = "- iperf3-tcp,fortio-http\n        - -seconds=1\n";
             let text = text.replace("- iperf3-tcp\n", more);
@@ -176,7 +174,7 @@ impl<'a> Site<'a> {
         }
         self.kubectl("wait --for=condition=Ready pod/reader --timeout=60s");
         let shown = self.kubectl(
-            "exec reader -- busybox find /share/networkperformance_results -type f -not -name *.figures.json \
+            "exec reader -- busybox find /share/networkperformance_results -type f ! -name *.figures.json \
              -exec busybox cat {} +",
         );
         let results: Results = serde_json::from_str(&shown).unwrap();
@@ -268,6 +266,14 @@ impl<'a> Site<'a> {
         assert_eq!(said.statuses(), [3, 0], "{said:?}");
         assert_eq!(self.namespaces(), self.before);
     }
+}
+
+/// Whether a client of iperf3 runs in a pod of a node.
+fn has_client(node: &Node) -> bool {
+    let processes = fs::read_dir(node.path("/proc")).unwrap().flatten();
+    processes
+        .map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default())
+        .any(|line| line.starts_with(b"iperf3\0-c"))
 }
 
 impl Said {

@@ -155,7 +155,7 @@ impl Launch<'_> {
         for (number, node) in (1..).zip(self.nodes) {
             let name = objects::worker_name(number);
             let pod = self.pod(&name).await?;
-            let who = format!("{name} on {}", node.name);
+            let who = format!("{name} on {} ({})", node.name, self.place.worker_image);
             match sight::standing(&pod, WORKER) {
                 Standing::Running => {}
                 Standing::Waiting(why) => return Ok(Some(format!("{who} does not run: {why}"))),
@@ -191,7 +191,8 @@ impl Launch<'_> {
                         }
                         Standing::Ended(None, why) => bail!("the orchestrator did not run: {why}"),
                         Standing::Waiting(why) => {
-                            self.check(limit, &format!("the orchestrator does not run: {why}"))?;
+                            let image = &self.place.orchestrator_image;
+                            self.check(limit, &format!("orchestrator ({image}) does not run: {why}"))?;
                         }
                     }
                     if let Some(ending) = self.over() {

@@ -186,7 +186,9 @@ impl Launch<'_> {
                     match sight::standing(&pod, ORCHESTRATOR) {
                         Standing::Running => hearing.open().await,
                         Standing::Ended(Some(code), why) => {
-                            eprintln!("launcher: the orchestrator has ended with {code}: {why}");
+                            if code != 0 {
+                                eprintln!("launcher: the orchestrator has ended with {code}: {why}");
+                            }
                             return Ok(Ending::Over(Some(code)));
                         }
                         Standing::Ended(None, why) => bail!("the orchestrator did not run: {why}"),

@@ -182,27 +182,43 @@ impl Launch<'_> {
             tokio::select! {
                 () = hearing.hear() => {}
                 _ = looks.tick() => {
-                    let pod = self.pod(ORCHESTRATOR).await?;
-                    match sight::standing(&pod, ORCHESTRATOR) {
-                        Standing::Running => hearing.open().await,
-                        Standing::Ended(Some(code), why) => {
-                            if code != 0 {
-                                eprintln!("launcher: the orchestrator has ended with {code}: {why}");
-                            }
-                            return Ok(Ending::Over(Some(code)));
-                        }
-                        Standing::Ended(None, why) => bail!("the orchestrator did not run: {why}"),
-                        Standing::Waiting(why) => {
-                            let image = &self.place.orchestrator_image;
-                            self.check(limit, &format!("orchestrator ({image}) does not run: {why}"))?;
-                        }
-                    }
-                    if let Some(ending) = self.over() {
+                    if let Some(ending) = self.look(hearing, limit).await? {
                         return Ok(ending);
                     }
                 }
             }
         }
+    }
+
+    /// How the orchestrator has ended, or why it is not to go on. Where it runs, it is listened to. An API server that is
+    /// away for a while keeps nobody from measuring.
+    async fn look(&self, hearing: &mut Hearing<'_>, limit: Instant) -> Result<Option<Ending>> {
+        let path = self.room.path(&format!("pods/{ORCHESTRATOR}"));
+        let pod = match self.api.get(&path).await {
+            Err(error) if error.is_passing() => {
+                eprintln!("launcher: {error}");
+                return Ok(self.over());
+            }
+            pod => pod?,
+        };
+        match sight::standing(&pod, ORCHESTRATOR) {
+            Standing::Running => hearing.open().await,
+            Standing::Ended(Some(code), why) => {
+                if code != 0 {
+                    eprintln!("launcher: the orchestrator has ended with {code}: {why}");
+                }
+                return Ok(Some(Ending::Over(Some(code))));
+            }
+            Standing::Ended(None, why) => bail!("the orchestrator did not run: {why}"),
+            Standing::Waiting(why) => {
+                let image = &self.place.orchestrator_image;
+                self.check(
+                    limit,
+                    &format!("orchestrator ({image}) does not run: {why}"),
+                )?;
+            }
+        }
+        Ok(self.over())
     }
 
     /// The results of an orchestrator that has ended, or that is told to: then it says what there is.

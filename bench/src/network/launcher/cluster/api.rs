@@ -175,7 +175,8 @@ impl ApiError {
         matches!(self, Self::Refused { code: 403, message } if message.contains("looking up service account"))
     }
 
-    fn is_passing(&self) -> bool {
+    /// Whether it may be otherwise in a moment.
+    pub(super) fn is_passing(&self) -> bool {
         let passing = |code| code == 429 || code >= 500;
         self.code().is_none_or(passing) || self.is_of_account()
     }

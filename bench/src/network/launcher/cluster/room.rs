@@ -60,30 +60,40 @@ impl<'a> Room<'a> {
 
     /// Takes it away with everything in it, and waits until it is gone.
     pub(super) async fn remove(&self) -> Result<()> {
-        let options = json!({"preconditions": {"uid": self.uid}});
-        let deleted = self.api.delete(&self.path, &options).await;
-        match deleted {
-            // One in its place, or one that is going already.
-            Err(ApiError::Refused { code: 409, .. }) => {}
-            other => other.with_context(|| format!("deleting {}", self.path))?,
-        }
         let limit = Instant::now() + self.patience;
-        while self.is_there().await? {
+        loop {
+            let why = match self.is_gone().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => "it is still going".to_owned(),
+                Err(error) if error.is_passing() => error.to_string(),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("removing {}", self.path));
+                }
+            };
             if Instant::now() >= limit {
-                bail!(
-                    "{} is not gone after {} s, and still going",
-                    self.path,
-                    self.patience.as_secs()
-                );
+                let seconds = self.patience.as_secs();
+                bail!("{} is not gone after {seconds} s: {why}", self.path);
             }
             sleep(LOOK).await;
         }
-        Ok(())
     }
 
-    async fn is_there(&self) -> Result<bool> {
+    /// Whether it is gone; if it does not go yet, it does now.
+    async fn is_gone(&self) -> Result<bool, ApiError> {
         let found = self.api.find(&self.path).await?;
-        Ok(found.is_some_and(|found| found["metadata"]["uid"] == self.uid))
+        let found = found.filter(|it| it["metadata"]["uid"] == self.uid);
+        let Some(found) = found else {
+            return Ok(true);
+        };
+        if found["metadata"]["deletionTimestamp"].is_null() {
+            let options = json!({"preconditions": {"uid": self.uid}});
+            match self.api.delete(&self.path, &options).await {
+                // One in its place, or one that is going by now: the next look tells.
+                Err(ApiError::Refused { code: 409, .. }) => {}
+                deleted => deleted?,
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -24,10 +24,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sluice_bench::compare::{self, Verdict};
 use sluice_bench::env::Env;
 use sluice_bench::interrupt::{Interrupted, Progress};
-use sluice_bench::load::Workload;
+use sluice_bench::load::{NotInstalled, Workload, iperf3_is_installed};
 use sluice_bench::mode::Mode;
 use sluice_bench::network::cli::Network;
-use sluice_bench::stage::NotInForce;
+use sluice_bench::stage::{CommandLine, NotInForce};
 use sluice_bench::{policies, report};
 
 const EXIT_CODES: &str = "\
@@ -113,10 +113,10 @@ struct CommonArgs {
 #[derive(Debug, Args)]
 #[command(after_help = [EXAMPLES, EXIT_CODES].concat())]
 struct CompareArgs {
-    /// What is between the pods [default: all; quick: five of them]
+    /// What is between the pods [default: all that can be; quick: five of them]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE")]
     modes: Vec<Mode>,
-    /// What is sent [default: all; quick: three of them]
+    /// What is sent [default: all that can be; quick: three of them]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
     /// Slices of each mode and workload [default: 30; quick: 10]
@@ -128,6 +128,13 @@ struct CompareArgs {
     /// Policies of the server, or rules of the chain; the last one matches
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     policies: u16,
+    /// What enforces in mode `external`: a program, and once more for each of its arguments; bench/README.md has what it is
+    /// told and is to do
+    #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
+    external: Vec<String>,
+    /// Packets per second of the workload `flood`
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    flood: u32,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -328,30 +335,38 @@ impl CompareArgs {
     fn plan(&self) -> Result<compare::Plan> {
         let common = &self.common;
         let slice = self.slice.unwrap_or(common.either(150, 200));
+        let workloads = self.workloads();
+        let asks_iperf3 = workloads.iter().any(|it| it.is_iperf3());
+        ensure!(!asks_iperf3 || iperf3_is_installed(), NotInstalled);
         Ok(compare::Plan {
             modes: self.modes(),
-            workloads: self.workloads(),
+            workloads: compare::with_references(&workloads),
             rounds: self.rounds.unwrap_or(common.either(10, 30)).into(),
             slice: Duration::from_millis(slice),
             seed: common.seed,
             policies: self.policies.into(),
             agent: common.agent()?,
+            external: CommandLine::new(&self.external),
+            flood: self.flood,
             noisy: common.noisy,
             quick: common.quick,
         })
     }
 
     fn modes(&self) -> Vec<Mode> {
-        match (&self.modes[..], self.common.quick) {
-            ([], false) => Mode::value_variants().to_vec(),
-            ([], true) => vec![
-                Mode::Conntrack,
-                Mode::ConntrackAgain,
-                Mode::Nfqueue,
-                Mode::Hybrid,
-                Mode::HybridCold,
-            ],
-            (modes, _) => once(modes),
+        let quick = [
+            Mode::Conntrack,
+            Mode::ConntrackAgain,
+            Mode::Nfqueue,
+            Mode::Hybrid,
+            Mode::HybridCold,
+            Mode::External,
+        ];
+        let default = self.common.either(&quick[..], Mode::value_variants());
+        let is_there = |mode: &Mode| *mode != Mode::External || !self.external.is_empty();
+        match &self.modes[..] {
+            [] => default.iter().copied().filter(is_there).collect(),
+            modes => once(modes),
         }
     }
 
@@ -360,8 +375,10 @@ impl CompareArgs {
             ([], false) => {
                 // What is a share of what the reference can do needs it.
                 let has_reference = self.modes().contains(&Mode::Conntrack);
+                let has_iperf3 = iperf3_is_installed();
                 let all = Workload::value_variants().iter().copied();
                 all.filter(|it| has_reference || it.share().is_none())
+                    .filter(|it| has_iperf3 || !it.is_iperf3())
                     .collect()
             }
             ([], true) => vec![Workload::TcpCrr, Workload::TcpRr, Workload::UdpNew],

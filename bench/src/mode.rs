@@ -29,6 +29,8 @@ pub enum Mode {
     HybridStopped,
     /// A chain of rules, one per policy, the one that matches last; no agent
     Linear,
+    /// What the command of `--external` enforces
+    External,
 }
 
 /// How the agent of a mode is started.
@@ -50,7 +52,9 @@ impl Mode {
     /// The agent of the mode, if it has one.
     pub const fn agent(self) -> Option<AgentFlags> {
         let (mode, queues) = match self {
-            Self::None | Self::Conntrack | Self::ConntrackAgain | Self::Linear => return None,
+            Self::None | Self::Conntrack | Self::ConntrackAgain | Self::Linear | Self::External => {
+                return None;
+            }
             Self::Nfqueue => (sluice_lab::Mode::Nfqueue, Some(1)),
             Self::NfqueueN => (sluice_lab::Mode::Nfqueue, None),
             Self::Hybrid | Self::HybridCold | Self::HybridStopped => {
@@ -62,7 +66,7 @@ impl Mode {
 
     /// Whether somebody is denied in it.
     pub const fn enforces(self) -> bool {
-        self.agent().is_some() || matches!(self, Self::Linear)
+        self.agent().is_some() || matches!(self, Self::Linear | Self::External)
     }
 
     /// Whether the workload can be sent in it.
@@ -70,9 +74,11 @@ impl Mode {
         match self {
             // Without translation of addresses there is no Service.
             Self::None => !matches!(workload, Workload::TcpCrrService),
-            // Only a connection that is opened can be new to it, and these have one port.
+            // Only a connection that is opened can be new to it, and the first two have one port. What its slices are
+            // limited to is too little to tell what one in a hundred takes.
             Self::HybridCold => {
-                workload.opens() && !matches!(workload, Workload::TcpCrrService | Workload::Http)
+                use Workload::{Flood, FloodQuiet, Http, TcpCrrService};
+                workload.opens() && !matches!(workload, TcpCrrService | Http | FloodQuiet | Flood)
             }
             // The chain is of IPv4.
             Self::Linear => !workload.is_ipv6(),
@@ -87,7 +93,7 @@ impl Mode {
 }
 
 /// The pairs of modes whose ratio says something, `a` ÷ `b`.
-pub const PAIRS: [(Mode, Mode); 12] = [
+pub const PAIRS: [(Mode, Mode); 14] = [
     (Mode::ConntrackAgain, Mode::Conntrack),
     (Mode::Conntrack, Mode::None),
     (Mode::Hybrid, Mode::Conntrack),
@@ -100,4 +106,6 @@ pub const PAIRS: [(Mode, Mode); 12] = [
     (Mode::HybridStopped, Mode::Hybrid),
     (Mode::Linear, Mode::Conntrack),
     (Mode::Linear, Mode::Hybrid),
+    (Mode::External, Mode::Conntrack),
+    (Mode::External, Mode::Hybrid),
 ];

@@ -19,6 +19,7 @@ use crate::schedule;
 use crate::stage::{Slice, Stage, StageOptions};
 use crate::stats::{self, Ratio, Slope};
 use crate::void;
+use crate::world::Nodes;
 
 /// Sizes of pages by the names that they have in the table.
 pub const SIZES: [(&str, usize); 5] = [
@@ -174,7 +175,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
             p50_ms: millis(slice.sent.latency.value_at_quantile(0.5)),
         }));
     }
-    for (_, stage) in &stages {
+    for (_, stage) in &mut stages {
         stage.check().context("after the run")?;
     }
     Ok(report(plan, rows))
@@ -194,6 +195,8 @@ fn up(plan: &Plan, mut before: impl FnMut() -> Result<()>) -> Result<Vec<(usize,
                 agent: plan.agent.clone(),
                 policies: *policies,
                 every_port: false,
+                nodes: Nodes::One,
+                external: None,
             };
             before()?;
             let stage = Stage::up(*mode, &options)

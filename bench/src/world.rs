@@ -1,5 +1,5 @@
 //! The world that is measured in: a client that may reach a server, a stranger that may not, and as many policies as
-//! are asked for, of which the last one is the one that allows.
+//! are asked for, of which the last one is the one that allows. The server may be on a node of its own.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,8 @@ use sluice_policy::{PodName, Protocol};
 pub const DISCARD: u16 = 9_999;
 /// What it serves pages on.
 pub const HTTP: u16 = 9_998;
+/// What iperf3 listens on in the server's pod, where it does: the first port that the client may reach.
+pub const IPERF3: u16 = 9_997;
 /// The first of the ports that it answers on.
 pub const FIRST: u16 = 10_000;
 /// How many of these there are. A lease is for one port, so that with all leases ended so many connections are new. Each
@@ -19,10 +21,39 @@ pub const PORTS: u16 = 800;
 pub const SERVICE: u16 = 7_001;
 /// What the laboratory's own servers listen on, to ask who reaches whom.
 const CANARY: u16 = 80;
+/// The first of the ports that nobody listens on.
+pub const UNSERVED: u16 = FIRST + PORTS;
 /// The file of a policy that is edited to end all leases of the server.
 pub const TOUCHED: &str = "touched.yaml";
 
 const NAMESPACE: &str = "bench";
+
+/// Where the pods are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// All on `node-1`.
+    One,
+    /// The server on `node-2`, the others on `node-1`.
+    Two,
+}
+
+impl Nodes {
+    /// Their names.
+    pub const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::One => &["node-1"],
+            Self::Two => &["node-1", "node-2"],
+        }
+    }
+
+    /// The one that the server is on, and so the one that enforces: nobody is isolated on another.
+    pub const fn of_server(self) -> &'static str {
+        match self {
+            Self::One => "node-1",
+            Self::Two => "node-2",
+        }
+    }
+}
 
 /// A pod of the world.
 pub fn pod(name: &str) -> PodName {
@@ -61,9 +92,9 @@ pub fn ports() -> impl Iterator<Item = u16> {
 }
 
 /// The manifests: with `service`, there is a Service, and so the node translates addresses and tracks connections.
-pub fn manifests(policies: usize, service: bool) -> Manifests {
+pub fn manifests(policies: usize, service: bool, nodes: Nodes) -> Manifests {
     let mut files = vec![
-        ("pods.yaml".to_owned(), pods()),
+        ("pods.yaml".to_owned(), pods(nodes)),
         ("policies.yaml".to_owned(), self::policies(policies)),
     ];
     if policies > 0 {
@@ -95,10 +126,15 @@ spec:
   ports: [{name: answers, port: 7001, targetPort: 10000}]
 ";
 
-fn pods() -> String {
+fn pods(nodes: Nodes) -> String {
     let mut text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n");
     for (number, name) in ["client", "server", "stranger"].iter().enumerate() {
         let last = number + 1;
+        let node = if *name == "server" {
+            nodes.of_server()
+        } else {
+            nodes.names()[0]
+        };
         let _infallible = write!(
             text,
             "---
@@ -106,7 +142,7 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: {name}, namespace: {NAMESPACE}, labels: {{role: {name}}}}}
 spec:
-  nodeName: node-1
+  nodeName: {node}
   containers: [{{name: {name}, image: {name}, ports: [{{containerPort: {CANARY}}}]}}]
 status:
   podIPs: [{{ip: 10.244.9.{last}}}, {{ip: \"fd00:10:244:9::{last}\"}}]
@@ -120,7 +156,7 @@ status:
 fn policies(count: usize) -> String {
     let last = FIRST + PORTS - 1;
     let ports = format!(
-        "[{{port: {CANARY}}}, {{port: {HTTP}, endPort: {last}}}, {{protocol: UDP, port: {HTTP}, endPort: {last}}}]"
+        "[{{port: {CANARY}}}, {{port: {IPERF3}, endPort: {last}}}, {{protocol: UDP, port: {HTTP}, endPort: {last}}}]"
     );
     let one = |number: usize| {
         let from = if number + 1 == count {
@@ -179,8 +215,8 @@ mod tests {
 
     use super::*;
 
-    fn world(policies: usize) -> World {
-        let Manifests::Texts(files) = manifests(policies, true) else {
+    fn world(policies: usize, nodes: Nodes) -> World {
+        let Manifests::Texts(files) = manifests(policies, true, nodes) else {
             panic!("not texts");
         };
         let text: Vec<_> = files.into_iter().map(|(_, text)| text).collect();
@@ -192,7 +228,7 @@ mod tests {
     #[test]
     fn the_last_policy_lets_the_client_in_and_nobody_else() {
         for (policies, stranger) in [(0, "allow"), (1, "deny"), (10, "deny"), (200, "deny")] {
-            let world = world(policies);
+            let world = world(policies, Nodes::One);
             let plan = Plan::new(&world, &[Family::Ipv4], &[]);
             let cells = [canary("client"), canary("stranger")];
             let names: Vec<_> = expectations(&plan, &world, &cells)
@@ -200,6 +236,18 @@ mod tests {
                 .map(Expectation::name)
                 .collect();
             assert_eq!(names, ["allow", stranger], "{policies} policies");
+        }
+    }
+
+    #[test]
+    fn the_server_is_on_the_node_that_is_said_to_be_its_own() {
+        for nodes in [Nodes::One, Nodes::Two] {
+            let plan = Plan::new(&world(1, nodes), &[Family::Ipv4], &[]);
+            let names: Vec<_> = plan.nodes.iter().map(|node| &*node.name).collect();
+            assert_eq!(names, nodes.names());
+            let of = |name| &*plan.nodes[plan.pods[plan.pod(&pod(name)).unwrap()].node].name;
+            assert_eq!(of("server"), nodes.of_server());
+            assert_eq!([of("client"), of("stranger")], ["node-1"; 2]);
         }
     }
 

@@ -29,7 +29,11 @@ fn every_workload_is_answered() {
         Server::start(&netns).unwrap(),
         Pages::start(&netns).unwrap(),
     );
-    for workload in Workload::value_variants() {
+    // iperf3 has a server of its own.
+    let answered_here = Workload::value_variants()
+        .iter()
+        .filter(|it| !it.is_iperf3());
+    for workload in answered_here {
         let loopback = if workload.is_ipv6() {
             IpAddr::V6(Ipv6Addr::LOCALHOST)
         } else {

@@ -21,7 +21,7 @@ pub(super) fn figures(workload: Workload, mode: Mode, slice: &Slice) -> Figures 
     let mut figures = Figures::new();
     let sent = &slice.sent;
     let seconds = sent.wall.as_secs_f64();
-    if workload == Workload::TcpStream {
+    if workload.streams() {
         if sent.bytes > 0 && seconds > 0.0 {
             figures.insert("gbit_s", sent.bytes as f64 * 8e-9 / seconds);
         }
@@ -76,6 +76,7 @@ mod tests {
                 failed: None,
                 bytes,
                 wall: Duration::from_millis(500),
+                flooded: None,
             },
             seen: Seen::default(),
             machine: CpuTimes {

@@ -1,30 +1,25 @@
 //! Modes against each other: every workload, in rounds in which each mode has one slice.
 
 mod figures;
+mod floods;
 mod report;
+mod run;
 mod table;
 mod targets;
+mod voids;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-
-use self::figures::{Figures, figures};
+use self::figures::Figures;
+pub use self::floods::Victim;
 pub use self::report::{Report, Verdict};
+pub use self::run::run;
 pub use self::targets::{Bound, Target};
-use crate::interrupt::{Progress, go_on};
-use crate::load::{Span, Workload};
+pub use self::voids::Void;
+use crate::load::Workload;
 use crate::mode::Mode;
-use crate::noise;
-use crate::schedule;
-use crate::stage::{Stage, StageOptions};
-use crate::{proof, stats, void};
-
-/// What of a slice is not counted: the first connections after a pause find cold caches.
-const WARM_UP: Duration = Duration::from_millis(50);
-/// Slices that the capacity is found out with.
-const CAPACITY_SLICES: usize = 5;
+use crate::stage::CommandLine;
 
 /// What is compared, and for how long.
 #[derive(Clone, Debug)]
@@ -43,6 +38,10 @@ pub struct Plan {
     pub policies: usize,
     /// The `sluice` binary.
     pub agent: PathBuf,
+    /// What enforces in mode external.
+    pub external: Option<CommandLine>,
+    /// Packets per second of a flood.
+    pub flood: u32,
     /// Slices count on a machine that is not quiet too, and no target is judged.
     pub noisy: bool,
     /// No target is judged: the intervals are too wide.
@@ -64,6 +63,9 @@ impl Plan {
                 "tcp_open_*: their rate is a share of what mode conntrack can do, which is not among the modes"
                     .to_owned(),
             );
+        }
+        if self.modes.contains(&Mode::External) != self.external.is_some() {
+            return Err("mode external and --external COMMAND belong together".to_owned());
         }
         Ok(())
     }
@@ -93,97 +95,15 @@ pub struct Row {
     pub figures: Figures,
 }
 
-/// Runs `plan`.
-///
-/// # Errors
-/// [`crate::stage::NotInForce`] where policies are not in force before or after, [`crate::interrupt::Interrupted`] where
-/// `progress` says so; any other where a mode cannot be set up.
-pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
-    let total = plan.slices();
-    let mut stages = up(plan, |_| go_on(progress(0, total)).map_err(Into::into))?;
-    let capacity = capacity(plan, &mut stages)?;
-    let mut rows = Vec::with_capacity(total);
-    for (number, &workload) in plan.workloads.iter().enumerate() {
-        let mut able: Vec<_> = stages
-            .iter_mut()
-            .filter(|stage| stage.mode().has(workload))
-            .collect();
-        for stage in &mut able {
-            stage.warm(workload)?;
-        }
-        let share = workload.share().unwrap_or_default();
-        let span = span(plan, share * capacity.unwrap_or_default());
-        let seed = plan.seed.wrapping_add(number as u64);
-        let orders = schedule::rounds(able.len(), plan.rounds, seed);
-        for (round, order) in orders.into_iter().enumerate() {
-            let mut slices = Vec::with_capacity(order.len());
-            for number in order {
-                go_on(progress(rows.len() + slices.len(), total))?;
-                let stage = &mut *able[number];
-                let slice = stage.slice(workload, &span);
-                let slice = slice.with_context(|| stage.mode().name())?;
-                slices.push((stage.mode(), slice));
-            }
-            let usual = noise::usual(slices.iter().map(|(_, slice)| slice.spins));
-            rows.extend(slices.into_iter().map(|(mode, slice)| {
-                let proven = proof::prove(mode, &slice.seen);
-                Row {
-                    round,
-                    workload,
-                    mode,
-                    void: void::why(&slice, proven, usual, plan.noisy),
-                    figures: figures(workload, mode, &slice),
-                }
-            }));
-        }
-    }
-    for stage in &stages {
-        stage.check().context("after the run")?;
-    }
-    Ok(Report::new(plan, capacity, rows))
-}
-
-fn span(plan: &Plan, rate: f64) -> Span {
-    Span {
-        warm_up: WARM_UP,
-        warm_connections: 0,
-        counted: plan.slice,
-        limit: None,
-        rate,
-    }
-}
-
-fn up(plan: &Plan, mut before: impl FnMut(Mode) -> Result<()>) -> Result<Vec<Stage>> {
-    let options = StageOptions {
-        agent: plan.agent.clone(),
-        policies: plan.policies,
-        every_port: true,
+/// `workloads` with what some of them are compared with: a flood with the same without one, right before it.
+pub fn with_references(workloads: &[Workload]) -> Vec<Workload> {
+    let is_lone =
+        workloads.contains(&Workload::Flood) && !workloads.contains(&Workload::FloodQuiet);
+    let with_reference = |workload: &Workload| match workload {
+        Workload::Flood if is_lone => vec![Workload::FloodQuiet, Workload::Flood],
+        workload => vec![*workload],
     };
-    let up = |mode: &Mode| {
-        before(*mode)?;
-        Stage::up(*mode, &options).with_context(|| mode.name())
-    };
-    plan.modes.iter().map(up).collect()
-}
-
-/// Connections per second that the reference opens with 64 at once, where some workload is a share of it. All modes get
-/// the shares of this one rate.
-fn capacity(plan: &Plan, stages: &mut [Stage]) -> Result<Option<f64>> {
-    if plan.workloads.iter().all(|it| it.share().is_none()) {
-        return Ok(None);
-    }
-    let mut stages = stages.iter_mut();
-    let reference = stages.find(|stage| stage.mode() == Mode::Conntrack);
-    let stage = reference.context("no mode conntrack")?;
-    stage.warm(Workload::TcpCrr64)?;
-    let mut rates = Vec::new();
-    for _ in 0..CAPACITY_SLICES {
-        let slice = stage.slice(Workload::TcpCrr64, &span(plan, 0.0))?;
-        let figures = figures(Workload::TcpCrr64, stage.mode(), &slice);
-        rates.extend(figures.get("per_second").copied());
-    }
-    let capacity = stats::median(&rates).context("the reference opens no connection")?;
-    Ok(Some(capacity))
+    workloads.iter().flat_map(with_reference).collect()
 }
 
 #[cfg(test)]
@@ -202,6 +122,8 @@ pub(crate) mod tests {
             seed: 1,
             policies: 10,
             agent: PathBuf::new(),
+            external: CommandLine::new(&["enforce".to_owned()]),
+            flood: 20_000,
             noisy: false,
             quick: false,
         }
@@ -226,8 +148,10 @@ pub(crate) mod tests {
                 &[Workload::TcpOpen50],
                 Some("not among the modes"),
             ),
+            (&[Mode::External], &[Workload::TcpCrr], Some("--external")),
         ] {
             let plan = Plan {
+                external: None,
                 modes: modes.to_vec(),
                 workloads: workloads.to_vec(),
                 ..plan()
@@ -243,7 +167,23 @@ pub(crate) mod tests {
 
     #[test]
     fn only_slices_that_can_be_are_counted() {
-        // Cold: neither Service, page, questions on one connection, nor stream; the chain no IPv6, routing no Service.
-        assert_eq!(plan().slices(), 30 * (9 * 13 - 5 - 1 - 1));
+        // Cold: neither Service, page, questions on one connection, streams nor floods; the chain no IPv6, routing no
+        // Service.
+        assert_eq!(plan().slices(), 30 * (10 * 19 - 10 - 1 - 1));
+    }
+
+    #[test]
+    fn a_flood_is_beside_the_same_without_one() {
+        use Workload::{Flood, FloodQuiet, TcpCrr, TcpRr};
+        for (asked, sent) in [
+            (
+                &[TcpCrr, Flood, TcpRr][..],
+                &[TcpCrr, FloodQuiet, Flood, TcpRr][..],
+            ),
+            (&[Flood, FloodQuiet], &[Flood, FloodQuiet]),
+            (&[TcpRr], &[TcpRr]),
+        ] {
+            assert_eq!(with_references(asked), sent);
+        }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::floods::{self, Victim};
 use super::targets::{self, Target};
+use super::voids::{Void, mostly_void, void_reasons};
 use super::{Plan, Row};
 use crate::env::Env;
 use crate::load::Workload;
 use crate::mode::{Mode, PAIRS};
+use crate::stage::{CommandLine, Memory};
 use crate::stats::{self, Ratio};
-use crate::void;
 
 /// The figures that ratios are made of: what ratios call them, and figures do.
 pub(super) const STATS: [(&str, &str); 6] = [
@@ -23,6 +25,14 @@ pub(super) const STATS: [(&str, &str); 6] = [
 ];
 /// Two equal modes may differ by this much, by either end of the interval.
 const EQUAL: f64 = 1.05;
+
+/// What a run has measured.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) capacity: Option<f64>,
+    pub(super) memory: BTreeMap<Mode, Memory>,
+    pub(super) rows: Vec<Row>,
+}
 
 /// All of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -37,8 +47,16 @@ pub struct Report {
     pub void_reasons: Vec<Void>,
     /// What the ratios have to show; empty where the run was quick, or counted slices of a machine that is not quiet.
     pub targets: Vec<Target>,
+    /// What a flood did to its neighbour, in each mode.
+    pub victims: Vec<Victim>,
+    /// What agents, or the external command, held in memory after the run, in kB; of all nodes together.
+    pub memory_kb: BTreeMap<Mode, Memory>,
     /// Connections per second that the open workloads are shares of.
     pub capacity: Option<f64>,
+    /// Packets per second of the flood.
+    pub flood: u32,
+    /// What enforced in mode external.
+    pub external: Option<CommandLine>,
     /// What it was measured on.
     pub env: Env,
     /// Rounds of each workload.
@@ -87,19 +105,6 @@ pub struct Between {
     pub ratio: Ratio,
 }
 
-/// Slices of a workload and mode that do not count for the same kind of reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Void {
-    /// What was sent.
-    pub workload: Workload,
-    /// What was between the pods.
-    pub mode: Mode,
-    /// The first of the reasons; of the others the numbers are different.
-    pub reason: String,
-    /// How many.
-    pub slices: usize,
-}
-
 /// What a run comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -112,19 +117,25 @@ pub enum Verdict {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, capacity: Option<f64>, rows: Vec<Row>) -> Self {
+    pub(super) fn new(plan: &Plan, found: Found) -> Self {
+        let rows = found.rows;
         let workloads: Vec<_> = plan
             .workloads
             .iter()
             .map(|workload| compared(*workload, &rows, plan.seed))
             .collect();
+        let victims = floods::victims(&rows, plan.seed);
         Self {
             void_slices: rows.iter().filter(|row| row.void.is_some()).count(),
             slices: rows.len(),
             void_reasons: void_reasons(&rows),
-            targets: targets::judge(plan, &workloads),
+            targets: targets::judge(plan, &workloads, &victims),
             workloads,
-            capacity,
+            victims,
+            memory_kb: found.memory,
+            capacity: found.capacity,
+            flood: plan.flood,
+            external: plan.external.clone(),
             env: Env::read(),
             rounds: plan.rounds,
             slice_ms: u64::try_from(plan.slice.as_millis()).unwrap_or(u64::MAX),
@@ -163,7 +174,7 @@ impl Report {
             }
         }
         untold.extend(
-            self.mostly_void()
+            mostly_void(&self.rows)
                 .into_iter()
                 .map(|(workload, mode, share)| {
                     let (workload, mode) = (workload.name(), mode.name());
@@ -175,39 +186,6 @@ impl Report {
         );
         untold
     }
-
-    #[expect(clippy::cast_precision_loss, reason = "slices of a run")]
-    fn mostly_void(&self) -> Vec<(Workload, Mode, f64)> {
-        let mut counts: BTreeMap<(Workload, Mode), (usize, usize)> = BTreeMap::new();
-        for row in &self.rows {
-            let (void, all) = counts.entry((row.workload, row.mode)).or_default();
-            *void += usize::from(row.void.is_some());
-            *all += 1;
-        }
-        let shares = counts
-            .into_iter()
-            .map(|((workload, mode), (void, all))| (workload, mode, void as f64 / all as f64));
-        shares.filter(|(.., share)| *share > void::MOST).collect()
-    }
-}
-
-fn void_reasons(rows: &[Row]) -> Vec<Void> {
-    let mut kinds: BTreeMap<(Workload, Mode, String), Void> = BTreeMap::new();
-    for row in rows {
-        let Some(reason) = &row.void else {
-            continue;
-        };
-        let entry = kinds
-            .entry((row.workload, row.mode, void::kind(reason)))
-            .or_insert_with(|| Void {
-                workload: row.workload,
-                mode: row.mode,
-                reason: reason.clone(),
-                slices: 0,
-            });
-        entry.slices += 1;
-    }
-    kinds.into_values().collect()
 }
 
 fn compared(workload: Workload, rows: &[Row], seed: u64) -> Compared {
@@ -291,13 +269,20 @@ mod tests {
         rows
     }
 
+    fn found(rows: Vec<Row>) -> Found {
+        Found {
+            rows,
+            ..Found::default()
+        }
+    }
+
     fn report(rows: Vec<Row>) -> Report {
         let plan = Plan {
             workloads: vec![Workload::TcpCrr],
             modes: rows.iter().map(|row| row.mode).collect(),
             ..plan()
         };
-        Report::new(&plan, None, rows)
+        Report::new(&plan, found(rows))
     }
 
     const GOOD: [(Mode, f64); 4] = [
@@ -371,7 +356,7 @@ mod tests {
             quick: true,
             ..plan()
         };
-        let report = Report::new(&plan, None, rows);
+        let report = Report::new(&plan, found(rows));
         assert!(matches!(report.verdict(), Verdict::Untold(_)));
     }
 

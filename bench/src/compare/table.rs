@@ -13,6 +13,8 @@ impl Report {
         for workload in &self.workloads {
             workload.write(&mut text);
         }
+        self.write_victims(&mut text);
+        self.write_memory(&mut text);
         self.write_void(&mut text);
         self.write_targets(&mut text);
         text
@@ -31,6 +33,40 @@ impl Report {
             "{} rounds of {} ms a slice, {} policies, Linux {}, {} processors{machine}\n",
             self.rounds, self.slice_ms, self.policies, env.kernel, env.processors,
         )
+    }
+
+    fn write_victims(&self, text: &mut String) {
+        if !self.victims.is_empty() {
+            let _infallible = writeln!(
+                text,
+                "\nflood of {} packets a second ÷ none              within the mode  that ÷ the same of conntrack",
+                self.flood
+            );
+        }
+        for victim in &self.victims {
+            let name = format!("{}, {}", victim.mode.name(), victim.stat);
+            let against = victim.against_conntrack;
+            let against = against.map_or_else(|| "-".to_owned(), |it| shown(&it));
+            let _infallible = writeln!(
+                text,
+                "  {name:<38}{:>24}{against:>31}",
+                shown(&victim.ratio)
+            );
+        }
+    }
+
+    fn write_memory(&self, text: &mut String) {
+        if !self.memory_kb.is_empty() {
+            let _infallible = writeln!(
+                text,
+                "\n{:<40}{:>10}{:>12}",
+                "memory, kB", "resident", "BPF maps"
+            );
+        }
+        for (mode, memory) in &self.memory_kb {
+            let (resident, maps) = (memory.resident, memory.bpf_maps);
+            let _infallible = writeln!(text, "  {:<38}{resident:>10}{maps:>12}", mode.name());
+        }
     }
 
     fn write_void(&self, text: &mut String) {
@@ -64,15 +100,22 @@ impl Report {
             let worst = target
                 .worst
                 .map_or_else(String::new, |it| format!(": {it:.3}"));
-            let _infallible = writeln!(
-                text,
-                "  {met:<8} {} ÷ {}, {} of {}{worst}, {}",
-                target.a.name(),
-                target.b.name(),
-                target.stat,
-                target.workload.name(),
-                target.bound,
-            );
+            let (stat, workload) = (target.stat, target.workload.name());
+            let what = match target.against {
+                None => format!(
+                    "{} ÷ {}, {stat} of {workload}",
+                    target.a.name(),
+                    target.b.name()
+                ),
+                Some(against) => {
+                    format!(
+                        "{}, {stat} of {workload} ÷ {}",
+                        target.a.name(),
+                        against.name()
+                    )
+                }
+            };
+            let _infallible = writeln!(text, "  {met:<8} {what}{worst}, {}", target.bound);
         }
     }
 }

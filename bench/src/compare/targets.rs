@@ -5,12 +5,13 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Plan;
+use super::floods::Victim;
 use super::report::Compared;
 use crate::load::Workload;
 use crate::mode::Mode;
 use Bound::{AtLeast, AtMost};
 use Mode::{Conntrack, Hybrid, HybridCold, Nfqueue, NfqueueN};
-use Workload::{TcpCrr, TcpCrr64, TcpRr, TcpStream, UdpRr};
+use Workload::{Flood, FloodQuiet, TcpCrr, TcpCrr64, TcpRr, TcpStream, UdpRr};
 
 /// A bound of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -31,6 +32,23 @@ impl fmt::Display for Bound {
     }
 }
 
+impl Bound {
+    /// The end of an interval that it is about.
+    fn worse_end(self, [low, high]: [f64; 2]) -> f64 {
+        match self {
+            AtMost(_) => high,
+            AtLeast(_) => low,
+        }
+    }
+
+    fn holds(self, worst: f64) -> bool {
+        match self {
+            AtMost(most) => worst <= most,
+            AtLeast(least) => worst >= least,
+        }
+    }
+}
+
 const TARGETS: [(Workload, Mode, Mode, &str, Bound); 12] = [
     (TcpCrr, Hybrid, Conntrack, "p50", AtMost(1.05)),
     (TcpRr, Hybrid, Conntrack, "p50", AtMost(1.02)),
@@ -46,6 +64,9 @@ const TARGETS: [(Workload, Mode, Mode, &str, Bound); 12] = [
     (TcpCrr, HybridCold, NfqueueN, "p50", AtMost(1.05)),
 ];
 
+/// Of a flood's neighbour: its mode, its figure ÷ the same without the flood.
+const FLOODED: (Mode, &str, Bound) = (Hybrid, "p99", AtMost(1.2));
+
 /// A target, and whether it was met.
 #[derive(Clone, Debug, Serialize)]
 pub struct Target {
@@ -55,6 +76,8 @@ pub struct Target {
     pub a: Mode,
     /// See `a`.
     pub b: Mode,
+    /// Of `b` it is the figure of this workload; none: of the same.
+    pub against: Option<Workload>,
     /// Of which figure.
     pub stat: &'static str,
     /// What it is to be.
@@ -66,7 +89,7 @@ pub struct Target {
 }
 
 /// The targets of what `plan` compares.
-pub(super) fn judge(plan: &Plan, compared: &[Compared]) -> Vec<Target> {
+pub(super) fn judge(plan: &Plan, compared: &[Compared], victims: &[Victim]) -> Vec<Target> {
     if plan.quick || plan.noisy {
         return Vec::new();
     }
@@ -75,24 +98,46 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared]) -> Vec<Target> {
     });
     let judged = of_plan.map(|&(workload, a, b, stat, bound)| {
         let interval = interval(plan, compared, (workload, a, b, stat));
-        let worst = interval.map(|[low, high]| match bound {
-            AtMost(_) => high,
-            AtLeast(_) => low,
-        });
+        let worst = interval.map(|interval| bound.worse_end(interval));
         Target {
             workload,
             a,
             b,
+            against: None,
             stat,
             bound,
             worst,
-            met: worst.map(|worst| match bound {
-                AtMost(most) => worst <= most,
-                AtLeast(least) => worst >= least,
-            }),
+            met: worst.map(|worst| bound.holds(worst)),
         }
     });
-    judged.collect()
+    judged.chain(judge_flood(plan, compared, victims)).collect()
+}
+
+fn judge_flood(plan: &Plan, compared: &[Compared], victims: &[Victim]) -> Option<Target> {
+    let (mode, stat, bound) = FLOODED;
+    if !plan.workloads.contains(&Flood) || !plan.modes.contains(&mode) {
+        return None;
+    }
+    let mut of_equals = compared.iter().filter(|it| it.name == FloodQuiet);
+    let is_told_apart = of_equals.any(|it| it.equal == Some(false));
+    let mut found = victims.iter();
+    let found = found.find(|it| (it.mode, it.stat) == (mode, stat));
+    let ratio = found
+        .map(|it| it.ratio)
+        .filter(|ratio| ratio.rounds * 2 >= plan.rounds);
+    let worst = ratio
+        .filter(|_| !is_told_apart)
+        .map(|it| bound.worse_end(it.ci));
+    Some(Target {
+        workload: Flood,
+        a: mode,
+        b: mode,
+        against: Some(FloodQuiet),
+        stat,
+        bound,
+        worst,
+        met: worst.map(|worst| bound.holds(worst)),
+    })
 }
 
 /// The interval of a ratio, whichever way round it was made; none where over half of the rounds are missing, or where the
@@ -155,7 +200,7 @@ mod tests {
             (Nfqueue, Hybrid, "per_second", [0.5, 0.66], true),
             (Nfqueue, Hybrid, "per_second", [0.5, 0.68], false),
         ] {
-            let judged = judge(&plan(), &[compared(a, b, stat, ci, 30)]);
+            let judged = judge(&plan(), &[compared(a, b, stat, ci, 30)], &[]);
             let told: Vec<_> = judged.iter().filter_map(|it| it.met).collect();
             assert_eq!(told, [met], "{a:?} {b:?} {stat} {ci:?}: {judged:?}");
         }
@@ -164,7 +209,7 @@ mod tests {
     #[test]
     fn what_too_few_slices_say_or_a_machine_that_tells_equals_apart_is_not_judged() {
         let good = compared(Hybrid, Conntrack, "p50", [0.99, 1.01], 30);
-        let met = |compared: Compared| judge(&plan(), &[compared])[0].met;
+        let met = |compared: Compared| judge(&plan(), &[compared], &[])[0].met;
         assert_eq!(met(good.clone()), Some(true));
         assert_eq!(
             met(compared(Hybrid, Conntrack, "p50", [0.99, 1.01], 14)),
@@ -176,10 +221,35 @@ mod tests {
         };
         assert_eq!(met(unfit), None);
         assert_eq!(
-            judge(&plan(), &[])[0].met,
+            judge(&plan(), &[], &[])[0].met,
             None,
             "all of its slices are void"
         );
+    }
+
+    #[test]
+    fn a_victim_is_judged_by_what_the_flood_adds_to_its_own_mode() {
+        let victim = |mode, ci: [f64; 2], rounds| Victim {
+            mode,
+            stat: "p99",
+            ratio: Ratio {
+                ratio: ci[0],
+                ci,
+                rounds,
+            },
+            against_conntrack: None,
+        };
+        for (victim, met) in [
+            (victim(Hybrid, [1.0, 1.2], 30), Some(true)),
+            (victim(Hybrid, [1.0, 1.21], 30), Some(false)),
+            (victim(Hybrid, [1.0, 1.1], 14), None),
+            (victim(Conntrack, [1.0, 1.1], 30), None),
+        ] {
+            let judged = judge(&plan(), &[], &[victim]);
+            let target = judged.iter().find(|it| it.workload == Flood).unwrap();
+            assert_eq!(target.met, met, "{victim:?}");
+            assert_eq!(target.against, Some(FloodQuiet));
+        }
     }
 
     #[test]
@@ -191,7 +261,7 @@ mod tests {
                 quick,
                 ..plan()
             };
-            assert!(judge(&plan, &good).is_empty());
+            assert!(judge(&plan, &good, &[]).is_empty());
         }
     }
 }

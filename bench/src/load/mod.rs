@@ -2,6 +2,8 @@
 //! network namespaces of pods; nothing is started for a connection.
 
 mod background;
+mod flood;
+mod iperf3;
 mod pages;
 mod parallel;
 mod ports;
@@ -17,10 +19,13 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+pub use self::flood::{Flooded, Flooder};
+pub use self::iperf3::{NotInstalled, installed as iperf3_is_installed};
+pub(crate) use self::iperf3::{server as iperf3_server, touch as touch_iperf3};
 pub use self::pages::Pages;
 pub use self::ports::Ports;
 pub use self::server::Server;
-use crate::world::{DISCARD, HTTP};
+use crate::world::{DISCARD, HTTP, Nodes};
 
 /// What nobody answered by then has failed, and its slice with it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
@@ -73,6 +78,22 @@ pub enum Workload {
     TcpStream,
     /// HTTP/1.0: a page of 1 kB, a connection each
     Http,
+    /// A second of iperf3, one stream
+    #[value(name = "iperf3_1")]
+    #[serde(rename = "iperf3_1")]
+    Iperf31,
+    /// The same with 8 streams
+    #[value(name = "iperf3_8")]
+    #[serde(rename = "iperf3_8")]
+    Iperf38,
+    /// The same as `tcp_crr`, in the same rounds as `flood`, and without one
+    FloodQuiet,
+    /// The same as `tcp_crr`, while a stranger who may not sends TCP SYNs, each from and to another port
+    Flood,
+    /// The same as `tcp_crr`, to another node
+    TcpCrrNodes,
+    /// The same as `tcp_rr`, to another node
+    TcpRrNodes,
 }
 
 /// The size of the page of [`Workload::Http`].
@@ -98,7 +119,7 @@ pub struct Span {
     pub counted: Duration,
     /// The most connections that are opened; each port of the server is used once before one is used again.
     pub limit: Option<u64>,
-    /// For the open workloads: connections per second.
+    /// For the open workloads: connections per second; for a flood: packets per second.
     pub rate: f64,
 }
 
@@ -122,6 +143,8 @@ pub struct Sent {
     pub bytes: u64,
     /// The time that is counted.
     pub wall: Duration,
+    /// The flood meanwhile.
+    pub flooded: Option<Flooded>,
 }
 
 /// What the connections of a warm-up may take.
@@ -142,6 +165,22 @@ fn histogram() -> Histogram<u64> {
         .unwrap_or_else(|error| unreachable!("bounds that are constants: {error}"))
 }
 
+impl Sent {
+    fn nothing() -> Self {
+        Self {
+            latency: histogram(),
+            lateness: histogram(),
+            connections: 0,
+            exchanges: 0,
+            in_time: 0,
+            failed: None,
+            bytes: 0,
+            wall: Duration::ZERO,
+            flooded: None,
+        }
+    }
+}
+
 impl Meter {
     pub(crate) fn start(span: &Span) -> Self {
         let counted_from = Instant::now() + span.warm_up;
@@ -150,16 +189,7 @@ impl Meter {
             _ => WARMING,
         };
         Self {
-            sent: Sent {
-                latency: histogram(),
-                lateness: histogram(),
-                connections: 0,
-                exchanges: 0,
-                in_time: 0,
-                failed: None,
-                bytes: 0,
-                wall: Duration::ZERO,
-            },
+            sent: Sent::nothing(),
             counted_from,
             counted: span.counted,
             end: counted_from + warming + span.counted,
@@ -245,7 +275,26 @@ impl Workload {
 
     /// Whether it opens connections all the time, so that its latency is theirs.
     pub const fn opens(self) -> bool {
-        !matches!(self, Self::TcpRr | Self::UdpRr | Self::TcpStream)
+        let stays = matches!(self, Self::TcpRr | Self::TcpRrNodes | Self::UdpRr);
+        !stays && !self.streams()
+    }
+
+    /// Whether it is as much as goes, and so has a rate and no latency.
+    pub const fn streams(self) -> bool {
+        matches!(self, Self::TcpStream) || self.is_iperf3()
+    }
+
+    /// Whether iperf3 sends it.
+    pub const fn is_iperf3(self) -> bool {
+        matches!(self, Self::Iperf31 | Self::Iperf38)
+    }
+
+    /// Where the pods are that send it to each other.
+    pub const fn nodes(self) -> Nodes {
+        match self {
+            Self::TcpCrrNodes | Self::TcpRrNodes => Nodes::Two,
+            _ => Nodes::One,
+        }
     }
 
     /// For the workloads that open connections at a rate: its share of what the reference can do.
@@ -258,12 +307,16 @@ impl Workload {
         }
     }
 
-    /// Sends for as long as `span` says, from the network namespace of the calling thread.
+    /// Sends for as long as `span` says, iperf3 for a second, from the network namespace of the calling thread. The flood
+    /// of [`Workload::Flood`] is somebody else's to send.
     pub fn run(self, route: &Route, span: &Span, ports: &mut Ports) -> Sent {
         let next = |ports: &mut Ports| SocketAddr::new(route.to, ports.next());
         let meter = Meter::start(span);
         match self {
-            Self::TcpCrr | Self::TcpCrrIpv6 => serial::tcp_crr(meter, || next(ports)),
+            Self::TcpCrr | Self::TcpCrrIpv6 | Self::TcpCrrNodes | Self::FloodQuiet => {
+                serial::tcp_crr(meter, || next(ports))
+            }
+            Self::Flood => flood::unanswered_is_slow(serial::tcp_crr(meter, || next(ports))),
             Self::TcpCrrService => {
                 let to = route.service.unwrap_or_else(|| next(ports));
                 serial::tcp_crr(meter, || to)
@@ -273,7 +326,7 @@ impl Workload {
             Self::TcpOpen25 | Self::TcpOpen50 | Self::TcpOpen75 => {
                 parallel::open(meter, span.rate, || next(ports))
             }
-            Self::TcpRr => serial::tcp_rr(meter, next(ports)),
+            Self::TcpRr | Self::TcpRrNodes => serial::tcp_rr(meter, next(ports)),
             Self::UdpRr => serial::udp_rr(meter, next(ports)),
             Self::UdpNew => serial::udp_new(meter, || {
                 let to = next(ports);
@@ -281,6 +334,8 @@ impl Workload {
             }),
             Self::TcpStream => serial::tcp_stream(meter, SocketAddr::new(route.to, DISCARD)),
             Self::Http => pages::fetch(meter, SocketAddr::new(route.to, HTTP), PAGE),
+            Self::Iperf31 => iperf3::stream(route.to, 1),
+            Self::Iperf38 => iperf3::stream(route.to, 8),
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::{fs, io};
 
-/// The sockets of TCP in this process's network namespace, proc(5).
-const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+/// The sockets of TCP in the network namespace of a process, below its directory of proc(5).
+const TABLES: [&str; 2] = ["net/tcp", "net/tcp6"];
 /// `TCP_LISTEN` in `include/net/tcp_states.h` of Linux.
 const LISTEN: &str = "0A";
 
-/// Whether something listens on a port of TCP.
+/// Whether something listens on a port of TCP in this process's network namespace.
 pub(crate) fn is_listening(port: u16) -> io::Result<bool> {
+    is_listening_beside("self", port)
+}
+
+/// The same in the network namespace of another process.
+pub(crate) fn is_listening_beside(process: &str, port: u16) -> io::Result<bool> {
     for table in TABLES {
-        match fs::read_to_string(table) {
+        match fs::read_to_string(format!("/proc/{process}/{table}")) {
             Ok(table) if listens(&table, port) => return Ok(true),
             // A kernel without IPv6 has no second one.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -12,7 +12,7 @@ mod duration;
 pub mod figures;
 pub mod handover;
 pub mod launcher;
-mod listening;
+pub(crate) mod listening;
 pub mod orchestrator;
 pub mod parse;
 pub mod push;

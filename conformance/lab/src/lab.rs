@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_kubernetes::{Problem, World};
 use sluice_netlink::Netns;
 use sluice_policy::PodName;
@@ -22,6 +21,7 @@ use crate::complete::complete;
 use crate::confine::Confinement;
 use crate::counters::{self, Counters};
 use crate::deliveries::{Deliveries, Sender};
+use crate::descriptors::{raise_descriptors, room};
 use crate::guests::Guests;
 use crate::plan::Plan;
 use crate::run_dir::{self, RunDir};
@@ -30,13 +30,8 @@ use crate::topology::{Topology, node_end};
 use crate::warden::Warden;
 use crate::{Cell, Family, Outcome, Port, Reply, Target};
 
-/// At most so many probes are under way at once.
-const AT_ONCE: usize = 1024;
 /// For so long is tried to open a connection.
 const CONNECTS: Duration = Duration::from_secs(10);
-/// A probe's descriptors in this process: the client's, and the server's for the connection.
-const DESCRIPTORS: usize = 2;
-
 /// Why a lab is not up.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
@@ -212,6 +207,17 @@ impl Lab {
     /// Starts a program in a pod's network. The kernel kills it when this lab is gone.
     pub fn spawn(&self, pod: &PodName, command: Command) -> Result<Child> {
         self.warden.spawn(command, self.pod_netns(pod)?, None)
+    }
+
+    /// Starts a program in a node's network. The kernel kills it when this lab is gone.
+    pub fn spawn_on_node(&self, node: &str, command: Command) -> Result<Child> {
+        self.warden.spawn(command, self.node_netns(node)?, None)
+    }
+
+    /// The name that a pod's link has on its node; not for pods in their node's network.
+    pub fn interface(&self, name: &PodName) -> Result<String> {
+        let index = self.plan.pod(name);
+        Ok(node_end(index.with_context(|| format!("no pod {name}"))?))
     }
 
     /// Gives a pod another link with the same addresses, as when it is made anew: to its node a new interface appears.
@@ -465,26 +471,6 @@ fn families(options: &Options, world: &World) -> Vec<Family> {
     let is_ipv4 =
         routed.peek().is_none() || routed.flat_map(|pod| &pod.addresses).any(IpAddr::is_ipv4);
     vec![if is_ipv4 { Family::Ipv4 } else { Family::Ipv6 }]
-}
-
-/// Servers and probes take many descriptors: all that this process may have are allowed to it.
-fn raise_descriptors() -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    setrlimit(Resource::Nofile, raised).context("raise the number of descriptors")
-}
-
-/// How many probes at once there are descriptors for; half of what is free is left for whatever else.
-fn room() -> usize {
-    let limit = getrlimit(Resource::Nofile)
-        .current
-        .and_then(|limit| usize::try_from(limit).ok());
-    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    let free = limit.unwrap_or(usize::MAX).saturating_sub(open);
-    (free / (2 * DESCRIPTORS)).clamp(1, AT_ONCE)
 }
 
 fn runtime() -> Result<Runtime> {

@@ -14,6 +14,7 @@ mod confine;
 mod counters;
 mod deliveries;
 pub mod demo;
+mod descriptors;
 mod dnat;
 pub mod expect;
 mod forge;

@@ -1,66 +1,19 @@
-//! One short real run: modes that are up at the same time, slices that prove them, a document with the fields that
+//! Short real runs: modes that are up at the same time, slices that prove them, a document with the fields that
 //! others hold on to.
 
-use std::collections::BTreeMap;
+mod external;
+mod more;
+mod place;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-fn bench(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
-    command
-        .args(arguments)
-        .output()
-        .expect("sluice-bench starts")
-}
-
-/// Whether the test cannot run here; says so.
-fn skipped() -> bool {
-    let agent = Path::new(env!("CARGO_BIN_EXE_sluice-bench")).with_file_name("sluice");
-    let lacks = if !rustix::process::geteuid().is_root() {
-        Some("network namespaces need root".to_owned())
-    } else if !agent.is_file() {
-        Some(format!(
-            "no agent at {} (cargo build -p sluice)",
-            agent.display()
-        ))
-    } else {
-        None
-    };
-    lacks
-        .inspect(|lacks| println!("skipped: {lacks}"))
-        .is_some()
-}
-
-fn compare(arguments: &str) -> Value {
-    let line = format!("compare --noisy --rounds 5 --slice 40 {arguments} -o json");
-    let output = bench(&line.split(' ').collect::<Vec<_>>());
-    let said = String::from_utf8_lossy(&output.stderr);
-    // What the machine does besides is not the test's to judge, and so no target is.
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"))
-}
-
-/// Of each workload and mode most slices went the way of the mode: a few may have lost a packet.
-fn assert_proven(report: &Value, slices: usize) {
-    let rows = report["rows"].as_array().expect("rows");
-    let mut proven: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for row in rows {
-        let of = [&row["workload"], &row["mode"]].map(|it| it.as_str().expect("a name"));
-        *proven.entry(of.into()).or_default() += usize::from(row["void"].is_null());
-    }
-    let void = &report["void_reasons"];
-    assert_eq!(proven.len() * 5, slices, "{proven:?}");
-    assert_eq!(rows.len(), slices);
-    for (of, proven) in proven {
-        assert!(proven >= 3, "{of:?}: {proven} of 5 count; {void:#}");
-    }
-}
+use self::place::{assert_proven, bench, compare, skipped};
 
 const MODES: [&str; 9] = [
     "none",
@@ -97,6 +50,14 @@ fn every_mode_proves_itself() {
         "{ratio}"
     );
     assert!(ratio["rounds"].as_u64().unwrap() <= 5, "{ratio}");
+    let memory = &report["memory_kb"];
+    let holds = |mode: &str, what: &str| memory[mode][what].as_u64() > Some(0);
+    assert!(
+        holds("hybrid", "resident") && holds("hybrid", "bpf_maps"),
+        "{memory}"
+    );
+    assert!(holds("nfqueue", "resident"), "{memory}");
+    assert!(memory["linear"].is_null(), "{memory}");
     assert!(report["env"]["kernel"].is_string());
     assert_eq!(report["targets"].as_array().unwrap().len(), 0);
 }
@@ -206,6 +167,17 @@ fn what_cannot_be_measured_is_said() {
             2,
             "no agent at /nowhere/sluice",
         ),
+        (
+            "compare --modes external --workloads tcp_crr",
+            2,
+            "mode external and --external COMMAND belong together",
+        ),
+        (
+            "compare --modes hybrid --external enforce",
+            2,
+            "mode external and --external COMMAND belong together",
+        ),
+        ("compare --flood 0", 2, "0 is not in 1..=10000000"),
         (
             "report /nowhere.json --out /nowhere",
             2,

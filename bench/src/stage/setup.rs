@@ -1,0 +1,47 @@
+//! What a stage is made of before anybody enforces: namespaces, rules, and how agents are started.
+
+use anyhow::Result;
+use sluice_lab::{AgentOptions, Family, Lab, Options};
+
+use super::{StageOptions, rules};
+use crate::mode::{AgentFlags, Mode};
+use crate::world;
+
+/// The pods, without agents.
+pub(super) fn lab(mode: Mode, options: &StageOptions) -> Result<Lab> {
+    let manifests = world::manifests(options.policies, mode.tracks(), options.nodes);
+    let lab = Lab::up(
+        &manifests,
+        &Options {
+            families: vec![Family::Ipv4, Family::Ipv6],
+            unserved: world::ports().collect(),
+            ..Options::default()
+        },
+    );
+    Ok(lab?)
+}
+
+/// What nodes have in the way without any agent.
+pub(super) fn write_rules(mode: Mode, options: &StageOptions, lab: &Lab) -> Result<()> {
+    if mode.tracks() {
+        for node in options.nodes.names() {
+            rules::nft(lab.node_netns(node)?, rules::TRACKING)?;
+        }
+    }
+    if mode == Mode::Linear && options.policies > 0 {
+        let chain = rules::chain(lab, options.policies)?;
+        rules::nft(lab.node_netns(options.nodes.of_server())?, &chain)?;
+    }
+    Ok(())
+}
+
+/// How the agents of a mode are started.
+pub(super) fn agent_options(flags: AgentFlags, options: &StageOptions) -> AgentOptions {
+    let queues = flags.queues.map(|queues| format!("--queues={queues}"));
+    AgentOptions {
+        binary: options.agent.clone(),
+        mode: flags.mode,
+        arguments: queues.into_iter().collect(),
+        environment: Vec::new(),
+    }
+}

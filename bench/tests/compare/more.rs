@@ -1,0 +1,72 @@
+//! Workloads that need more than a client and a server on one node.
+
+use sluice_bench::load::iperf3_is_installed;
+
+use crate::place::{assert_proven, compare, skipped};
+
+#[test]
+fn between_two_nodes_every_mode_goes_its_way() {
+    if skipped() {
+        return;
+    }
+    let report = compare(
+        "--modes none,conntrack,nfqueue,hybrid,hybrid_stopped,linear --workloads tcp_crr_nodes,tcp_rr_nodes",
+    );
+    assert_proven(&report, 2 * 6 * 5);
+    let cold = compare("--modes hybrid_cold --workloads tcp_crr_nodes");
+    assert_proven(&cold, 5);
+}
+
+/// Not as many packets as usual: the agent of a test is a debug build.
+#[test]
+fn a_flood_is_denied_beside_a_client_who_may() {
+    if skipped() {
+        return;
+    }
+    let report = compare("--modes conntrack,nfqueue,hybrid,linear --workloads flood --flood 4000");
+    assert_proven(&report, 2 * 4 * 5);
+    assert_eq!(report["flood"], 4_000);
+    let victims = report["victims"].as_array().unwrap();
+    let p99: Vec<_> = victims.iter().filter(|it| it["stat"] == "p99").collect();
+    let modes: Vec<_> = p99.iter().map(|it| it["mode"].as_str().unwrap()).collect();
+    for victim in &p99 {
+        assert!(victim["ratio"].as_f64() > Some(0.0), "{victim}");
+    }
+    // Where too few slices count, there is no ratio.
+    for mode in modes {
+        assert!(
+            ["conntrack", "nfqueue", "hybrid", "linear"].contains(&mode),
+            "{mode}"
+        );
+    }
+}
+
+#[test]
+fn iperf3_streams_through_the_agent() {
+    if skipped() {
+        return;
+    }
+    if !iperf3_is_installed() {
+        println!("skipped: iperf3 is not installed");
+        return;
+    }
+    let report = compare("--modes hybrid --workloads iperf3_1,iperf3_8");
+    assert_proven(&report, 2 * 5);
+    for workload in report["workloads"].as_array().unwrap() {
+        let rate = workload["modes"]["hybrid"]["gbit_s"].as_f64();
+        assert!(rate > Some(0.0), "{workload:#}");
+    }
+}
+
+/// What is asked for by its name and cannot be had is said, and nothing is made.
+#[test]
+fn iperf3_that_is_not_there_is_named() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
+    command
+        .args(["compare", "--modes", "hybrid", "--workloads", "iperf3_1"])
+        .env("PATH", "/nowhere");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("iperf3 is not installed"), "{said}");
+}

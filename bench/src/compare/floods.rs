@@ -24,7 +24,8 @@ pub struct Victim {
     /// `flood` ÷ `flood_quiet`, within the mode.
     #[serde(flatten)]
     pub ratio: Ratio,
-    /// That, ÷ the same in mode `conntrack`: what the enforcer adds to what the flood costs the machine anyhow.
+    /// That, ÷ the same in mode `conntrack`: what the enforcer adds to what the flood costs the machine anyhow. None for
+    /// that mode itself.
     pub against_conntrack: Option<Ratio>,
 }
 
@@ -38,6 +39,7 @@ pub(super) fn victims(rows: &[Row], seed: u64) -> Vec<Victim> {
         let reference = by_round(rows, Mode::Conntrack, figure);
         let pairs: Vec<_> = own
             .iter()
+            .filter(|_| mode != Mode::Conntrack)
             .filter_map(|(round, own)| {
                 let (_, other) = reference.iter().find(|(other, _)| other == round)?;
                 Some((ratio_of(*own), ratio_of(*other)))

@@ -52,9 +52,9 @@ pub(super) fn time(agents: &[Agent], externals: &Externals) -> Result<Duration> 
 /// What all of them hold.
 pub(super) fn memory(agents: &[Agent], externals: &Externals) -> Result<Memory> {
     let agents = processes::memory_of(agents.iter().map(Agent::pid))?;
-    let externals = externals.commands.iter().map(External::memory);
-    externals.fold(Ok(agents), |sum, more| {
-        let (sum, more) = (sum?, more?);
+    let mut externals = externals.commands.iter().map(External::memory);
+    externals.try_fold(agents, |sum, more| {
+        let more = more?;
         Ok(Memory {
             resident: sum.resident + more.resident,
             bpf_maps: sum.bpf_maps + more.bpf_maps,

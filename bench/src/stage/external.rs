@@ -165,7 +165,9 @@ impl External {
                 return Ok(());
             }
             if Instant::now() > limit {
-                members.iter().for_each(|id| kill(*id));
+                for id in &members {
+                    kill(*id);
+                }
             }
             thread::sleep(LOOK);
         }

@@ -311,10 +311,10 @@ impl Stage {
         let Some(mut flooder) = flooder else {
             return Ok(run()?);
         };
-        let (sent, flooded) = flooder.beside(span.rate, run)?;
+        let (sent, flood) = flooder.beside(span.rate, run)?;
         self.flooder = Some(flooder);
         Ok(Sent {
-            flooded: Some(flooded),
+            flooded: Some(flood),
             ..sent?
         })
     }

@@ -14,7 +14,7 @@ pub(super) fn lab(mode: Mode, options: &StageOptions) -> Result<Lab> {
         &manifests,
         &Options {
             families: vec![Family::Ipv4, Family::Ipv6],
-            unserved: world::ports().collect(),
+            unserved: world::ports().chain([world::IPERF3]).collect(),
             ..Options::default()
         },
     );

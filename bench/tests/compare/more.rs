@@ -26,18 +26,11 @@ fn a_flood_is_denied_beside_a_client_who_may() {
     let report = compare("--modes conntrack,nfqueue,hybrid,linear --workloads flood --flood 4000");
     assert_proven(&report, 2 * 4 * 5);
     assert_eq!(report["flood"], 4_000);
-    let victims = report["victims"].as_array().unwrap();
-    let p99: Vec<_> = victims.iter().filter(|it| it["stat"] == "p99").collect();
-    let modes: Vec<_> = p99.iter().map(|it| it["mode"].as_str().unwrap()).collect();
-    for victim in &p99 {
+    // Where too few slices count there is no ratio: who denied what is in the proof of each slice.
+    for victim in report["victims"].as_array().unwrap() {
         assert!(victim["ratio"].as_f64() > Some(0.0), "{victim}");
-    }
-    // Where too few slices count, there is no ratio.
-    for mode in modes {
-        assert!(
-            ["conntrack", "nfqueue", "hybrid", "linear"].contains(&mode),
-            "{mode}"
-        );
+        let is_reference = victim["mode"] == "conntrack";
+        assert!(!is_reference || victim["against_conntrack"].is_null());
     }
 }
 

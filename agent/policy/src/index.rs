@@ -56,6 +56,9 @@ pub struct Changes {
     pub addresses: BTreeSet<IpAddr>,
     /// Sorted by address: addresses of the scope's pods whose isolation is different now; none where no such pod is there any more.
     pub isolation: Vec<(IpAddr, Option<Isolation>)>,
+    /// Whether no verdict turned from allow to deny: NetworkPolicies came, and nobody is isolated that was not. Where it
+    /// is false, one may have.
+    pub only_allows: bool,
 }
 
 impl Changes {
@@ -82,7 +85,9 @@ impl Index {
     /// Takes a batch of events in and publishes one snapshot for all of them.
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
         let mut touched = Touched::default();
+        let mut denies_nothing = true;
         for event in events {
+            denies_nothing &= self.objects.denies_nothing(&event);
             self.objects.take(event, &mut touched);
         }
         if !touched.anything {
@@ -91,8 +96,20 @@ impl Index {
         let recompiled = self.objects.settle(&mut touched);
         let new = self.objects.snapshot(Counts::default());
         let (changes, counts) = review(&self.objects, &self.published, &new, &touched, &recompiled);
+        let isolates = |snapshot: &Snapshot, id| {
+            let view = snapshot.identities.get(id);
+            view.map_or_else(Isolation::default, |view| view.tiers.network_policy())
+        };
+        // Rules of NetworkPolicies add up, and only deny whom no policy before them isolated.
+        let only_allows = denies_nothing
+            && recompiled
+                .iter()
+                .all(|id| isolates(&self.published, *id) == isolates(&new, *id));
         self.published = Arc::new(Snapshot { counts, ..new });
-        changes
+        Changes {
+            only_allows,
+            ..changes
+        }
     }
 
     /// The state after the last batch.

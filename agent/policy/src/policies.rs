@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::objects::{Objects, Touched};
 use crate::resolve::Policy;
-use crate::{AdminKind, AdminName, AdminPolicy, AdminTier, Counts, NetworkPolicy, PolicyId, Tier};
+use crate::{
+    AdminKind, AdminName, AdminPolicy, AdminTier, Counts, Event, NetworkPolicy, PolicyId, Tier,
+};
 
 /// A policy as it came.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,6 +83,28 @@ impl Objects {
         policy.namespace = self.strings.string(&policy.namespace);
         policy.name = self.strings.string(&policy.name);
         self.set_policy(Object::Network(policy), touched);
+    }
+
+    /// Whether an event denies nothing, unless it isolates somebody: it is of a NetworkPolicy that is not known yet, or of
+    /// a namespace without pods.
+    pub(crate) fn denies_nothing(&self, event: &Event) -> bool {
+        match event {
+            Event::NetworkPolicy(policy) => {
+                let id = PolicyId::NetworkPolicy {
+                    namespace: Arc::clone(&policy.namespace),
+                    name: Arc::clone(&policy.name),
+                };
+                !self.policy_numbers.contains_key(&id)
+            }
+            Event::Namespace(namespace) => self.is_without_pods(&namespace.name),
+            Event::NamespaceGone(name) => self.is_without_pods(name),
+            _ => false,
+        }
+    }
+
+    fn is_without_pods(&self, namespace: &Arc<str>) -> bool {
+        let state = self.namespaces.get(namespace);
+        state.is_none_or(|state| state.identities.is_empty())
     }
 
     /// Takes a policy in.

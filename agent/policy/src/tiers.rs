@@ -73,6 +73,18 @@ impl Tiers {
             egress: denies(Direction::Egress),
         }
     }
+
+    /// The directions in which NetworkPolicies isolate it.
+    pub(crate) fn network_policy(&self) -> Isolation {
+        let isolates = |direction| {
+            let table = self.table(Tier::NetworkPolicy, direction);
+            table.is_some_and(|table| table.isolated_by.is_some())
+        };
+        Isolation {
+            ingress: isolates(Direction::Ingress),
+            egress: isolates(Direction::Egress),
+        }
+    }
 }
 
 /// Where a tier's tables are; none for what no policy is of.

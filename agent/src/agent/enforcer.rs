@@ -142,6 +142,11 @@ impl Enforcer {
         self.settled
     }
 
+    /// Whether connections keep the longer way, as they are to be judged again.
+    pub(crate) fn is_reviewing(&self) -> bool {
+        self.kernel.is_reviewing()
+    }
+
     /// Every connection that was accepted before has been judged again: what is accepted now is so by the current
     /// snapshot. Until the kernel takes that, connections under review keep the longer way.
     pub fn reviewed(&mut self) {

@@ -168,6 +168,11 @@ impl Kernel {
         Ok(())
     }
 
+    /// Whether connections are under review.
+    pub(crate) fn is_reviewing(&self) -> bool {
+        self.gate.is_reviewing()
+    }
+
     /// Every connection that was under review has been judged again.
     pub(crate) fn reviewed(&mut self) -> anyhow::Result<()> {
         let _addresses = self.gate.reviewed().context("gate")?;
@@ -360,9 +365,12 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
     })
 }
 
-/// An end of every connection whose verdict a change can turn. Each has a local pod at one end, so where the change is
-/// about more addresses than a node has pods, those pods stand for all.
+/// An end of every connection that a change can end: none where it only allows. Each has a local pod at one end, so
+/// where the change is about more addresses than a node has pods, those pods stand for all.
 fn under_review(changes: &Changes, snapshot: &Snapshot) -> Vec<IpAddr> {
+    if changes.only_allows {
+        return Vec::new();
+    }
     if changes.addresses.len() <= REVIEWED_ONE_BY_ONE {
         return changes.addresses.iter().copied().collect();
     }

@@ -7,13 +7,26 @@ use sluice_ebpf::Marks;
 use sluice_netlink::{Conntrack, Entry, Filter, Judged, Masked};
 use sluice_policy::{Action, Protocol, Snapshot, Tuple};
 
+/// So many denied connections are kept in mind; where there are more, all are looked for when some may be revived.
+const KEPT: usize = 1_024;
+
 /// What became of the entries looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rejudged {
     /// Accepted before, denied now.
     pub(crate) revoked: u64,
     /// Denied before, accepted now.
     pub(crate) restored: u64,
+    /// Those that are denied now.
+    pub(crate) denied: Denied,
+}
+
+/// The live connections that are denied, all of them: nobody but [`rejudge`] denies any. Some may have ended since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Denied {
+    entries: Vec<Entry>,
+    /// There are more than are kept.
+    more: bool,
 }
 
 /// Which entries are looked at.
@@ -50,31 +63,73 @@ pub(crate) fn rejudge(
         },
         |entry| {
             let tuple = judged(&entry, marks);
+            let was_revoked = entry.mark & marks.revoked != 0;
             if !which.covers(&tuple) {
+                if was_revoked {
+                    outcome.denied.keep(entry);
+                }
                 return;
             }
-            let was_revoked = entry.mark & marks.revoked != 0;
             match (was_revoked, snapshot.evaluate(&tuple).action()) {
                 (false, Action::Deny) if revoke => {
                     outcome.revoked += 1;
+                    outcome.denied.keep(entry);
                     changed.push((entry, Masked { value: mask, mask }));
                 }
                 (true, Action::Allow) => {
                     outcome.restored += 1;
-                    changed.push((
-                        entry,
-                        Masked {
-                            value: marks.accepted,
-                            mask,
-                        },
-                    ));
+                    changed.push((entry, restored(marks)));
                 }
-                (true, Action::Deny) | (false, _) => {}
+                (true, Action::Deny) => outcome.denied.keep(entry),
+                (false, _) => {}
             }
         },
     )?;
     conntrack.set_marks(&changed)?;
     Ok(outcome)
+}
+
+/// Writes into the marks of denied connections that they are allowed again, where they are, after a change that ends no
+/// other: the entries are known, and the kernel need not walk its table for them. How many are restored; none where not
+/// all are known, and so nothing was done.
+pub(crate) fn revive(
+    conntrack: &mut Conntrack,
+    snapshot: &Snapshot,
+    marks: Marks,
+    denied: &mut Denied,
+) -> Result<Option<u64>, sluice_netlink::Error> {
+    if denied.more {
+        return Ok(None);
+    }
+    let is_allowed =
+        |entry: &Entry| snapshot.evaluate(&judged(entry, marks)).action() == Action::Allow;
+    let changed: Vec<(Entry, Masked)> = denied
+        .entries
+        .iter()
+        .filter(|entry| is_allowed(entry))
+        .map(|entry| (*entry, restored(marks)))
+        .collect();
+    let found = conntrack.set_marks(&changed)?;
+    denied.entries.retain(|entry| !is_allowed(entry));
+    Ok(Some(found as u64))
+}
+
+/// The mark of what was denied and is allowed again.
+const fn restored(marks: Marks) -> Masked {
+    Masked {
+        value: marks.accepted,
+        mask: marks.conntrack(),
+    }
+}
+
+impl Denied {
+    fn keep(&mut self, entry: Entry) {
+        if self.entries.len() < KEPT {
+            self.entries.push(entry);
+        } else {
+            self.more = true;
+        }
+    }
 }
 
 impl Which<'_> {

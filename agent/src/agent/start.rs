@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::enforcer::{Groundwork, empty_index};
 use super::leases::LeaseWriter;
 use super::published::Reader;
+use super::revoke::Denied;
 use super::shared::Shared;
 use super::source::Watcher;
 use super::upstream::{Files, Objects, Upstream};
@@ -60,6 +61,7 @@ pub(super) fn start(shared: &Arc<Shared>, unix: UnixListener) -> Result<(), Fail
         conntrack,
         shared: Arc::clone(shared),
         unjudged: true,
+        denied: Denied::default(),
         untold: true,
         read_at: first.read_at,
     };

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use sluice_api::{Leads, Update};
 use sluice_kubernetes::{Loaded, Origin, Place, Problem};
 use sluice_netlink::{Conntrack, LinkEvent, RouteEvent};
-use sluice_policy::{Event, Index, Snapshot};
+use sluice_policy::{Changes, Event, Index, Snapshot};
 use tracing::{error, info, warn};
 
 use super::enforcer::Enforcer;
 use super::findings::findings;
 use super::own_node::OwnNode;
-use super::revoke::{Rejudged, Which, rejudge};
+use super::revoke::{Denied, Rejudged, Which, rejudge, revive};
 use super::shared::Shared;
 use super::source::Watcher;
 use super::upstream::{Files, Upstream};
@@ -58,6 +58,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     /// Live connections could not be judged again, so all of them are to be.
     pub(crate) unjudged: bool,
+    /// What may be revived.
+    pub(crate) denied: Denied,
     /// Something changed since policies' owners were told what is the matter.
     pub(crate) untold: bool,
     /// When the reading of the source that is in force, or is about to be, began.
@@ -214,7 +216,9 @@ impl Writer {
         if changes.is_empty() {
             return;
         }
-        self.rejudge(Which::Touching(&changes.addresses));
+        if !self.revived(&changes) {
+            self.rejudge(Which::Touching(&changes.addresses));
+        }
         let took = started.elapsed();
         self.shared.metrics.timing.sync.observe(took.as_secs_f64());
         info!(
@@ -242,6 +246,25 @@ impl Writer {
         self.shared.metrics.sync_errors.set(behind);
     }
 
+    /// Whether a change was one that ends no live connection, and those that it allows again are: then nobody has to
+    /// look for others. For that the kernel walks its whole table, for milliseconds in which that CPU does nothing else.
+    fn revived(&mut self, changes: &Changes) -> bool {
+        let owed = self.unjudged || self.enforcer.is_reviewing() || !self.enforcer.settled();
+        if owed || !changes.only_allows {
+            return false;
+        }
+        let snapshot = self.enforcer.snapshot();
+        let marks = self.shared.config.marks;
+        match revive(&mut self.conntrack, &snapshot, marks, &mut self.denied) {
+            Ok(Some(restored)) => {
+                note_judged(0, restored, &self.shared);
+                true
+            }
+            // Where the kernel refuses, that is said by who tries it next.
+            Ok(None) | Err(_) => false,
+        }
+    }
+
     fn rejudge(&mut self, which: Which<'_>) {
         if !self.enforcer.settled() {
             self.unjudged = true;
@@ -254,14 +277,15 @@ impl Writer {
         );
         let snapshot = self.enforcer.snapshot();
         match rejudge(&mut self.conntrack, &snapshot, marks, which, revoke) {
-            Ok(Rejudged { revoked, restored }) => {
+            Ok(Rejudged {
+                revoked,
+                restored,
+                denied,
+            }) => {
                 self.unjudged = false;
+                self.denied = denied;
                 self.enforcer.reviewed();
-                if revoked + restored > 0 {
-                    let tally = &self.shared.metrics.tally;
-                    tally.revoked.fetch_add(revoked, Ordering::Relaxed);
-                    info!(revoked, restored, "live connections judged again");
-                }
+                note_judged(revoked, restored, &self.shared);
             }
             Err(error) => {
                 self.unjudged = true;
@@ -283,6 +307,14 @@ impl Writer {
         }
         let state = self.enforcer.kernel.state();
         self.shared.update_facts(|facts| facts.kernel = state);
+    }
+}
+
+fn note_judged(revoked: u64, restored: u64, shared: &Shared) {
+    if revoked + restored > 0 {
+        let tally = &shared.metrics.tally;
+        tally.revoked.fetch_add(revoked, Ordering::Relaxed);
+        info!(revoked, restored, "live connections judged again");
     }
 }
 

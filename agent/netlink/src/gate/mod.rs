@@ -170,6 +170,13 @@ impl Gate {
         outcome.map(|()| count)
     }
 
+    /// Whether anything is under review.
+    pub fn is_reviewing(&self) -> bool {
+        self.review
+            .as_ref()
+            .is_some_and(|review| !review.is_empty())
+    }
+
     /// Ends every review: what is accepted by now is what is allowed. Returns how many addresses were under review.
     pub fn reviewed(&mut self) -> Result<usize, Error> {
         let Some(review) = &mut self.review else {

@@ -57,6 +57,11 @@ impl Review {
         [REVIEW4, REVIEW6].into_iter().zip(families)
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
     /// Takes down that the kernel has none; returns how many there were.
     pub(super) fn ended(&mut self) -> usize {
         std::mem::take(&mut self.addresses).len()

@@ -182,6 +182,13 @@ fn check_changes(
         if before == after {
             continue;
         }
+        let closes = (before.action(), after.action()) == (Action::Allow, Action::Deny);
+        prop_assert!(
+            !(closes && changes.only_allows),
+            "{} is denied by {:?}",
+            tuple,
+            changes
+        );
         let ends = [
             tuple.source.to_canonical(),
             tuple.destination.to_canonical(),

@@ -23,6 +23,10 @@ use crate::Family;
 /// Below the ports of probes and streams. It takes a minute or more until one comes back.
 const FIRST_PORT: u16 = 10_000;
 const PORTS: u16 = 22_000;
+/// Where a TCP header has its flags, and two of them (RFC 9293).
+const FLAGS: usize = 13;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 
 /// Connections that are opened all the time; it ends with this value.
 pub struct Hammer {
@@ -56,8 +60,9 @@ impl Hammer {
         for (netns, at) in way.receivers.iter().copied() {
             let socket = netns.enter(|| listen(way.protocol, at.ip(), source))??;
             let receiver = Arc::clone(&shared);
+            let protocol = way.protocol;
             receivers.push(spawn("hammer receiver", move || {
-                receiver.receive(&socket, at);
+                receiver.receive(&socket, protocol, at);
             })?);
         }
         let (netns, to) = (netns.try_clone()?, way.to);
@@ -84,12 +89,12 @@ impl Hammer {
         lock(&self.shared.attempts).sent.clone()
     }
 
-    /// Of how many a packet arrived.
+    /// How many arrived: of TCP, how many SYNs.
     pub fn delivered(&self) -> u64 {
         lock(&self.shared.arrived).delivered()
     }
 
-    /// The connections of which a packet arrived, and when the first did.
+    /// The connections that arrived, and when the first packet of each did.
     pub fn deliveries(&self) -> Vec<Delivery> {
         let sent = lock(&self.shared.attempts).sent.clone();
         deliveries(&sent, &lock(&self.shared.arrived))
@@ -138,13 +143,13 @@ impl Shared {
         number
     }
 
-    fn receive(&self, socket: &OwnedFd, at: SocketAddr) {
+    fn receive(&self, socket: &OwnedFd, protocol: Protocol, at: SocketAddr) {
         let mut buffer = [0; 2048];
         while !self.end.load(Ordering::Relaxed) {
             let received = wire::receive(socket, &mut buffer);
             let now = Instant::now();
             let packet = received.ok().flatten().unwrap_or_default();
-            if let Some(number) = port(packet, at).and_then(|port| self.number_of(port)) {
+            if let Some(number) = port(packet, protocol, at).and_then(|port| self.number_of(port)) {
                 lock(&self.arrived).note(number, now);
             }
         }
@@ -170,13 +175,19 @@ fn listen(protocol: Protocol, at: IpAddr, from: IpAddr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The source port of a packet to `at`.
-fn port(packet: &[u8], at: SocketAddr) -> Option<u16> {
-    let segment = &packet[header_length(at.is_ipv4(), packet)..];
+/// The source port of a packet to `at` that opens a connection. The reset with which the sender answers what a server
+/// repeats a second later is none: from the server's end, which may be allowed, it answers.
+fn port(packet: &[u8], protocol: Protocol, at: SocketAddr) -> Option<u16> {
+    let segment = packet.get(header_length(at.is_ipv4(), packet)..)?;
     let [a, b, c, d, ..] = *segment else {
         return None;
     };
-    (u16::from_be_bytes([c, d]) == at.port()).then_some(u16::from_be_bytes([a, b]))
+    let opens = protocol != Protocol::Tcp
+        || segment
+            .get(FLAGS)
+            .is_some_and(|flags| flags & (SYN | ACK) == SYN);
+    let to = u16::from_be_bytes([c, d]);
+    (opens && to == at.port()).then_some(u16::from_be_bytes([a, b]))
 }
 
 fn bound(protocol: Protocol, from: SocketAddr) -> io::Result<OwnedFd> {
@@ -209,11 +220,23 @@ mod tests {
     #[test]
     fn a_packet_is_known_by_its_ports() {
         let at: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        let udp = |packet: &[u8], at| port(packet, Protocol::Udp, at);
         let mut packet = vec![0x46; 24];
         packet.extend([0x27, 0x11, 0, 80, 0]);
-        assert_eq!(port(&packet, at), Some(10_001));
-        assert_eq!(port(&packet, SocketAddr::new(at.ip(), 81)), None);
-        assert_eq!(port(&packet[..26], at), None);
-        assert_eq!(port(&[0, 7, 0, 80], "[::1]:80".parse().unwrap()), Some(7));
+        assert_eq!(udp(&packet, at), Some(10_001));
+        assert_eq!(udp(&packet, SocketAddr::new(at.ip(), 81)), None);
+        assert_eq!(udp(&packet[..26], at), None);
+        assert_eq!(udp(&[0, 7, 0, 80], "[::1]:80".parse().unwrap()), Some(7));
+    }
+
+    #[test]
+    fn of_a_tcp_connection_only_what_opens_it_arrives() {
+        let at: SocketAddr = "[::1]:80".parse().unwrap();
+        for (flags, expected) in [(SYN, Some(7)), (ACK, None), (SYN | ACK, None), (0x04, None)] {
+            let mut packet = vec![0, 7, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50];
+            assert_eq!(port(&packet, Protocol::Tcp, at), None, "cut short");
+            packet.push(flags);
+            assert_eq!(port(&packet, Protocol::Tcp, at), expected, "{flags:#x}");
+        }
     }
 }

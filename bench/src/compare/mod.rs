@@ -1,6 +1,7 @@
 //! Modes against each other: every workload, in rounds in which each mode has one slice.
 
 mod figures;
+mod latencies;
 mod report;
 mod table;
 mod targets;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use self::figures::{Figures, figures};
+use self::latencies::Latencies;
 pub use self::report::{Report, Verdict};
 pub use self::targets::{Bound, Target};
 use crate::interrupt::{Progress, go_on};
@@ -103,6 +105,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
     let mut stages = up(plan, |_| go_on(progress(0, total)).map_err(Into::into))?;
     let capacity = capacity(plan, &mut stages)?;
     let mut rows = Vec::with_capacity(total);
+    let mut latencies = Latencies::default();
     for (number, &workload) in plan.workloads.iter().enumerate() {
         let mut able: Vec<_> = stages
             .iter_mut()
@@ -127,11 +130,15 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
             let usual = noise::usual(slices.iter().map(|(_, slice)| slice.spins));
             rows.extend(slices.into_iter().map(|(mode, slice)| {
                 let proven = proof::prove(mode, &slice.seen);
+                let void = void::why(&slice, proven, usual, plan.noisy);
+                if void.is_none() {
+                    latencies.add(workload, mode, &slice.sent.latency);
+                }
                 Row {
                     round,
                     workload,
                     mode,
-                    void: void::why(&slice, proven, usual, plan.noisy),
+                    void,
                     figures: figures(workload, mode, &slice),
                 }
             }));
@@ -140,7 +147,7 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
     for stage in &stages {
         stage.check().context("after the run")?;
     }
-    Ok(Report::new(plan, capacity, rows))
+    Ok(Report::new(plan, capacity, rows).with_latencies(&latencies))
 }
 
 fn span(plan: &Plan, rate: f64) -> Span {

@@ -1,8 +1,14 @@
-//! A page for readers.
+//! A document of `compare`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::document::{Compare, Document, Env, Policies, Workload};
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::document::{Chapter, Env, quoted, table};
+use super::plot::{Distribution, Figure, Moment, Plot, distributions, forest, timeline};
+use crate::stats;
 
 /// The figures that the tables have: what ratios call them, what figures do, and their heads.
 const FIGURES: [(&str, &str, &str); 6] = [
@@ -13,138 +19,332 @@ const FIGURES: [(&str, &str, &str); 6] = [
     ("machine", "machine_us", "machine µs"),
     ("agent", "agent_us", "agent µs"),
 ];
+/// The pairs that are compared by what else they cost.
+const COSTS: [(&str, &str); 3] = [
+    ("hybrid", "conntrack"),
+    ("nfqueue", "hybrid"),
+    ("hybrid_cold", "nfqueue"),
+];
 
-/// The page of a document.
-pub(super) fn page(name: &str, document: &Document) -> String {
-    let mut text = String::new();
-    match document {
-        Document::Compare(compare) => write_compare(name, compare, &mut text),
-        Document::Policies(policies) => write_policies(name, policies, &mut text),
-    }
-    text
+/// What is used of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Compare {
+    workloads: Vec<Workload>,
+    void_slices: usize,
+    slices: usize,
+    rounds: usize,
+    slice_ms: u64,
+    policies: usize,
+    seed: u64,
+    targets: Vec<Target>,
+    env: Env,
+    rows: Vec<Row>,
 }
 
-fn write_env(env: &Env, text: &mut String) {
-    let _infallible = writeln!(
-        text,
-        "Linux {}, {} processors, {}.\n",
-        env.kernel, env.processors, env.cpu
-    );
+#[derive(Clone, Debug, Deserialize)]
+struct Workload {
+    name: String,
+    modes: BTreeMap<String, BTreeMap<String, f64>>,
+    /// By mode: a share of the latencies, and what they are below, in microseconds.
+    #[serde(default)]
+    ecdf_us: BTreeMap<String, Vec<(f64, f64)>>,
+    ratios: Vec<Ratio>,
 }
 
-fn write_compare(name: &str, compare: &Compare, text: &mut String) {
-    let _infallible = writeln!(
-        text,
-        "# Modes against each other\n\n`sluice-bench compare --rounds {} --slice {} --policies {} --seed {}`; {} of {} slices do not count.",
-        compare.rounds,
-        compare.slice_ms,
-        compare.policies,
-        compare.seed,
-        compare.void_slices,
-        compare.slices
-    );
-    write_env(&compare.env, text);
-    let _infallible = writeln!(
-        text,
-        "![ratios]({name}-ratios.svg)\n\n![slices]({name}-slices.svg)"
-    );
-    if !compare.targets.is_empty() {
-        text.push_str(
-            "\n| target | bound | worse end of the interval | |\n| --- | --- | --- | --- |\n",
-        );
+#[derive(Clone, Debug, Deserialize)]
+struct Ratio {
+    a: String,
+    b: String,
+    stat: String,
+    #[serde(rename = "ratio")]
+    value: f64,
+    ci: [f64; 2],
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Target {
+    workload: String,
+    a: String,
+    b: String,
+    stat: String,
+    bound: BTreeMap<String, f64>,
+    worst: Option<f64>,
+    met: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Row {
+    round: usize,
+    workload: String,
+    mode: String,
+    void: Option<String>,
+    figures: BTreeMap<String, f64>,
+}
+
+impl Chapter for Compare {
+    fn title(&self) -> String {
+        "Modes against each other".to_owned()
     }
-    for target in &compare.targets {
+
+    fn command(&self) -> String {
+        format!(
+            "sluice-bench compare --rounds {} --slice {} --policies {} --seed {}",
+            self.rounds, self.slice_ms, self.policies, self.seed
+        )
+    }
+
+    fn env(&self) -> Option<&Env> {
+        Some(&self.env)
+    }
+
+    fn remarks(&self) -> String {
+        format!(
+            "{} of {} slices do not count.",
+            self.void_slices, self.slices
+        )
+    }
+
+    fn summary(&self) -> String {
+        if self.targets.is_empty() {
+            return self.headline();
+        }
+        let head = ["target", "bound", "ratio", "worse end of the interval", ""];
+        let rows: Vec<_> = self.targets.iter().map(|it| self.judged(it)).collect();
+        table(&head.map(str::to_owned), &rows)
+    }
+
+    fn tables(&self) -> String {
+        self.workloads.iter().map(Workload::table).collect()
+    }
+
+    fn csv(&self) -> String {
+        let rows = self.rows.iter();
+        let names: BTreeSet<&String> = rows.flat_map(|row| row.figures.keys()).collect();
+        let mut text = "round,workload,mode,void".to_owned();
+        for name in &names {
+            let _infallible = write!(text, ",{name}");
+        }
+        text.push('\n');
+        for row in &self.rows {
+            let void = quoted(row.void.as_deref().unwrap_or_default());
+            let _infallible = write!(text, "{},{},{},{void}", row.round, row.workload, row.mode);
+            for name in &names {
+                let value = row.figures.get(*name);
+                let value = value.map_or_else(String::new, f64::to_string);
+                let _infallible = write!(text, ",{value}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn plots(&self) -> Result<Vec<Plot>> {
+        let mut plots = Vec::new();
+        let ratios = self.figures(|it| ["p50", "gbit_s"].contains(&&*it.stat));
+        if !ratios.is_empty() {
+            let title = "ratio of p50, or of Gbit/s, with its 95 % interval; ticks are targets";
+            plots.push(Plot {
+                suffix: "ratios",
+                title: "Ratios of modes with their intervals",
+                svg: forest(&ratios, title, true)?,
+            });
+        }
+        let costs = self.figures(|it| {
+            let is_cost = ["p99", "per_second", "machine", "agent"].contains(&&*it.stat);
+            is_cost && COSTS.contains(&(&*it.a, &*it.b))
+        });
+        if !costs.is_empty() {
+            let title = "ratio, with its 95 % interval; ticks are targets";
+            plots.push(Plot {
+                suffix: "costs",
+                title: "Ratios of p99, of rates and of what processors spend",
+                svg: forest(&costs, title, true)?,
+            });
+        }
+        let latencies = self.latencies();
+        if !latencies.is_empty() {
+            plots.push(Plot {
+                suffix: "ecdf",
+                title: "How latencies are distributed",
+                svg: distributions(&latencies, "µs")?,
+            });
+        }
+        plots.push(Plot {
+            suffix: "slices",
+            title: "Every slice, as they ran",
+            svg: timeline(&self.moments())?,
+        });
+        Ok(plots)
+    }
+}
+
+impl Compare {
+    fn judged(&self, target: &Target) -> Vec<String> {
         let bound = target.bound.iter().next();
         let bound = bound.map_or_else(String::new, |(kind, value)| {
             format!("{} {value}", kind.replace('_', " "))
         });
-        let worst = target
-            .worst
-            .map_or_else(String::new, |it| format!("{it:.3}"));
+        let ratio = self.ratio_of(target).map(Ratio::written);
+        let worst = target.worst.map(|it| format!("{it:.3}"));
         let met = match target.met {
             Some(true) => "met",
-            Some(false) => "not met",
+            Some(false) => "**not met**",
             None => "untold",
         };
-        let _infallible = writeln!(
-            text,
-            "| `{}` ÷ `{}`, {} of `{}` | {bound} | {worst} | {met} |",
-            target.a, target.b, target.stat, target.workload,
-        );
+        vec![
+            format!(
+                "`{}` ÷ `{}`, {} of `{}`",
+                target.a, target.b, target.stat, target.workload
+            ),
+            bound,
+            ratio.unwrap_or_default(),
+            worst.unwrap_or_default(),
+            met.to_owned(),
+        ]
     }
-    for workload in &compare.workloads {
-        write_workload(workload, text);
-    }
-}
 
-fn write_workload(workload: &Workload, text: &mut String) {
-    let figures: Vec<_> = FIGURES
-        .into_iter()
-        .filter(|(_, figure, _)| workload.modes.values().any(|of| of.contains_key(*figure)))
-        .collect();
-    let _infallible = write!(text, "\n## `{}`\n\n| |", workload.name);
-    for (.., head) in &figures {
-        let _infallible = write!(text, " {head} |");
+    fn ratio_of(&self, target: &Target) -> Option<&Ratio> {
+        let mut workloads = self.workloads.iter();
+        let workload = workloads.find(|it| it.name == target.workload)?;
+        let of = (&target.a, &target.b, &target.stat);
+        let mut ratios = workload.ratios.iter();
+        ratios.find(|it| (&it.a, &it.b, &it.stat) == of)
     }
-    text.push_str("\n| --- |");
-    text.push_str(&" ---: |".repeat(figures.len()));
-    for (mode, of) in &workload.modes {
-        let _infallible = write!(text, "\n| `{mode}` |");
-        for (_, figure, _) in &figures {
-            let value = of.get(*figure);
-            let value = value.map_or_else(String::new, |value| format!("{value:.1}"));
-            let _infallible = write!(text, " {value} |");
-        }
-    }
-    let mut pairs: Vec<(&str, &str)> = Vec::new();
-    for ratio in &workload.ratios {
-        if !pairs.contains(&(&*ratio.a, &*ratio.b)) {
-            pairs.push((&ratio.a, &ratio.b));
-        }
-    }
-    for (a, b) in pairs {
-        let _infallible = write!(text, "\n| `{a}` ÷ `{b}` |");
-        for (stat, ..) in &figures {
-            let mut ratios = workload.ratios.iter();
-            let found = ratios.find(|it| (&*it.a, &*it.b, &*it.stat) == (a, b, *stat));
-            let value = found.map_or_else(String::new, |it| {
-                format!("{:.2} [{:.2}, {:.2}]", it.value, it.ci[0], it.ci[1])
+
+    /// The pairs that say most, where nothing was judged.
+    fn headline(&self) -> String {
+        let pairs = [("conntrack_again", "conntrack")].into_iter().chain(COSTS);
+        let pairs: Vec<_> = pairs.collect();
+        let heads = pairs.iter().map(|(a, b)| format!("`{a}` ÷ `{b}`"));
+        let head: Vec<_> = ["p50, or Gbit/s".to_owned()]
+            .into_iter()
+            .chain(heads)
+            .collect();
+        let rows = self.workloads.iter().map(|workload| {
+            let cells = pairs.iter().map(|(a, b)| {
+                let mut ratios = workload.ratios.iter();
+                let found = ratios.find(|it| {
+                    (&*it.a, &*it.b) == (*a, *b) && ["p50", "gbit_s"].contains(&&*it.stat)
+                });
+                found.map_or_else(String::new, Ratio::written)
             });
-            let _infallible = write!(text, " {value} |");
-        }
+            let name = format!("`{}`", workload.name);
+            [name].into_iter().chain(cells).collect()
+        });
+        table(&head, &rows.collect::<Vec<_>>())
     }
-    text.push('\n');
+
+    fn figures(&self, is_shown: impl Fn(&Ratio) -> bool) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for workload in &self.workloads {
+            let shown = workload.ratios.iter().filter(|it| is_shown(it));
+            figures.extend(shown.map(|ratio| Figure {
+                group: workload.name.clone(),
+                label: format!(
+                    "{} ÷ {}, {}",
+                    ratio.a,
+                    ratio.b,
+                    ratio.stat.replace('_', " ")
+                ),
+                mode: ratio.a.clone(),
+                value: ratio.value,
+                ci: Some(ratio.ci),
+                bound: self.bound_of(&workload.name, ratio),
+            }));
+        }
+        figures
+    }
+
+    fn bound_of(&self, workload: &str, ratio: &Ratio) -> Option<(f64, Option<bool>)> {
+        let of = (&ratio.a, &ratio.b, &ratio.stat);
+        let mut targets = self.targets.iter();
+        let target =
+            targets.find(|it| it.workload == workload && (&it.a, &it.b, &it.stat) == of)?;
+        Some((*target.bound.values().next()?, target.met))
+    }
+
+    fn latencies(&self) -> Vec<Distribution> {
+        let with = self.workloads.iter().filter(|it| !it.ecdf_us.is_empty());
+        let panels = with.map(|workload| Distribution {
+            title: workload.name.clone(),
+            lines: workload
+                .ecdf_us
+                .iter()
+                .map(|(mode, points)| {
+                    let points = points.iter().map(|(share, value)| (*value, *share));
+                    (mode.clone(), points.collect())
+                })
+                .collect(),
+        });
+        panels.collect()
+    }
+
+    /// Streams have a rate, which is turned over, so that above is always slower.
+    fn moments(&self) -> Vec<Moment> {
+        let took = |row: &Row| {
+            let rate = row.figures.get("gbit_s").filter(|it| **it > 0.0);
+            let p50 = row.figures.get("p50_us").filter(|it| **it > 0.0);
+            p50.copied().or_else(|| rate.map(|rate| 1.0 / rate))
+        };
+        let mut of: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+        for row in &self.rows {
+            of.entry((&row.workload, &row.mode))
+                .or_default()
+                .extend(took(row));
+        }
+        let moments = self.rows.iter().filter_map(|row| {
+            let usual = stats::median(of.get(&(&*row.workload, &*row.mode))?)?;
+            Some(Moment {
+                workload: row.workload.clone(),
+                mode: row.mode.clone(),
+                times: took(row)? / usual,
+                counts: row.void.is_none(),
+            })
+        });
+        moments.collect()
+    }
 }
 
-fn write_policies(name: &str, policies: &Policies, text: &mut String) {
-    let _infallible = writeln!(
-        text,
-        "# Cost against the number of policies\n\n`sluice-bench policies --fetches {}`; {} of {} slices do not count. The mean of a fetch in milliseconds.",
-        policies.fetches, policies.void_slices, policies.slices
-    );
-    write_env(&policies.env, text);
-    let _infallible = writeln!(text, "![cost]({name}-cost.svg)");
-    for (mode, table) in &policies.modes {
-        let _infallible = write!(text, "\n## `{mode}`\n\n| Policies |");
-        for (size, _) in crate::policies::SIZES {
-            let _infallible = write!(text, " {size} |");
+impl Ratio {
+    fn written(&self) -> String {
+        format!("{:.2} [{:.2}, {:.2}]", self.value, self.ci[0], self.ci[1])
+    }
+}
+
+impl Workload {
+    fn table(&self) -> String {
+        let is_there = |figure: &str| self.modes.values().any(|of| of.contains_key(figure));
+        let figures = FIGURES
+            .into_iter()
+            .filter(|(_, figure, _)| is_there(figure));
+        let figures: Vec<_> = figures.collect();
+        let heads = figures.iter().map(|(.., head)| (*head).to_owned());
+        let head: Vec<_> = [String::new()].into_iter().chain(heads).collect();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for (mode, of) in &self.modes {
+            let values = figures.iter().map(|(_, figure, _)| of.get(*figure));
+            let cells = values.map(|it| it.map_or_else(String::new, |it| format!("{it:.1}")));
+            rows.push([format!("`{mode}`")].into_iter().chain(cells).collect());
         }
-        text.push_str("\n| ---: | ---: | ---: | ---: | ---: | ---: |");
-        for (count, means) in &table.mean_ms {
-            let _infallible = write!(text, "\n| {count} |");
-            for (size, _) in crate::policies::SIZES {
-                let mean = means.get(size);
-                let mean = mean.map_or_else(String::new, |mean| format!("{mean:.3}"));
-                let _infallible = write!(text, " {mean} |");
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for ratio in &self.ratios {
+            if !pairs.contains(&(&*ratio.a, &*ratio.b)) {
+                pairs.push((&ratio.a, &ratio.b));
             }
         }
-        if let Some(slope) = &table.slope_us {
-            let _infallible = write!(
-                text,
-                "\n\nA thousand policies add {:.2} µs [{:.2}, {:.2}] to the median fetch of the smallest page.",
-                slope.slope, slope.ci[0], slope.ci[1]
+        for (a, b) in pairs {
+            let cells = figures.iter().map(|(stat, ..)| {
+                let mut ratios = self.ratios.iter();
+                let found = ratios.find(|it| (&*it.a, &*it.b, &*it.stat) == (a, b, *stat));
+                found.map_or_else(String::new, Ratio::written)
+            });
+            rows.push(
+                [format!("`{a}` ÷ `{b}`")]
+                    .into_iter()
+                    .chain(cells)
+                    .collect(),
             );
         }
-        text.push('\n');
+        format!("\n## `{}`\n\n{}", self.name, table(&head, &rows))
     }
 }

@@ -1,7 +1,8 @@
 //! What a run was measured on. A ratio means something beside others of the same machine only.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde::Serialize;
@@ -29,6 +30,10 @@ pub struct Env {
     pub debug_build: bool,
     /// Its version.
     pub version: &'static str,
+    /// The day on which it was measured, in UTC.
+    pub date: String,
+    /// The command line.
+    pub command: String,
 }
 
 impl Env {
@@ -50,8 +55,35 @@ impl Env {
                 .ok(),
             debug_build: cfg!(debug_assertions),
             version: env!("CARGO_PKG_VERSION"),
+            date: today(),
+            command: command(std::env::args_os()),
         }
     }
+}
+
+fn today() -> String {
+    let now = jiff::Timestamp::now().to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// A command line as one types it, without the place of its program.
+fn command(arguments: impl IntoIterator<Item = OsString>) -> String {
+    let mut words = arguments.into_iter();
+    let program = PathBuf::from(words.next().unwrap_or_default());
+    let program = program.file_name().unwrap_or_default().to_owned();
+    let is_plain = |word: &str| {
+        let plain = |it: char| it.is_ascii_alphanumeric() || "-_=,./:+@%".contains(it);
+        !word.is_empty() && word.chars().all(plain)
+    };
+    let words = [program].into_iter().chain(words).map(|word| {
+        let word = word.to_string_lossy().into_owned();
+        if is_plain(&word) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn line(path: impl AsRef<Path>) -> String {
@@ -97,6 +129,21 @@ mod tests {
             "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz: fast\nflags\t\t: fpu hypervisor\n";
         assert_eq!(field(text, "model name"), "Some CPU @ 2 GHz: fast");
         assert_eq!(field(text, "model"), "");
+    }
+
+    #[test]
+    fn a_command_line_is_as_one_types_it() {
+        for (given, expected) in [
+            (
+                &["target/release/sluice-bench", "env", "-o", "json"][..],
+                "sluice-bench env -o json",
+            ),
+            (&["x", "a b", "it's", ""], "x 'a b' 'it'\\''s' ''"),
+        ] {
+            let given = given.iter().map(OsString::from);
+            assert_eq!(command(given), expected);
+        }
+        assert_eq!(today().len(), "2026-11-27".len());
     }
 
     #[test]

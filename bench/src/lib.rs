@@ -10,6 +10,7 @@ pub mod env;
 pub mod interrupt;
 pub mod latency;
 pub mod load;
+pub mod micro;
 pub mod mode;
 pub mod network;
 pub mod noise;

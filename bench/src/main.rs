@@ -7,8 +7,9 @@
 
 mod arguments;
 mod latency_cli;
+mod micro_cli;
+mod report_cli;
 
-use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,10 +26,11 @@ use sluice_bench::compare::{self, Verdict};
 use sluice_bench::env::Env;
 use sluice_bench::interrupt::{Interrupted, Progress};
 use sluice_bench::load::{NotInstalled, Workload, iperf3_is_installed};
+use sluice_bench::micro::Wrong;
 use sluice_bench::mode::Mode;
 use sluice_bench::network::cli::Network;
+use sluice_bench::policies;
 use sluice_bench::stage::{CommandLine, NotInForce};
-use sluice_bench::{policies, report};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 it holds, 1 a target was judged and is not met, or policies were not in force, 2 bad usage, 3 the machine \
@@ -73,15 +75,10 @@ enum Verb {
     /// Measure the network between nodes with iperf3, netperf, qperf and fortio
     #[command(subcommand)]
     Network(Network),
-    /// Make Markdown, CSV and plots of what `compare` and `policies` printed as JSON
-    Report {
-        /// Documents of `-o json`
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Where the files are written; a copy of each document too
-        #[arg(long, value_name = "DIRECTORY")]
-        out: PathBuf,
-    },
+    /// Measure what single steps cost: packets in the programs, verdicts, events, transactions, instructions, memory
+    Micro(micro_cli::MicroArgs),
+    /// Make Markdown, CSV and plots of what the others printed as JSON
+    Report(report_cli::ReportArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -171,13 +168,14 @@ fn main() -> ExitCode {
         Verb::Policies(args) => run_policies(&args),
         Verb::Latency(args) => args.run(),
         Verb::Network(network) => network.run(),
-        Verb::Report { files, out } => write_report(&files, &out),
+        Verb::Micro(args) => args.run(),
+        Verb::Report(args) => args.run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(if error.is::<Usage>() {
             2
-        } else if error.is::<NotInForce>() {
+        } else if error.is::<NotInForce>() || error.is::<Wrong>() {
             1
         } else if error.is::<Interrupted>() {
             130
@@ -256,17 +254,32 @@ fn too_noisy(what: &str) -> ExitCode {
     ExitCode::from(3)
 }
 
-/// Measures, with a bar for whoever waits; Ctrl-C ends it after the slice under way.
+/// Measures with an agent, as root.
 fn measured<T>(agent: &Path, measure: impl FnOnce(Progress<'_>) -> Result<T>) -> Result<T> {
-    if !agent.is_file() {
-        let agent = agent.display();
-        let usage = format!("no agent at {agent}; build it, or name it with --agent");
-        return Err(Usage(usage).into());
+    has_agent(agent)?;
+    is_root()?;
+    with_bar(measure)
+}
+
+fn has_agent(agent: &Path) -> Result<()> {
+    if agent.is_file() {
+        return Ok(());
     }
+    let agent = agent.display();
+    let usage = format!("no agent at {agent}; build it, or name it with --agent");
+    Err(Usage(usage).into())
+}
+
+fn is_root() -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "network namespaces need root"
     );
+    Ok(())
+}
+
+/// Measures, with a bar for whoever waits; Ctrl-C ends it after the slice under way.
+fn with_bar<T>(measure: impl FnOnce(Progress<'_>) -> Result<T>) -> Result<T> {
     if cfg!(debug_assertions) {
         eprintln!(
             "note: this is a debug build, and its figures mean little (cargo build --release)"
@@ -292,26 +305,6 @@ fn bar() -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn write_report(files: &[PathBuf], out: &Path) -> Result<ExitCode> {
-    let runs: Result<Vec<_>> = files.iter().map(|file| read_run(file)).collect();
-    let runs = runs.map_err(|error| Usage(format!("{error:#}")))?;
-    for path in report::write(&runs, out)? {
-        println!("{}", path.display());
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read_run(file: &Path) -> Result<report::Run> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let document = report::read(&text).with_context(|| file.display().to_string())?;
-    let name = file.file_stem().unwrap_or_default();
-    Ok(report::Run {
-        name: name.to_string_lossy().into_owned(),
-        text,
-        document,
-    })
 }
 
 /// The agent that is named, or the one beside this program.

@@ -20,6 +20,15 @@ pub struct Ratio {
     pub rounds: usize,
 }
 
+/// A figure over the rounds of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Middle {
+    /// The median of the rounds' figures.
+    pub median: f64,
+    /// Its 95 % interval: percentiles of a bootstrap over rounds. None of fewer than [`FEWEST_PAIRS`].
+    pub ci: Option<[f64; 2]>,
+}
+
 /// How much something grows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Slope {
@@ -41,6 +50,15 @@ pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sort(&mut sorted);
     median_of_sorted(&sorted)
+}
+
+/// What `values` of one round each come to; none of nothing. The same `seed` gives the same interval.
+pub fn middle(values: &[f64], seed: u64) -> Option<Middle> {
+    let is_enough = values.len() >= FEWEST_PAIRS;
+    Some(Middle {
+        median: median(values)?,
+        ci: is_enough.then(|| interval(values, seed)).flatten(),
+    })
 }
 
 /// What `pairs` of one round each, `(a, b)`, say of a ÷ b. None where there are fewer than [`FEWEST_PAIRS`], or where
@@ -153,6 +171,18 @@ mod tests {
         assert!(found.ci[1] >= 1.7 && found.ci[1] <= 1.9, "{found:?}");
         assert_eq!(found.rounds, 10);
         assert_eq!(ratio(&pairs, 1), Some(found), "the same seed");
+    }
+
+    #[test]
+    fn a_figure_of_few_rounds_has_no_interval() {
+        let few = middle(&[1.0, 2.0, 9.0, 3.0], 1);
+        let expected = Middle {
+            median: 2.5,
+            ci: None,
+        };
+        assert_eq!(few, Some(expected));
+        assert_eq!(middle(&[7.0; 5], 1).and_then(|it| it.ci), Some([7.0; 2]));
+        assert_eq!(middle(&[], 1), None);
     }
 
     #[test]

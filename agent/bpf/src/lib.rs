@@ -16,6 +16,8 @@ mod repin;
 mod slots;
 mod sys;
 mod table;
+#[cfg(feature = "test-run")]
+pub mod test_run;
 
 pub use attach::{Attach, AttachError};
 pub use clock::now_ns;

@@ -10,42 +10,11 @@ use criterion::{
     BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
 use sluice_policy::{
-    Action, Decision, Event, Index, Labels, Namespaces, NetworkPolicy, Peer, Scope, Snapshot, Tier,
-    Tuple,
+    Action, Event, Index, Labels, Namespaces, NetworkPolicy, Peer, Scope, Snapshot, Tuple,
 };
+use world::tuples::{TUPLES, first_namespace_first, tuples};
 
 const PODS: usize = 10_000;
-/// Tuples that a measurement goes through, again and again.
-const TUPLES: usize = 512;
-
-/// Tuples between isolated pods of the first namespaces, with the same outcome in all snapshots.
-fn tuples(snapshots: &[&Snapshot], namespaces: usize, action: Action) -> Vec<Tuple> {
-    let pairs = (0..namespaces * world::PODS).flat_map(|source| {
-        (0..world::PODS).map(move |other| (source, source / world::PODS * world::PODS + other))
-    });
-    let port = if action == Action::Allow { 8080 } else { 8085 };
-    let all = pairs.map(|(source, destination)| world::tuple(source, destination, port));
-    let is_wanted = |tuple: &Tuple| {
-        snapshots.iter().all(|snapshot| {
-            let verdict = snapshot.evaluate(tuple);
-            let is_judged = |decision: Decision<'_>| decision.tier == Tier::NetworkPolicy;
-            is_judged(verdict.egress) && is_judged(verdict.ingress) && verdict.action() == action
-        })
-    };
-    let found: Vec<_> = all.filter(is_wanted).collect();
-    let step = found.len() / TUPLES;
-    assert!(step > 0, "too few tuples with {action:?}: {}", found.len());
-    found.into_iter().step_by(step).take(TUPLES).collect()
-}
-
-/// The cluster with a policy for each app of the first namespace, and no others.
-fn snapshot_with_few() -> Arc<Snapshot> {
-    let mut index = world::index(Scope::Cluster, PODS, 0);
-    let _changes = index
-        .apply((0..world::APPS).map(|app| Event::NetworkPolicy(world::policy(app * 100, 100))));
-    index.snapshot()
-}
-
 fn measure(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: String,
@@ -63,7 +32,7 @@ fn measure(
 fn by_policies(c: &mut Criterion) {
     let mut group = c.benchmark_group("verdict, 10000 pods");
     let (few, many) = (
-        snapshot_with_few(),
+        first_namespace_first(PODS, world::APPS).snapshot(),
         world::index(Scope::Cluster, PODS, 10_000).snapshot(),
     );
     for action in [Action::Allow, Action::Deny] {

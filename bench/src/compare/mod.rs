@@ -2,6 +2,7 @@
 
 mod figures;
 mod floods;
+mod latencies;
 mod report;
 mod run;
 mod table;

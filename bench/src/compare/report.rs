@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::floods::{self, Victim};
+use super::latencies::Latencies;
 use super::targets::{self, Target};
 use super::voids::{Void, mostly_void, void_reasons};
 use super::{Plan, Row};
@@ -84,6 +85,9 @@ pub struct Compared {
     pub name: Workload,
     /// The medians over the slices that count.
     pub modes: BTreeMap<Mode, BTreeMap<&'static str, f64>>,
+    /// How the latencies of all slices that count are distributed: a share of them, and the microseconds that it is at
+    /// most.
+    pub ecdf_us: BTreeMap<Mode, Vec<(f64, f64)>>,
     /// Between modes.
     pub ratios: Vec<Between>,
     /// Whether two equal modes came out alike, `conntrack` and `conntrack_again`: the whole interval of the ratio of p50, or
@@ -146,6 +150,13 @@ impl Report {
             noisy: plan.noisy,
             rows,
         }
+    }
+
+    pub(super) fn with_latencies(mut self, latencies: &Latencies) -> Self {
+        for workload in &mut self.workloads {
+            workload.ecdf_us = latencies.of(workload.name);
+        }
+        self
     }
 
     /// A target that is not met outweighs what cannot be told.
@@ -220,6 +231,7 @@ fn compared(workload: Workload, rows: &[Row], seed: u64) -> Compared {
     Compared {
         name: workload,
         modes,
+        ecdf_us: BTreeMap::new(),
         equal: equal(&ratios),
         ratios,
     }

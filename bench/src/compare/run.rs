@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::figures::figures;
+use super::latencies::Latencies;
 use super::report::Found;
 use super::{Plan, Report, Row};
 use crate::interrupt::{Progress, go_on};
@@ -31,12 +32,13 @@ pub fn run(plan: &Plan, progress: Progress<'_>) -> Result<Report> {
         progress,
         total: plan.slices(),
         found: Found::default(),
+        latencies: Latencies::default(),
     };
     // One after another: each is as many nodes, agents and servers as there are modes.
     for nodes in [Nodes::One, Nodes::Two] {
         run.among(nodes)?;
     }
-    Ok(Report::new(plan, run.found))
+    Ok(Report::new(plan, run.found).with_latencies(&run.latencies))
 }
 
 /// A run that is under way.
@@ -45,6 +47,7 @@ struct Run<'a, 'b> {
     progress: Progress<'b>,
     total: usize,
     found: Found,
+    latencies: Latencies,
 }
 
 impl Run<'_, '_> {
@@ -116,14 +119,19 @@ impl Run<'_, '_> {
     fn keep(&mut self, round: usize, slices: Vec<(Workload, Mode, Slice)>) {
         let usual = noise::usual(slices.iter().map(|(.., slice)| slice.spins));
         let noisy = self.plan.noisy;
-        let rows = slices.into_iter().map(|(workload, mode, slice)| Row {
-            round,
-            workload,
-            mode,
-            void: void::why(&slice, proof::prove(mode, &slice.seen), usual, noisy),
-            figures: figures(workload, mode, &slice),
-        });
-        self.found.rows.extend(rows);
+        for (workload, mode, slice) in slices {
+            let void = void::why(&slice, proof::prove(mode, &slice.seen), usual, noisy);
+            if void.is_none() {
+                self.latencies.add(workload, mode, &slice.sent.latency);
+            }
+            self.found.rows.push(Row {
+                round,
+                workload,
+                mode,
+                void,
+                figures: figures(workload, mode, &slice),
+            });
+        }
     }
 
     fn span(&self, workload: Workload) -> Span {

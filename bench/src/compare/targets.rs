@@ -185,6 +185,7 @@ mod tests {
                 TcpCrr
             },
             modes: BTreeMap::new(),
+            ecdf_us: BTreeMap::new(),
             ratios: vec![Between { a, b, stat, ratio }],
             equal: None,
         }

@@ -92,7 +92,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// A figure as people read it.
-fn shown(name: &str, value: f64) -> String {
+pub(crate) fn shown(name: &str, value: f64) -> String {
     if let Some(name) = name.strip_suffix("_bits_per_second") {
         format!("{name} {:.2} Gbit/s", value / 1e9)
     } else if let Some(name) = name.strip_suffix("_seconds") {

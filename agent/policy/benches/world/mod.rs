@@ -1,6 +1,9 @@
 //! The cluster that the benches measure: namespaces of a hundred pods, ten apps in each, and policies as people
-//! write them, spread evenly.
+//! write them, spread evenly. Those of `sluice-bench micro` measure the same.
 #![expect(dead_code, reason = "each bench uses a part")]
+
+pub(crate) mod tuples;
+pub(crate) mod turns;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

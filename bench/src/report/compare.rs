@@ -1,0 +1,350 @@
+//! A document of `compare`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::document::{Chapter, Env, quoted, table};
+use super::plot::{Distribution, Figure, Moment, Plot, distributions, forest, timeline};
+use crate::stats;
+
+/// The figures that the tables have: what ratios call them, what figures do, and their heads.
+const FIGURES: [(&str, &str, &str); 6] = [
+    ("p50", "p50_us", "p50 µs"),
+    ("p99", "p99_us", "p99 µs"),
+    ("per_second", "per_second", "per second"),
+    ("gbit_s", "gbit_s", "Gbit/s"),
+    ("machine", "machine_us", "machine µs"),
+    ("agent", "agent_us", "agent µs"),
+];
+/// The pairs that are compared by what else they cost.
+const COSTS: [(&str, &str); 3] = [
+    ("hybrid", "conntrack"),
+    ("nfqueue", "hybrid"),
+    ("hybrid_cold", "nfqueue"),
+];
+
+/// What is used of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Compare {
+    workloads: Vec<Workload>,
+    void_slices: usize,
+    slices: usize,
+    rounds: usize,
+    slice_ms: u64,
+    policies: usize,
+    seed: u64,
+    targets: Vec<Target>,
+    env: Env,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Workload {
+    name: String,
+    modes: BTreeMap<String, BTreeMap<String, f64>>,
+    /// By mode: a share of the latencies, and what they are below, in microseconds.
+    #[serde(default)]
+    ecdf_us: BTreeMap<String, Vec<(f64, f64)>>,
+    ratios: Vec<Ratio>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Ratio {
+    a: String,
+    b: String,
+    stat: String,
+    #[serde(rename = "ratio")]
+    value: f64,
+    ci: [f64; 2],
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Target {
+    workload: String,
+    a: String,
+    b: String,
+    stat: String,
+    bound: BTreeMap<String, f64>,
+    worst: Option<f64>,
+    met: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Row {
+    round: usize,
+    workload: String,
+    mode: String,
+    void: Option<String>,
+    figures: BTreeMap<String, f64>,
+}
+
+impl Chapter for Compare {
+    fn title(&self) -> String {
+        "Modes against each other".to_owned()
+    }
+
+    fn command(&self) -> String {
+        format!(
+            "sluice-bench compare --rounds {} --slice {} --policies {} --seed {}",
+            self.rounds, self.slice_ms, self.policies, self.seed
+        )
+    }
+
+    fn env(&self) -> Option<&Env> {
+        Some(&self.env)
+    }
+
+    fn remarks(&self) -> String {
+        format!(
+            "{} of {} slices do not count.",
+            self.void_slices, self.slices
+        )
+    }
+
+    fn summary(&self) -> String {
+        if self.targets.is_empty() {
+            return self.headline();
+        }
+        let head = ["target", "bound", "ratio", "worse end of the interval", ""];
+        let rows: Vec<_> = self.targets.iter().map(|it| self.judged(it)).collect();
+        table(&head.map(str::to_owned), &rows)
+    }
+
+    fn tables(&self) -> String {
+        self.workloads.iter().map(Workload::table).collect()
+    }
+
+    fn csv(&self) -> String {
+        let rows = self.rows.iter();
+        let names: BTreeSet<&String> = rows.flat_map(|row| row.figures.keys()).collect();
+        let mut text = "round,workload,mode,void".to_owned();
+        for name in &names {
+            let _infallible = write!(text, ",{name}");
+        }
+        text.push('\n');
+        for row in &self.rows {
+            let void = quoted(row.void.as_deref().unwrap_or_default());
+            let _infallible = write!(text, "{},{},{},{void}", row.round, row.workload, row.mode);
+            for name in &names {
+                let value = row.figures.get(*name);
+                let value = value.map_or_else(String::new, f64::to_string);
+                let _infallible = write!(text, ",{value}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn plots(&self) -> Result<Vec<Plot>> {
+        let mut plots = Vec::new();
+        let ratios = self.figures(|it| ["p50", "gbit_s"].contains(&&*it.stat));
+        if !ratios.is_empty() {
+            let title = "ratio of p50, or of Gbit/s, with its 95 % interval; ticks are targets";
+            plots.push(Plot {
+                suffix: "ratios",
+                title: "Ratios of modes with their intervals",
+                svg: forest(&ratios, title, true)?,
+            });
+        }
+        let costs = self.figures(|it| {
+            let is_cost = ["p99", "per_second", "machine", "agent"].contains(&&*it.stat);
+            is_cost && COSTS.contains(&(&*it.a, &*it.b))
+        });
+        if !costs.is_empty() {
+            let title = "ratio, with its 95 % interval; ticks are targets";
+            plots.push(Plot {
+                suffix: "costs",
+                title: "Ratios of p99, of rates and of what processors spend",
+                svg: forest(&costs, title, true)?,
+            });
+        }
+        let latencies = self.latencies();
+        if !latencies.is_empty() {
+            plots.push(Plot {
+                suffix: "ecdf",
+                title: "How latencies are distributed",
+                svg: distributions(&latencies, "µs")?,
+            });
+        }
+        plots.push(Plot {
+            suffix: "slices",
+            title: "Every slice, as they ran",
+            svg: timeline(&self.moments())?,
+        });
+        Ok(plots)
+    }
+}
+
+impl Compare {
+    fn judged(&self, target: &Target) -> Vec<String> {
+        let bound = target.bound.iter().next();
+        let bound = bound.map_or_else(String::new, |(kind, value)| {
+            format!("{} {value}", kind.replace('_', " "))
+        });
+        let ratio = self.ratio_of(target).map(Ratio::written);
+        let worst = target.worst.map(|it| format!("{it:.3}"));
+        let met = match target.met {
+            Some(true) => "met",
+            Some(false) => "**not met**",
+            None => "untold",
+        };
+        vec![
+            format!(
+                "`{}` ÷ `{}`, {} of `{}`",
+                target.a, target.b, target.stat, target.workload
+            ),
+            bound,
+            ratio.unwrap_or_default(),
+            worst.unwrap_or_default(),
+            met.to_owned(),
+        ]
+    }
+
+    fn ratio_of(&self, target: &Target) -> Option<&Ratio> {
+        let mut workloads = self.workloads.iter();
+        let workload = workloads.find(|it| it.name == target.workload)?;
+        let of = (&target.a, &target.b, &target.stat);
+        let mut ratios = workload.ratios.iter();
+        ratios.find(|it| (&it.a, &it.b, &it.stat) == of)
+    }
+
+    /// The pairs that say most, where nothing was judged.
+    fn headline(&self) -> String {
+        let pairs = [("conntrack_again", "conntrack")].into_iter().chain(COSTS);
+        let pairs: Vec<_> = pairs.collect();
+        let heads = pairs.iter().map(|(a, b)| format!("`{a}` ÷ `{b}`"));
+        let head: Vec<_> = ["p50, or Gbit/s".to_owned()]
+            .into_iter()
+            .chain(heads)
+            .collect();
+        let rows = self.workloads.iter().map(|workload| {
+            let cells = pairs.iter().map(|(a, b)| {
+                let mut ratios = workload.ratios.iter();
+                let found = ratios.find(|it| {
+                    (&*it.a, &*it.b) == (*a, *b) && ["p50", "gbit_s"].contains(&&*it.stat)
+                });
+                found.map_or_else(String::new, Ratio::written)
+            });
+            let name = format!("`{}`", workload.name);
+            [name].into_iter().chain(cells).collect()
+        });
+        table(&head, &rows.collect::<Vec<_>>())
+    }
+
+    fn figures(&self, is_shown: impl Fn(&Ratio) -> bool) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for workload in &self.workloads {
+            let shown = workload.ratios.iter().filter(|it| is_shown(it));
+            figures.extend(shown.map(|ratio| Figure {
+                group: workload.name.clone(),
+                label: format!(
+                    "{} ÷ {}, {}",
+                    ratio.a,
+                    ratio.b,
+                    ratio.stat.replace('_', " ")
+                ),
+                mode: ratio.a.clone(),
+                value: ratio.value,
+                ci: Some(ratio.ci),
+                bound: self.bound_of(&workload.name, ratio),
+            }));
+        }
+        figures
+    }
+
+    fn bound_of(&self, workload: &str, ratio: &Ratio) -> Option<(f64, Option<bool>)> {
+        let of = (&ratio.a, &ratio.b, &ratio.stat);
+        let mut targets = self.targets.iter();
+        let target =
+            targets.find(|it| it.workload == workload && (&it.a, &it.b, &it.stat) == of)?;
+        Some((*target.bound.values().next()?, target.met))
+    }
+
+    fn latencies(&self) -> Vec<Distribution> {
+        let with = self.workloads.iter().filter(|it| !it.ecdf_us.is_empty());
+        let panels = with.map(|workload| Distribution {
+            title: workload.name.clone(),
+            lines: workload
+                .ecdf_us
+                .iter()
+                .map(|(mode, points)| {
+                    let points = points.iter().map(|(share, value)| (*value, *share));
+                    (mode.clone(), points.collect())
+                })
+                .collect(),
+        });
+        panels.collect()
+    }
+
+    /// Streams have a rate, which is turned over, so that above is always slower.
+    fn moments(&self) -> Vec<Moment> {
+        let took = |row: &Row| {
+            let rate = row.figures.get("gbit_s").filter(|it| **it > 0.0);
+            let p50 = row.figures.get("p50_us").filter(|it| **it > 0.0);
+            p50.copied().or_else(|| rate.map(|rate| 1.0 / rate))
+        };
+        let mut of: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+        for row in &self.rows {
+            of.entry((&row.workload, &row.mode))
+                .or_default()
+                .extend(took(row));
+        }
+        let moments = self.rows.iter().filter_map(|row| {
+            let usual = stats::median(of.get(&(&*row.workload, &*row.mode))?)?;
+            Some(Moment {
+                workload: row.workload.clone(),
+                mode: row.mode.clone(),
+                times: took(row)? / usual,
+                counts: row.void.is_none(),
+            })
+        });
+        moments.collect()
+    }
+}
+
+impl Ratio {
+    fn written(&self) -> String {
+        format!("{:.2} [{:.2}, {:.2}]", self.value, self.ci[0], self.ci[1])
+    }
+}
+
+impl Workload {
+    fn table(&self) -> String {
+        let is_there = |figure: &str| self.modes.values().any(|of| of.contains_key(figure));
+        let figures = FIGURES
+            .into_iter()
+            .filter(|(_, figure, _)| is_there(figure));
+        let figures: Vec<_> = figures.collect();
+        let heads = figures.iter().map(|(.., head)| (*head).to_owned());
+        let head: Vec<_> = [String::new()].into_iter().chain(heads).collect();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for (mode, of) in &self.modes {
+            let values = figures.iter().map(|(_, figure, _)| of.get(*figure));
+            let cells = values.map(|it| it.map_or_else(String::new, |it| format!("{it:.1}")));
+            rows.push([format!("`{mode}`")].into_iter().chain(cells).collect());
+        }
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for ratio in &self.ratios {
+            if !pairs.contains(&(&*ratio.a, &*ratio.b)) {
+                pairs.push((&ratio.a, &ratio.b));
+            }
+        }
+        for (a, b) in pairs {
+            let cells = figures.iter().map(|(stat, ..)| {
+                let mut ratios = self.ratios.iter();
+                let found = ratios.find(|it| (&*it.a, &*it.b, &*it.stat) == (a, b, *stat));
+                found.map_or_else(String::new, Ratio::written)
+            });
+            rows.push(
+                [format!("`{a}` ÷ `{b}`")]
+                    .into_iter()
+                    .chain(cells)
+                    .collect(),
+            );
+        }
+        format!("\n## `{}`\n\n{}", self.name, table(&head, &rows))
+    }
+}

@@ -52,9 +52,9 @@ mod tests {
     fn slices_are_taken_together() {
         let slice = |values: &[u64]| {
             let mut slice = Histogram::new(3).unwrap();
-            values
-                .iter()
-                .for_each(|value| slice.record(*value).unwrap());
+            for value in values {
+                slice.record(*value).unwrap();
+            }
             slice
         };
         let mut latencies = Latencies::default();

@@ -13,11 +13,10 @@ pub(super) fn table(report: &Report) -> String {
             let gap = if text.is_empty() { "" } else { "\n" };
             let _infallible = writeln!(
                 text,
-                "{gap}{:<52} {:>12} {:>25}  {}",
+                "{gap}{:<52} {:>12} {:>25}  what was made sure of",
                 row.part.name(),
                 row.unit.name(),
-                "95 % interval",
-                "what was made sure of"
+                "95 % interval"
             );
         }
         line(&mut text, row);

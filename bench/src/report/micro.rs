@@ -11,7 +11,8 @@ use super::plot::{Figure, Growth, Plot, forest, growth};
 /// What is used of it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Micro {
-    micro: Vec<Row>,
+    #[serde(rename = "micro")]
+    rows: Vec<Row>,
     rounds: usize,
     repeat: u32,
     seed: u64,
@@ -71,12 +72,12 @@ impl Chapter for Micro {
                 .iter()
                 .any(|(part, name)| row.part == *part && (name.is_empty() || row.name == *name))
         };
-        of_rows(&self.micro.iter().filter(is_shown).collect::<Vec<_>>())
+        of_rows(&self.rows.iter().filter(is_shown).collect::<Vec<_>>())
     }
 
     fn tables(&self) -> String {
         let mut text = String::new();
-        for rows in self.micro.chunk_by(|a, b| a.part == b.part) {
+        for rows in self.rows.chunk_by(|a, b| a.part == b.part) {
             let (part, rows) = (&rows[0].part, rows.iter().collect::<Vec<_>>());
             let _infallible = write!(text, "\n## {part}\n\n{}", of_rows(&rows));
         }
@@ -85,7 +86,7 @@ impl Chapter for Micro {
 
     fn csv(&self) -> String {
         let mut text = "part,name,size,unit,round,value\n".to_owned();
-        for row in &self.micro {
+        for row in &self.rows {
             let size = row.size.map_or_else(String::new, |size| size.to_string());
             for (round, value) in row.samples.iter().enumerate() {
                 let (part, name, unit) = (&row.part, quoted(&row.name), &row.unit);
@@ -142,7 +143,7 @@ impl Chapter for Micro {
 
 impl Micro {
     fn of(&self, part: &str) -> impl Iterator<Item = &Row> {
-        self.micro.iter().filter(move |row| row.part == part)
+        self.rows.iter().filter(move |row| row.part == part)
     }
 
     /// By name: sizes and figures.

@@ -37,6 +37,10 @@ pub struct Compare {
     policies: usize,
     seed: u64,
     targets: Vec<Target>,
+    #[serde(default)]
+    victims: Vec<Victim>,
+    #[serde(default)]
+    memory_kb: BTreeMap<String, Memory>,
     env: Env,
     rows: Vec<Row>,
 }
@@ -61,11 +65,37 @@ struct Ratio {
     ci: [f64; 2],
 }
 
+/// The neighbour of a flood: its ratio to the same without one.
+#[derive(Clone, Debug, Deserialize)]
+struct Victim {
+    mode: String,
+    stat: String,
+    #[serde(rename = "ratio")]
+    value: f64,
+    ci: [f64; 2],
+    against_conntrack: Option<Against>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Against {
+    #[serde(rename = "ratio")]
+    value: f64,
+    ci: [f64; 2],
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Memory {
+    resident: u64,
+    bpf_maps: u64,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 struct Target {
     workload: String,
     a: String,
     b: String,
+    /// The workload that the figure is held against, where it is another one's.
+    against: Option<String>,
     stat: String,
     bound: BTreeMap<String, f64>,
     worst: Option<f64>,
@@ -114,7 +144,8 @@ impl Chapter for Compare {
     }
 
     fn tables(&self) -> String {
-        self.workloads.iter().map(Workload::table).collect()
+        let workloads = self.workloads.iter().map(Workload::table);
+        workloads.chain([self.flooded(), self.memory()]).collect()
     }
 
     fn csv(&self) -> String {
@@ -184,7 +215,7 @@ impl Compare {
         let bound = bound.map_or_else(String::new, |(kind, value)| {
             format!("{} {value}", kind.replace('_', " "))
         });
-        let ratio = self.ratio_of(target).map(Ratio::written);
+        let ratio = self.ratio_of(target);
         let worst = target.worst.map(|it| format!("{it:.3}"));
         let met = match target.met {
             Some(true) => "met",
@@ -192,10 +223,7 @@ impl Compare {
             None => "untold",
         };
         vec![
-            format!(
-                "`{}` ÷ `{}`, {} of `{}`",
-                target.a, target.b, target.stat, target.workload
-            ),
+            target.what(),
             bound,
             ratio.unwrap_or_default(),
             worst.unwrap_or_default(),
@@ -203,12 +231,60 @@ impl Compare {
         ]
     }
 
-    fn ratio_of(&self, target: &Target) -> Option<&Ratio> {
+    /// What the neighbours of a flood had to bear.
+    fn flooded(&self) -> String {
+        if self.victims.is_empty() {
+            return String::new();
+        }
+        let head = [
+            "neighbour of a flood",
+            "÷ without the flood",
+            "that ÷ the same of `conntrack`",
+        ];
+        let rows = self.victims.iter().map(|victim| {
+            let against = victim.against_conntrack.as_ref();
+            vec![
+                format!("`{}`, {}", victim.mode, victim.stat),
+                written(victim.value, victim.ci),
+                against.map_or_else(String::new, |it| written(it.value, it.ci)),
+            ]
+        });
+        let rows = table(&head.map(str::to_owned), &rows.collect::<Vec<_>>());
+        format!("\n## Beside a flood\n\n{rows}")
+    }
+
+    /// What the enforcers held after the run.
+    fn memory(&self) -> String {
+        if self.memory_kb.is_empty() {
+            return String::new();
+        }
+        let head = ["memory, MB", "resident", "maps of eBPF"];
+        let megabytes =
+            |kilobytes: u64| format!("{}.{}", kilobytes / 1_000, kilobytes % 1_000 / 100);
+        let rows = self.memory_kb.iter().map(|(mode, memory)| {
+            vec![
+                format!("`{mode}`"),
+                megabytes(memory.resident),
+                megabytes(memory.bpf_maps),
+            ]
+        });
+        let rows = table(&head.map(str::to_owned), &rows.collect::<Vec<_>>());
+        format!("\n## Memory\n\n{rows}")
+    }
+
+    fn ratio_of(&self, target: &Target) -> Option<String> {
+        if target.against.is_some() {
+            let mut victims = self.victims.iter();
+            let of = (&target.a, &target.stat);
+            let victim = victims.find(|it| (&it.mode, &it.stat) == of)?;
+            return Some(written(victim.value, victim.ci));
+        }
         let mut workloads = self.workloads.iter();
         let workload = workloads.find(|it| it.name == target.workload)?;
         let of = (&target.a, &target.b, &target.stat);
         let mut ratios = workload.ratios.iter();
-        ratios.find(|it| (&it.a, &it.b, &it.stat) == of)
+        let ratio = ratios.find(|it| (&it.a, &it.b, &it.stat) == of)?;
+        Some(ratio.written())
     }
 
     /// The pairs that say most, where nothing was judged.
@@ -307,7 +383,28 @@ impl Compare {
 
 impl Ratio {
     fn written(&self) -> String {
-        format!("{:.2} [{:.2}, {:.2}]", self.value, self.ci[0], self.ci[1])
+        written(self.value, self.ci)
+    }
+}
+
+/// A ratio with its interval.
+fn written(value: f64, [low, high]: [f64; 2]) -> String {
+    format!("{value:.2} [{low:.2}, {high:.2}]")
+}
+
+impl Target {
+    fn what(&self) -> String {
+        let Self {
+            a,
+            b,
+            stat,
+            workload,
+            ..
+        } = self;
+        match &self.against {
+            Some(against) => format!("`{a}`, {stat} of `{workload}` ÷ `{against}`"),
+            None => format!("`{a}` ÷ `{b}`, {stat} of `{workload}`"),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A run as it went: each slice beside what its mode usually took, and which do not count.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -66,11 +68,46 @@ pub(in crate::report) fn timeline(moments: &[Moment]) -> Result<String> {
     })
 }
 
+/// Slices of one workload, or of several that share their rounds.
+#[derive(Debug, PartialEq, Eq)]
+struct Stretch<'m> {
+    first: usize,
+    /// Behind the last one.
+    next: usize,
+    workloads: Vec<&'m str>,
+}
+
+fn stretches(moments: &[Moment]) -> Vec<Stretch<'_>> {
+    let last: BTreeMap<&str, usize> = moments
+        .iter()
+        .enumerate()
+        .map(|(number, moment)| (&*moment.workload, number))
+        .collect();
+    let mut stretches: Vec<Stretch<'_>> = Vec::new();
+    for (number, moment) in moments.iter().enumerate() {
+        let workload = &*moment.workload;
+        let next = last[workload] + 1;
+        match stretches.last_mut().filter(|stretch| number < stretch.next) {
+            Some(stretch) => {
+                stretch.next = stretch.next.max(next);
+                if !stretch.workloads.contains(&workload) {
+                    stretch.workloads.push(workload);
+                }
+            }
+            None => stretches.push(Stretch {
+                first: number,
+                next,
+                workloads: vec![workload],
+            }),
+        }
+    }
+    stretches
+}
+
 /// Where one ends and another begins; their names take turns in two rows, so that none is on another.
 fn workloads(area: &Area<'_>, panel: &Panel<'_, '_>, moments: &[Moment]) -> Drawn {
-    let mut first = 0;
-    for (number, of_workload) in (0..).zip(moments.chunk_by(|a, b| a.workload == b.workload)) {
-        let next = first + u32::try_from(of_workload.len())?;
+    for (number, stretch) in (0..).zip(stretches(moments)) {
+        let (first, next) = (u32::try_from(stretch.first)?, u32::try_from(stretch.next)?);
         let (left, _) = panel.at((f64::from(first), 1.0));
         let (right, _) = panel.at((f64::from(next), 1.0));
         if first > 0 {
@@ -79,12 +116,41 @@ fn workloads(area: &Area<'_>, panel: &Panel<'_, '_>, moments: &[Moment]) -> Draw
         }
         let y = PLACE.top - 22 - number % 2 * 16;
         let at = (i32::midpoint(left, right), y);
-        let name = &of_workload[0].workload;
-        text_at(area, name, at, (HPos::Center, VPos::Bottom))?;
-        first = next;
+        let name = stretch.workloads.join(", ");
+        text_at(area, &name, at, (HPos::Center, VPos::Bottom))?;
     }
     let (left, y) = panel.at((0.0, 1.0));
     let one = vec![(left, y), (left + PLACE.width, y)];
     area.draw(&PathElement::new(one, LIGHT.stroke_width(2)))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_that_share_their_rounds_are_one_stretch() {
+        let moments: Vec<_> = ["a", "a", "quiet", "flood", "flood", "quiet", "b"]
+            .map(|workload| Moment {
+                workload: workload.to_owned(),
+                mode: "hybrid".to_owned(),
+                times: 1.0,
+                counts: true,
+            })
+            .into();
+        let stretch = |first, next, workloads: &[&'static str]| Stretch {
+            first,
+            next,
+            workloads: workloads.to_vec(),
+        };
+        assert_eq!(
+            stretches(&moments),
+            [
+                stretch(0, 2, &["a"]),
+                stretch(2, 6, &["quiet", "flood"]),
+                stretch(6, 7, &["b"]),
+            ]
+        );
+    }
 }

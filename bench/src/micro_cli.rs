@@ -19,7 +19,7 @@ Examples:
 
 Each figure is the median of rounds in which all of its part take turns, with the 95 % interval of a bootstrap, and is
 given only where every step did what it is to do: else the run ends with exit code 1. So it does where a step takes over
-5 % more or fewer instructions than are recorded for this kind of build.
+10 % more or fewer instructions than are recorded for this kind of build.
 
 ";
 

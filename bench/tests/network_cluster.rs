@@ -99,15 +99,9 @@ struct Said {
 impl<'a> Site<'a> {
     fn new(cluster: &'a Cluster) -> Self {
         let control = cluster.control();
-        for (node, zone) in [(1_u8, "north"), (2, "south")] {
-            let name = format!("node-{node}");
+        for (name, zone) in [("node-1", "north"), ("node-2", "south")] {
             let zone = format!("topology.kubernetes.io/zone={zone}");
-            control.kubectl(&["label", "node", &name, &zone]).unwrap();
-            // The launcher's pod has a question, and the API server an answer.
-            let (pods, via) = (format!("10.244.{node}.0/24"), format!("10.99.0.{node}"));
-            let mut ip = control.enter("ip");
-            let routed = ip.args(["route", "replace", &pods, "via", &via]).status();
-            assert!(routed.unwrap().success(), "{pods}");
+            control.kubectl(&["label", "node", name, &zone]).unwrap();
         }
         let mut site = Self {
             cluster,
@@ -165,14 +159,14 @@ impl<'a> Site<'a> {
             let text = text.replace("- iperf3-tcp\n", more);
             self.cluster.control().apply(&text).unwrap();
         }
-        let done = "wait --for=condition=Complete job/sluice-network --timeout=120s";
+        let done = "wait --for=condition=Complete job/sluice-network --timeout=300s";
         let words: Vec<_> = done.split(' ').collect();
         if let Err(error) = self.cluster.control().kubectl(&words) {
             let log = self.kubectl("logs job/sluice-network");
             let pods = self.kubectl("get pods -A -o wide");
             panic!("{error:#}\n{pods}\n{log}");
         }
-        self.kubectl("wait --for=condition=Ready pod/reader --timeout=60s");
+        self.kubectl("wait --for=condition=Ready pod/reader --timeout=180s");
         let shown = self.kubectl(
             "exec reader -- busybox find /share/networkperformance_results -type f ! -name *.figures.json \
              -exec busybox cat {} +",

@@ -86,10 +86,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// [`exit::Stop::Machine`] naming what the machine lacks.
 pub(crate) fn build(program: Program, arch: Arch) -> anyhow::Result<PathBuf> {
     match program {
-        Program::Agent => setup::ensure(&[Need::Ebpf, arch.need()])?,
-        Program::Prober | Program::Bench => setup::ensure(&[arch.need()])?,
+        Program::Agent | Program::Bench => setup::ensure(&[Need::Ebpf, arch.need()])?,
+        Program::Prober => setup::ensure(&[arch.need()])?,
         Program::Network => {
-            setup::ensure(&[arch.need()])?;
+            setup::ensure(&[Need::Ebpf, arch.need()])?;
             cluster::build_tools()?;
         }
     }

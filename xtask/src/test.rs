@@ -140,10 +140,6 @@ fn run_cluster(suite: &Suite) -> anyhow::Result<Tally> {
             _ => Err(error),
         };
     }
-    if let Err(error) = cluster::build_tools() {
-        // As in level lab.
-        eprintln!("{error:#}");
-    }
     let tally = suite.run(Level::Cluster);
     // A test that was killed took nothing away.
     process::run(Command::new(cluster::tool()?).arg("sweep"))?;

@@ -21,7 +21,8 @@ pub(crate) struct Rejudged {
     pub(crate) denied: Denied,
 }
 
-/// The live connections that are denied, all of them: nobody but [`rejudge`] denies any. Some may have ended since.
+/// The live connections that are denied, all of them: once an agent has begun with [`Which::All`], nobody but
+/// [`rejudge`] denies any. Some may have ended since; one that has the tuple of another by now is one that is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Denied {
     entries: Vec<Entry>,

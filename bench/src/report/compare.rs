@@ -283,7 +283,7 @@ impl Compare {
         let workload = workloads.find(|it| it.name == target.workload)?;
         let of = (&target.a, &target.b, &target.stat);
         let mut ratios = workload.ratios.iter();
-        let ratio = ratios.find(|it| (&it.a, &it.b, &it.stat) == of)?;
+        let ratio = ratios.find_map(|it| it.as_of(of))?;
         Some(ratio.written())
     }
 
@@ -382,6 +382,27 @@ impl Compare {
 }
 
 impl Ratio {
+    /// The same as `a` ÷ `b`, if it is of these two, whichever is the divisor.
+    fn as_of(&self, (a, b, stat): (&String, &String, &String)) -> Option<Self> {
+        if &self.stat != stat {
+            return None;
+        }
+        let [low, high] = self.ci;
+        if (&self.a, &self.b) == (a, b) {
+            Some(self.clone())
+        } else if (&self.b, &self.a) == (a, b) {
+            Some(Self {
+                a: a.clone(),
+                b: b.clone(),
+                value: 1.0 / self.value,
+                ci: [1.0 / high, 1.0 / low],
+                ..self.clone()
+            })
+        } else {
+            None
+        }
+    }
+
     fn written(&self) -> String {
         written(self.value, self.ci)
     }

@@ -41,7 +41,14 @@ impl Chapter for Network {
     }
 
     fn command(&self) -> String {
-        "sluice-bench network launcher -o json".to_owned()
+        let mut names: Vec<&str> = Vec::new();
+        for benchmark in self.rows.iter().filter_map(|row| row.benchmark) {
+            if !names.contains(&benchmark.name()) {
+                names.push(benchmark.name());
+            }
+        }
+        let names = names.join(",");
+        format!("sluice-bench network launcher --benchmark {names} -o json")
     }
 
     fn env(&self) -> Option<&Env> {

@@ -95,8 +95,13 @@ pub(super) fn memory_of(ids: impl IntoIterator<Item = u32>) -> Result<Memory> {
         let status = read(&format!("/proc/{id}/status"))?;
         resident += field(&status, "VmRSS:").unwrap_or(0);
         let descriptors = format!("/proc/{id}/fdinfo");
-        for entry in fs::read_dir(&descriptors).with_context(|| descriptors.clone())? {
-            let info = read(&entry?.path().to_string_lossy())?;
+        let entries = match fs::read_dir(&descriptors) {
+            Err(error) if is_gone(&error) => continue,
+            entries => entries.with_context(|| descriptors.clone())?,
+        };
+        // What ends meanwhile holds nothing.
+        for entry in entries.map_while(io::Result::ok) {
+            let info = read(&entry.path().to_string_lossy())?;
             maps.extend(map(&info));
         }
     }

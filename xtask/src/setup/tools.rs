@@ -342,6 +342,26 @@ pub(super) const TOOLS: &[Tool] = &[
     },
     Tool {
         need: Need::Lab,
+        name: "valgrind",
+        why: "tests count instructions by callgrind",
+        present: |machine| machine.has("valgrind"),
+        remedies: &[Remedy::Apt {
+            packages: &["valgrind"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Lab,
+        name: "iptables of a rival",
+        why: "tests compare with a chain of iptables",
+        present: |machine| machine.has("iptables"),
+        remedies: &[Remedy::Apt {
+            packages: &["iptables"],
+            at_least: None,
+        }],
+    },
+    Tool {
+        need: Need::Lab,
         name: "promtool",
         why: "tests have it check the agent's metrics",
         present: |machine| machine.has("promtool"),

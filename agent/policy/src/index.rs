@@ -87,7 +87,7 @@ impl Index {
         let mut touched = Touched::default();
         let mut denies_nothing = true;
         for event in events {
-            denies_nothing &= self.objects.denies_nothing(&event);
+            denies_nothing = denies_nothing && self.objects.denies_nothing(&event);
             self.objects.take(event, &mut touched);
         }
         if !touched.anything {

@@ -102,16 +102,16 @@ pub(crate) fn revive(
     if denied.more {
         return Ok(None);
     }
-    let is_allowed =
-        |entry: &Entry| snapshot.evaluate(&judged(entry, marks)).action() == Action::Allow;
-    let changed: Vec<(Entry, Masked)> = denied
+    let (allowed, still_denied): (Vec<Entry>, Vec<Entry>) = denied
         .entries
         .iter()
-        .filter(|entry| is_allowed(entry))
-        .map(|entry| (*entry, restored(marks)))
+        .partition(|entry| snapshot.evaluate(&judged(entry, marks)).action() == Action::Allow);
+    let changed: Vec<(Entry, Masked)> = allowed
+        .into_iter()
+        .map(|entry| (entry, restored(marks)))
         .collect();
     let found = conntrack.set_marks(&changed)?;
-    denied.entries.retain(|entry| !is_allowed(entry));
+    denied.entries = still_denied;
     Ok(Some(found as u64))
 }
 

@@ -283,8 +283,8 @@ impl Compare {
         let workload = workloads.find(|it| it.name == target.workload)?;
         let of = (&target.a, &target.b, &target.stat);
         let mut ratios = workload.ratios.iter();
-        let ratio = ratios.find_map(|it| it.as_of(of))?;
-        Some(ratio.written())
+        let (value, ci) = ratios.find_map(|it| it.as_of(of))?;
+        Some(written(value, ci))
     }
 
     /// The pairs that say most, where nothing was judged.
@@ -382,22 +382,13 @@ impl Compare {
 }
 
 impl Ratio {
-    /// The same as `a` ÷ `b`, if it is of these two, whichever is the divisor.
-    fn as_of(&self, (a, b, stat): (&String, &String, &String)) -> Option<Self> {
-        if &self.stat != stat {
-            return None;
-        }
+    /// As `a` ÷ `b`, if it is of these two, whichever is the divisor.
+    fn as_of(&self, (a, b, stat): (&String, &String, &String)) -> Option<(f64, [f64; 2])> {
         let [low, high] = self.ci;
-        if (&self.a, &self.b) == (a, b) {
-            Some(self.clone())
-        } else if (&self.b, &self.a) == (a, b) {
-            Some(Self {
-                a: a.clone(),
-                b: b.clone(),
-                value: 1.0 / self.value,
-                ci: [1.0 / high, 1.0 / low],
-                ..self.clone()
-            })
+        if (&self.a, &self.b, &self.stat) == (a, b, stat) {
+            Some((self.value, self.ci))
+        } else if (&self.b, &self.a, &self.stat) == (a, b, stat) {
+            Some((1.0 / self.value, [1.0 / high, 1.0 / low]))
         } else {
             None
         }

@@ -15,6 +15,7 @@ pub mod mode;
 pub mod network;
 pub mod noise;
 pub mod policies;
+mod processes;
 pub mod proof;
 pub mod report;
 pub mod schedule;

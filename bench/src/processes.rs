@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::Pid;
 use serde::Serialize;
 
 /// What an enforcer holds in memory, in kB.
@@ -19,16 +20,16 @@ pub struct Memory {
 
 /// A process, by its line in `/proc/PID/stat`, proc(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) id: u32,
-    parent: u32,
+pub(crate) struct Process {
+    pub(crate) id: u32,
+    pub(crate) parent: u32,
     group: u32,
     /// It has ended, and waits for its parent to hear of it.
     is_dead: bool,
 }
 
 /// All that this process sees.
-pub(super) fn all() -> Result<Vec<Process>> {
+pub(crate) fn all() -> Result<Vec<Process>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").context("/proc")? {
         let name = entry.context("/proc")?.file_name();
@@ -42,9 +43,21 @@ pub(super) fn all() -> Result<Vec<Process>> {
     Ok(found)
 }
 
+/// A number as system calls take it; none of what is no process.
+pub(crate) fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
+}
+
+/// What is behind the name in a line of `stat`, the state first. The name may have brackets and spaces in it.
+pub(crate) fn fields(stat: &str) -> impl Iterator<Item = &str> {
+    stat.rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+}
+
 fn parse(id: u32, stat: &str) -> Option<Process> {
-    // The name before it may have brackets and spaces in it.
-    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    let mut fields = fields(stat);
     let state = fields.next()?;
     Some(Process {
         id,
@@ -55,7 +68,7 @@ fn parse(id: u32, stat: &str) -> Option<Process> {
 }
 
 /// Of `all` those that live and belong to `leader`: itself, its group, and whatever any of these started.
-pub(super) fn of(leader: u32, all: &[Process]) -> BTreeSet<u32> {
+pub(crate) fn of(leader: u32, all: &[Process]) -> BTreeSet<u32> {
     let mut members = BTreeSet::new();
     loop {
         let belongs =
@@ -74,7 +87,7 @@ pub(super) fn of(leader: u32, all: &[Process]) -> BTreeSet<u32> {
 }
 
 /// What the threads of a process have run, by the scheduler's own account; those that have ended are left out.
-pub(super) fn time_of(id: u32) -> Result<Duration> {
+pub(crate) fn time_of(id: u32) -> Result<Duration> {
     let tasks = format!("/proc/{id}/task");
     let mut sum = 0;
     for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
@@ -88,12 +101,11 @@ pub(super) fn time_of(id: u32) -> Result<Duration> {
 }
 
 /// What processes hold together.
-pub(super) fn memory_of(ids: impl IntoIterator<Item = u32>) -> Result<Memory> {
+pub(crate) fn memory_of(ids: impl IntoIterator<Item = u32>) -> Result<Memory> {
     let mut resident = 0;
     let mut maps = BTreeMap::new();
     for id in ids {
-        let status = read(&format!("/proc/{id}/status"))?;
-        resident += field(&status, "VmRSS:").unwrap_or(0);
+        resident += self::resident(id)?.unwrap_or(0);
         let descriptors = format!("/proc/{id}/fdinfo");
         let entries = match fs::read_dir(&descriptors) {
             Err(error) if is_gone(&error) => continue,
@@ -107,6 +119,12 @@ pub(super) fn memory_of(ids: impl IntoIterator<Item = u32>) -> Result<Memory> {
     }
     let bpf_maps = maps.values().sum::<u64>() / 1_024;
     Ok(Memory { resident, bpf_maps })
+}
+
+/// What a process holds of memory, in kB; none where it has ended.
+pub(crate) fn resident(id: u32) -> Result<Option<u64>> {
+    let status = read(&format!("/proc/{id}/status"))?;
+    Ok(field(&status, "VmRSS:"))
 }
 
 /// The text of a file of `/proc`; none where what it is about has ended.

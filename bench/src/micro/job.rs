@@ -1,7 +1,6 @@
 //! What this program does where it runs itself again: under callgrind, to be counted, or by itself, so that nothing else
 //! takes memory.
 
-use std::fs;
 use std::hint::black_box;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use sluice_policy::{Action, Index, Snapshot, Tuple};
 use super::world;
 use super::world::tuples::{first_namespace_first, tuples};
 use super::world::turns::{self, Turn};
+use crate::processes;
 
 /// A step whose instructions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,20 +145,16 @@ fn counted_event(index: &mut Index, event: sluice_policy::Event) -> bool {
 
 /// How many pods there are, and by how many bytes the index of them makes this process larger.
 fn index(pods: usize) -> Result<String> {
-    let before = resident("self")?;
+    let before = resident(std::process::id())?;
     let index = world::index(world::one_node(), pods, pods / 10);
-    let grown = resident("self")?.saturating_sub(before);
+    let grown = resident(std::process::id())?.saturating_sub(before);
     Ok(format!("{} {grown}", index.snapshot().counts().pods))
 }
 
 /// Resident memory of a process in bytes.
-pub(super) fn resident(process: &str) -> Result<u64> {
-    let path = format!("/proc/{process}/status");
-    let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kilobytes: Option<u64> = number.and_then(|number| number.parse().ok());
-    let kilobytes = kilobytes.with_context(|| format!("{path}: no VmRSS in kB"))?;
+pub(super) fn resident(process: u32) -> Result<u64> {
+    let kilobytes = processes::resident(process)?;
+    let kilobytes = kilobytes.with_context(|| format!("process {process} has no memory"))?;
     Ok(kilobytes * 1024)
 }
 

@@ -106,7 +106,7 @@ fn agent(pods: usize, plan: &Plan) -> Result<u64> {
     let policies = number("/policies/NetworkPolicy").context("sluice status: no policies")?;
     expect("local pods", world::PODS, local)?;
     expect("policies", pods / 10, policies)?;
-    resident(&agent.child.id().to_string())
+    resident(agent.child.id())
 }
 
 /// A running agent; it ends with this, and what it put into its namespace with that.

@@ -8,9 +8,9 @@ use sluice_lab::{Agent, Counters, Lab};
 use tempfile::TempDir;
 
 use super::external::{CommandLine, External};
-use super::processes::{self, Memory};
 use super::stopped::Stopped;
 use super::{ENFORCED, LOOK};
+use crate::processes::{self, Memory};
 
 /// The commands of a stage, one on each node; none in most.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::Serialize;
 use sluice_lab::Lab;
 
-use super::processes::{self, Memory};
+use crate::processes::{self, Memory};
 
 /// What the variables of its environment begin with.
 const PREFIX: &str = "SLUICE_BENCH";
@@ -175,7 +175,7 @@ impl External {
 }
 
 fn kill(id: u32) {
-    if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+    if let Some(id) = processes::pid(id) {
         // Gone already is as good.
         let _gone = kill_process(id, Signal::KILL);
     }

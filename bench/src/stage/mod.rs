@@ -3,7 +3,6 @@
 
 mod enforcers;
 mod external;
-mod processes;
 mod rules;
 mod setup;
 mod stopped;
@@ -19,11 +18,11 @@ use sluice_lab::{Counters, Family, Lab, Outcome};
 
 use self::enforcers::Externals;
 pub use self::external::CommandLine;
-pub use self::processes::Memory;
 use self::tool::Tool;
 use crate::load::{self, Flooder, Pages, Ports, Route, Sent, Server, Span, Workload};
 use crate::mode::Mode;
 use crate::noise::{CpuTimes, spin};
+pub use crate::processes::Memory;
 use crate::proof::Seen;
 use crate::world::{self, Nodes, PORTS, TOUCHED};
 
@@ -330,11 +329,7 @@ impl Stage {
     }
 
     fn address(&self, pod: &str, family: Family) -> Result<IpAddr> {
-        let plan = self.lab.plan();
-        let found = plan.pod(&world::pod(pod));
-        let found = found.with_context(|| format!("no pod {pod}"))?;
-        let address = plan.pods[found].address(family);
-        address.with_context(|| format!("{pod} has no address"))
+        setup::address(&self.lab, pod, family)
     }
 
     fn route(&self, workload: Workload) -> Result<Route> {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use sluice_lab::{Family, Lab};
 use sluice_netlink::Netns;
 
+use super::setup;
 use crate::world;
 
 /// What kube-proxy has in the way of forwarded packets, beside the translation of the addresses of Services.
@@ -19,12 +20,7 @@ table inet tracking {
 
 /// A chain as long as there would be policies.
 pub(super) fn chain(lab: &Lab, rules: usize) -> Result<String> {
-    let address = |name| {
-        let plan = lab.plan();
-        let pod = plan.pod(&world::pod(name)).context("no such pod")?;
-        let address = plan.pods[pod].address(Family::Ipv4);
-        address.context("a pod without an address")
-    };
+    let address = |pod| setup::address(lab, pod, Family::Ipv4);
     let rules = world::linear(rules, address("client")?, address("server")?);
     Ok(format!(
         "table inet linear {{\nchain forward {{ type filter hook forward priority filter; policy drop;\n\

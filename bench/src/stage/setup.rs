@@ -1,6 +1,8 @@
 //! What a stage is made of before anybody enforces: namespaces, rules, and how agents are started.
 
-use anyhow::Result;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
 use sluice_lab::{AgentOptions, Family, Lab, Options};
 
 use super::{StageOptions, rules};
@@ -19,6 +21,15 @@ pub(super) fn lab(mode: Mode, options: &StageOptions) -> Result<Lab> {
         },
     );
     Ok(lab?)
+}
+
+/// The address of a pod of the world.
+pub(super) fn address(lab: &Lab, pod: &str, family: Family) -> Result<IpAddr> {
+    let plan = lab.plan();
+    let found = plan.pod(&world::pod(pod));
+    let found = found.with_context(|| format!("no pod {pod}"))?;
+    let address = plan.pods[found].address(family);
+    address.with_context(|| format!("{pod} has no address"))
 }
 
 /// What nodes have in the way without any agent.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::processes;
+
 /// What a stop may take, on a machine that does other things besides.
 const STOPS: Duration = Duration::from_secs(30);
 /// From one look to the next.
@@ -19,8 +21,7 @@ pub(super) struct Stopped(Pid);
 impl Stopped {
     /// Stops it, and waits until it stands still.
     pub(super) fn stop(pid: u32) -> Result<Self> {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let pid = pid.context("the agent's process id")?;
+        let pid = processes::pid(pid).context("the agent's process id")?;
         kill_process(pid, Signal::STOP).context("stopping the agent")?;
         let stopped = Self(pid);
         // Each thread stops by itself, and runs for some microseconds until it has.
@@ -41,12 +42,7 @@ fn all_stand_still(pid: Pid) -> Result<bool> {
         let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else {
             return Ok(false);
         };
-        // The name before it may have brackets and spaces in it.
-        if !stat
-            .rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.starts_with(" T"))
-        {
+        if processes::fields(&stat).next() != Some("T") {
             return Ok(false);
         }
     }

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use super::{Ending, Launched, Plan};
 use crate::network::duration;
 use crate::network::task::Results;
+use crate::processes;
 
 /// The pods' namespace.
 const NAMESPACE: &str = "network";
@@ -232,29 +233,10 @@ fn sweep() -> Result<()> {
     }
 }
 
-/// The processes whose parent this one is, by proc(5): the parent is the second field behind the name, which may have
-/// brackets in it.
+/// The processes whose parent this one is.
 fn children() -> Result<Vec<Pid>> {
-    let own = getpid().as_raw_nonzero().to_string();
-    let mut children = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(id) = name
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(Pid::from_raw)
-        else {
-            continue;
-        };
-        // Whoever is gone is nobody's child.
-        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let parent = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().nth(1));
-        if parent == Some(&own) {
-            children.push(id);
-        }
-    }
-    Ok(children)
+    let own = std::process::id();
+    let all = processes::all()?.into_iter();
+    let children = all.filter(|it| it.parent == own);
+    Ok(children.filter_map(|it| processes::pid(it.id)).collect())
 }

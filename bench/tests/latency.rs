@@ -1,40 +1,21 @@
 //! Enforcement latencies: one short real run in the laboratory of each kind, and what the command line refuses.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
+
+use std::process::Output;
 
 use serde_json::Value;
+
+use self::common::{assert_said, command, output, said, skipped};
 
 /// As often is tried what a machine that stands still spoils.
 const TRIES: usize = 3;
 
-fn bench(arguments: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
-    command
-        .args(arguments.split(' '))
-        .env_remove("KUBECONFIG")
-        .env("HOME", "/nonexistent")
-        .output()
-        .expect("sluice-bench starts")
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Whether the test cannot run here; says so.
-fn skipped() -> bool {
-    let agent = Path::new(env!("CARGO_BIN_EXE_sluice-bench")).with_file_name("sluice");
-    let lacks = if !rustix::process::geteuid().is_root() {
-        "network namespaces need root".to_owned()
-    } else if !agent.is_file() {
-        let agent = agent.display();
-        format!("no agent at {agent} (cargo build -p sluice)")
-    } else {
-        return false;
-    };
-    println!("skipped: {lacks}");
-    true
+/// Without a way to a cluster.
+fn bench(line: &str) -> Output {
+    let mut command = command();
+    let command = command.args(line.split(' ')).env_remove("KUBECONFIG");
+    output(command.env("HOME", "/nonexistent"))
 }
 
 /// What a run tells; none where something was lost, as packets are while a machine stands still for seconds.
@@ -168,9 +149,7 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         ),
     ] {
         let output = bench(line);
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
-        assert!(said.contains(expected), "{line}: {said}");
+        assert_said(line, &output, (code, expected));
         assert!(output.stdout.is_empty(), "{line}");
     }
 }

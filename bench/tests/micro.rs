@@ -1,37 +1,10 @@
 //! One short real run of every part, whose steps prove themselves, and what the command line refuses.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
 use serde_json::Value;
 
-fn bench(arguments: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
-    let arguments = arguments.split(' ');
-    command
-        .args(arguments)
-        .output()
-        .expect("sluice-bench starts")
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Whether the test cannot run here; says so.
-fn skipped() -> bool {
-    let agent = Path::new(env!("CARGO_BIN_EXE_sluice-bench")).with_file_name("sluice");
-    let lacks = if !rustix::process::geteuid().is_root() {
-        "network namespaces need root".to_owned()
-    } else if !agent.is_file() {
-        let agent = agent.display();
-        format!("no agent at {agent} (cargo build -p sluice)")
-    } else {
-        return false;
-    };
-    println!("skipped: {lacks}");
-    true
-}
+use self::common::{assert_said, bench, said, skipped};
 
 #[test]
 fn every_part_has_figures_that_are_proven() {
@@ -147,10 +120,7 @@ fn what_cannot_be_measured_is_said() {
             "Cargo.toml: no line `<!-- results -->`",
         ),
     ] {
-        let output = bench(arguments);
-        let text = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
-        assert!(text.contains(says), "{arguments}: {text}");
+        assert_said(arguments, &bench(arguments), (code, says));
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::place::{assert_proven, bench, compare, skipped};
+use crate::common::{assert_said, bench, command, output, said, skipped};
+use crate::place::{assert_proven, compare};
 
 /// A script of `bench/rivals`.
 fn rival(name: &str) -> String {
@@ -56,26 +57,10 @@ fn a_chain_of_iptables_is_measured_by_its_command() {
 
 /// A run whose external command is this script: its exit code, and what it said.
 fn run(script: &str) -> (Option<i32>, String) {
-    let output = bench(&[
-        "compare",
-        "--noisy",
-        "--rounds",
-        "5",
-        "--slice",
-        "40",
-        "--modes",
-        "external",
-        "--workloads",
-        "tcp_crr",
-        "--external",
-        "sh",
-        "--external",
-        "-c",
-        "--external",
-        script,
-    ]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), said)
+    let line = "compare --noisy --rounds 5 --slice 40 --modes external --workloads tcp_crr";
+    let shell = ["--external", "sh", "--external", "-c", "--external", script];
+    let output = output(command().args(line.split(' ')).args(shell));
+    (output.status.code(), said(&output))
 }
 
 #[test]
@@ -103,21 +88,8 @@ fn a_command_that_does_not_do_what_it_is_to_ends_the_run() {
             assert!(said.contains(text), "{script}: {said}");
         }
     }
-    let (found, said) = {
-        let output = bench(&[
-            "compare",
-            "--modes",
-            "external",
-            "--workloads",
-            "tcp_crr",
-            "--external",
-            "/nowhere/enforce",
-        ]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), said)
-    };
-    assert_eq!(found, Some(3), "{said}");
-    assert!(said.contains("/nowhere/enforce"), "{said}");
+    let line = "compare --modes external --workloads tcp_crr --external /nowhere/enforce";
+    assert_said(line, &bench(line), (3, "/nowhere/enforce"));
 }
 
 /// It is told of its node, and ends with all that it started: also what ignores SIGTERM or left its group.

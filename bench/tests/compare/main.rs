@@ -1,6 +1,8 @@
 //! Short real runs: modes that are up at the same time, slices that prove them, a document with the fields that
 //! others hold on to.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod external;
 mod more;
 mod place;
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use self::place::{assert_proven, bench, compare, skipped};
+use self::common::{assert_said, bench, command, output, said, skipped};
+use self::place::{assert_proven, compare};
 
 const MODES: [&str; 9] = [
     "none",
@@ -123,9 +126,8 @@ fn the_cost_of_policies_is_measured_in_every_mode() {
         return;
     }
     let arguments = "policies --noisy --fetches 20 --rounds 5 --policies 0,10 -o json";
-    let output = bench(&arguments.split(' ').collect::<Vec<_>>());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let output = bench(arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     for mode in ["nfqueue", "hybrid", "linear"] {
         let means = &report["modes"][mode]["mean_ms"];
@@ -180,16 +182,13 @@ fn what_cannot_be_measured_is_said() {
         ("compare --flood 0", 2, "0 is not in 1..=10000000"),
         ("measure", 2, "unrecognized subcommand 'measure'"),
     ] {
-        let output = bench(&arguments.split(' ').collect::<Vec<_>>());
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments}: {text}");
-        assert!(text.contains(said), "{arguments}: {text}");
+        assert_said(arguments, &bench(arguments), (code, said));
     }
 }
 
 #[test]
 fn the_environment_is_one_document() {
-    let output = bench(&["env", "-o", "json"]);
+    let output = bench("env -o json");
     assert!(output.status.success());
     let env: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(env["processors"].as_u64() > Some(0), "{env}");
@@ -206,9 +205,8 @@ fn a_run_becomes_a_page_a_table_and_plots() {
     fs::write(&document, report.to_string()).unwrap();
     let out = directory.path().join("out");
     let [from, to] = [&document, &out].map(|path| path.to_str().unwrap());
-    let output = bench(&["report", from, "--out", to]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let output = output(command().args(["report", from, "--out", to]));
+    assert!(output.status.success(), "{}", said(&output));
     let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
     assert!(read("compare.md").contains("| `hybrid` ÷ `conntrack` |"));
     assert_eq!(read("compare.csv").lines().count(), 11);

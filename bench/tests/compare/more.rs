@@ -2,7 +2,8 @@
 
 use sluice_bench::load::iperf3_is_installed;
 
-use crate::place::{assert_proven, compare, skipped};
+use crate::common::{assert_said, command, output, skipped};
+use crate::place::{assert_proven, compare};
 
 #[test]
 fn between_two_nodes_every_mode_goes_its_way() {
@@ -54,12 +55,7 @@ fn iperf3_streams_through_the_agent() {
 /// What is asked for by its name and cannot be had is said, and nothing is made.
 #[test]
 fn iperf3_that_is_not_there_is_named() {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
-    command
-        .args(["compare", "--modes", "hybrid", "--workloads", "iperf3_1"])
-        .env("PATH", "/nowhere");
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("iperf3 is not installed"), "{said}");
+    let line = "compare --modes hybrid --workloads iperf3_1";
+    let output = output(command().args(line.split(' ')).env("PATH", "/nowhere"));
+    assert_said(line, &output, (3, "iperf3 is not installed"));
 }

@@ -1,43 +1,16 @@
 //! What the tests of `compare` have in common.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// What came of a call.
-pub(crate) fn bench(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice-bench"));
-    command
-        .args(arguments)
-        .output()
-        .expect("sluice-bench starts")
-}
-
-/// Whether the test cannot run here; says so.
-pub(crate) fn skipped() -> bool {
-    let agent = Path::new(env!("CARGO_BIN_EXE_sluice-bench")).with_file_name("sluice");
-    let lacks = if !rustix::process::geteuid().is_root() {
-        Some("network namespaces need root".to_owned())
-    } else if !agent.is_file() {
-        Some(format!(
-            "no agent at {} (cargo build -p sluice)",
-            agent.display()
-        ))
-    } else {
-        None
-    };
-    lacks
-        .inspect(|lacks| println!("skipped: {lacks}"))
-        .is_some()
-}
+use crate::common::{bench, said};
 
 /// The document of a short run.
 pub(crate) fn compare(arguments: &str) -> Value {
     let line = format!("compare --noisy --rounds 5 --slice 40 {arguments} -o json");
-    let output = bench(&line.split(' ').collect::<Vec<_>>());
-    let said = String::from_utf8_lossy(&output.stderr);
+    let output = bench(&line);
+    let said = said(&output);
     // What the machine does besides is not the test's to judge, and so no target is.
     assert_eq!(output.status.code(), Some(0), "{said}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"))

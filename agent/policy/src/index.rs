@@ -56,8 +56,8 @@ pub struct Changes {
     pub addresses: BTreeSet<IpAddr>,
     /// Sorted by address: addresses of the scope's pods whose isolation is different now; none where no such pod is there any more.
     pub isolation: Vec<(IpAddr, Option<Isolation>)>,
-    /// Whether no verdict turned from allow to deny: NetworkPolicies came, and nobody is isolated that was not. Where it
-    /// is false, one may have.
+    /// Whether no verdict turned from allow to deny: NetworkPolicies came and nobody is isolated that was not, or peers
+    /// changed and nobody's rules deny what they allowed. Where it is false, one may have.
     pub only_allows: bool,
 }
 
@@ -85,9 +85,9 @@ impl Index {
     /// Takes a batch of events in and publishes one snapshot for all of them.
     pub fn apply(&mut self, events: impl IntoIterator<Item = Event>) -> Changes {
         let mut touched = Touched::default();
-        let mut denies_nothing = true;
+        let mut adds_rules = true;
         for event in events {
-            denies_nothing = denies_nothing && self.objects.denies_nothing(&event);
+            adds_rules = adds_rules && self.objects.only_adds_rules(&event);
             self.objects.take(event, &mut touched);
         }
         if !touched.anything {
@@ -101,10 +101,12 @@ impl Index {
             view.map_or_else(Isolation::default, |view| view.tiers.network_policy())
         };
         // Rules of NetworkPolicies add up, and only deny whom no policy before them isolated.
-        let only_allows = denies_nothing
-            && recompiled
-                .iter()
-                .all(|id| isolates(&self.published, *id) == isolates(&new, *id));
+        let only_allows = if adds_rules {
+            let isolates_alike = |id| isolates(&self.published, id) == isolates(&new, id);
+            recompiled.iter().all(|id| isolates_alike(*id))
+        } else {
+            changes.only_allows
+        };
         self.published = Arc::new(Snapshot { counts, ..new });
         Changes {
             only_allows,

@@ -85,9 +85,9 @@ impl Objects {
         self.set_policy(Object::Network(policy), touched);
     }
 
-    /// Whether an event denies nothing, unless it isolates somebody: it is of a NetworkPolicy that is not known yet, or of
-    /// a namespace without pods.
-    pub(crate) fn denies_nothing(&self, event: &Event) -> bool {
+    /// Whether an event changes nothing but that there are more rules: it is of a NetworkPolicy that is not known yet, or
+    /// of a namespace without pods.
+    pub(crate) fn only_adds_rules(&self, event: &Event) -> bool {
         match event {
             Event::NetworkPolicy(policy) => {
                 let id = PolicyId::NetworkPolicy {

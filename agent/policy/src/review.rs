@@ -9,11 +9,14 @@ use foldhash::{HashMap, HashSet};
 use crate::address::Address;
 use crate::identity::IdentityId;
 use crate::objects::{Objects, Touched};
-use crate::sight::{Seen, Sight};
+use crate::sight::{Difference, Seen, Sight};
 use crate::snapshot::{Entry, PodView};
 use crate::table::{Peer, Table};
 use crate::tiers::Tiers;
 use crate::{Changes, ContainerPort, Counts, Direction, Isolation, PodName, Snapshot};
+
+/// How often rules are looked at for nothing but whether they deny what they allowed: beyond, they may.
+const LOOKS: usize = 1000;
 
 /// What is different, and how many pods of the scope there are now.
 pub(crate) fn review(
@@ -29,6 +32,11 @@ pub(crate) fn review(
         new,
         recompiled,
         changes: Changes::default(),
+        // Other rules of a pod are not compared.
+        closes: recompiled
+            .iter()
+            .any(|id| old.identities.get(*id).is_some()),
+        looks: 0,
         isolation: BTreeMap::new(),
         listed: HashSet::default(),
         affected: HashMap::default(),
@@ -44,6 +52,7 @@ pub(crate) fn review(
     (
         Changes {
             isolation,
+            only_allows: !review.closes,
             ..review.changes
         },
         counts,
@@ -58,6 +67,10 @@ struct Review<'r> {
     /// happened to their peers adds nothing.
     recompiled: &'r HashSet<IdentityId>,
     changes: Changes,
+    /// Whether a verdict may have turned from allow to deny.
+    closes: bool,
+    /// How often rules were looked at for that alone.
+    looks: usize,
     isolation: BTreeMap<IpAddr, Option<Isolation>>,
     /// Identities all of whose pods are in the changes, for a change of a peer.
     listed: HashSet<IdentityId>,
@@ -104,6 +117,7 @@ impl<'r> Review<'r> {
                 .flatten()
                 .filter(|pod| pod.standing.local)
             {
+                self.closes = true;
                 self.changes.pods.insert(pod.pod.name.clone());
             }
         }
@@ -154,7 +168,8 @@ impl<'r> Review<'r> {
     /// An address as a peer of the pods of one identity.
     fn peer_of(&mut self, user: IdentityId, owners: Owners<'r>, seen: Seen<'_>) {
         let raised = self.changes.addresses.contains(&owners.address.into());
-        if self.recompiled.contains(&user) || (raised && self.listed.contains(&user)) {
+        let is_known = self.recompiled.contains(&user) || (raised && self.listed.contains(&user));
+        if is_known && !self.looks_on() {
             return;
         }
         let Some(view) = self.new.identities.get(user) else {
@@ -164,22 +179,36 @@ impl<'r> Review<'r> {
             return;
         };
         let sight = Sight::of(&view.tiers, seen);
-        let others = identity.local.iter().filter(|view| {
+        let others = identity.local.iter().filter_map(|view| {
             // A pod is exempt from its own rules.
             let is_itself = [owners.was, owners.is]
                 .iter()
                 .flatten()
                 .any(|pod| pod.pod.name == view.pod.name);
-            !is_itself && sight.differs_for(&view.pod.ports) && standing(self.new, view).is_some()
+            let difference = sight.for_pod_with(&view.pod.ports);
+            let counts =
+                !is_itself && difference > Difference::None && standing(self.new, view).is_some();
+            counts.then(|| (view.pod.name.clone(), difference))
         });
-        let others: Vec<_> = others.map(|view| view.pod.name.clone()).collect();
+        let others: Vec<_> = others.collect();
+        self.closes |= others.iter().any(|(_, it)| *it == Difference::Closes);
+        if is_known {
+            return;
+        }
         if !others.is_empty() {
             self.changes.addresses.insert(owners.address.into());
         }
         if others.len() == identity.local.len() {
             self.listed.insert(user);
         }
-        self.changes.pods.extend(others);
+        self.changes.pods.extend(others.into_iter().map(|it| it.0));
+    }
+
+    /// Whether to look at what adds nothing to the changes, but whether they close anything.
+    const fn looks_on(&mut self) -> bool {
+        self.looks += 1;
+        self.closes |= self.looks > LOOKS;
+        !self.closes
     }
 
     /// An address as a node's: a source that the pods of that node cannot refuse.
@@ -212,6 +241,7 @@ impl<'r> Review<'r> {
             .cloned()
             .collect();
         if !names.is_empty() {
+            self.closes = true;
             self.changes.addresses.insert(address.into());
             self.changes.pods.extend(names);
         }

@@ -1,5 +1,5 @@
 //! How the rules of an identity see a peer that is another one now, or has other ports: whether some verdict of
-//! theirs is different. Looks through all tiers, as one that decides hides the next.
+//! theirs is different, and whether one turns into a denial. Looks through all tiers, as one that decides hides the next.
 
 use crate::ports::{Order, PortSet};
 use crate::table::{Peer, Table};
@@ -20,12 +20,22 @@ pub(crate) struct Seen<'s> {
     pub(crate) ports: [&'s [ContainerPort]; 2],
 }
 
-/// Whether the rules of an identity see both alike.
+/// What the rules of an identity make of it that a peer is another one. The worse, the greater.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Difference {
+    /// Nothing.
+    None,
+    /// Other rules decide, or more is allowed: nothing is denied that was allowed.
+    Opens,
+    /// Something is denied that was allowed.
+    Closes,
+}
+
+/// How the rules of an identity see both.
 pub(crate) enum Sight<'t> {
-    /// Alike.
-    Same,
-    /// Not alike.
-    Different,
+    /// Alike for all its pods.
+    Known(Difference),
     /// It depends on which numbers the pod has for the names in its ingress rules.
     ByName(&'t Tiers, Seen<'t>),
 }
@@ -33,30 +43,28 @@ pub(crate) enum Sight<'t> {
 impl<'t> Sight<'t> {
     /// How these rules see it.
     pub(crate) fn of(tiers: &'t Tiers, seen: Seen<'t>) -> Self {
-        if differs(tiers, Direction::Egress, seen) {
-            return Self::Different;
-        }
         if tiers.towards(Direction::Ingress).any(Table::has_names) {
             return Self::ByName(tiers, seen);
         }
-        let ports: [&[ContainerPort]; 2] = [&[], &[]];
-        if differs(tiers, Direction::Ingress, Seen { ports, ..seen }) {
-            return Self::Different;
-        }
-        Self::Same
+        Self::Known(both(tiers, seen, &[]))
     }
 
-    /// Whether a pod with these ports sees a difference.
-    pub(crate) fn differs_for(&self, declared: &[ContainerPort]) -> bool {
+    /// What a pod with these ports sees.
+    pub(crate) fn for_pod_with(&self, declared: &[ContainerPort]) -> Difference {
         match self {
-            Self::Same => false,
-            Self::Different => true,
-            Self::ByName(tiers, seen) => {
-                let ports = [declared, declared];
-                differs(tiers, Direction::Ingress, Seen { ports, ..*seen })
-            }
+            Self::Known(difference) => *difference,
+            Self::ByName(tiers, seen) => both(tiers, *seen, declared),
         }
     }
+}
+
+/// The difference in both directions: names of ports in ingress rules are those that the pod itself has declared.
+fn both(tiers: &Tiers, seen: Seen<'_>, declared: &[ContainerPort]) -> Difference {
+    let inward = Seen {
+        ports: [declared, declared],
+        ..seen
+    };
+    difference(tiers, Direction::Egress, seen).max(difference(tiers, Direction::Ingress, inward))
 }
 
 /// What a table says of a peer: the first rule by port.
@@ -65,8 +73,8 @@ struct Said<'t> {
     ports: PortSet,
 }
 
-/// Whether a direction's tables decide something else.
-fn differs(tiers: &Tiers, direction: Direction, seen: Seen<'_>) -> bool {
+/// What a direction's tables decide differently.
+fn difference(tiers: &Tiers, direction: Direction, seen: Seen<'_>) -> Difference {
     let say = |peer, ports| -> Vec<Said<'_>> {
         let tables = tiers.towards(direction);
         tables
@@ -78,10 +86,21 @@ fn differs(tiers: &Tiers, direction: Direction, seen: Seen<'_>) -> bool {
     };
     let was = say(seen.was, seen.ports[0]);
     let is = say(seen.is, seen.ports[1]);
-    let differing = was.iter().zip(&is).any(|(was, is)| was.ports != is.ports);
+    if was.iter().zip(&is).all(|(was, is)| was.ports == is.ports) {
+        return Difference::None;
+    }
     // A tier that is asked first may decide before what differs is heard, and to pass is to say nothing.
-    differing
-        && places(was.iter().chain(&is)).any(|place| decided(&was, place) != decided(&is, place))
+    let differences = places(was.iter().chain(&is)).map(|place| {
+        let (was, is) = (decided(&was, place), decided(&is, place));
+        if was == is {
+            Difference::None
+        } else if is_allowed(was) && !is_allowed(is) {
+            Difference::Closes
+        } else {
+            Difference::Opens
+        }
+    });
+    differences.max().unwrap_or(Difference::None)
 }
 
 /// A protocol and port of every stretch within which the first rule of each table is the same.
@@ -98,16 +117,35 @@ fn places<'s>(said: impl Iterator<Item = &'s Said<'s>>) -> impl Iterator<Item = 
     starts.chain([(OTHER_PROTOCOL, 0)])
 }
 
-/// The table that decides at a place, and its first rule there.
-fn decided(said: &[Said<'_>], (protocol, port): (u8, u16)) -> Option<(usize, Order)> {
+/// What a tier's first rule at a place decides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Decided {
+    tier: usize,
+    order: Order,
+    allows: bool,
+}
+
+/// What is decided at a place, if any tier does.
+fn decided(said: &[Said<'_>], (protocol, port): (u8, u16)) -> Option<Decided> {
     said.iter().enumerate().find_map(|(tier, said)| {
         let order = said.ports.at(protocol, port);
-        let decides = match said.table.reasons.get(order as usize) {
-            Some(reason) => reason.action != AdminAction::Pass,
+        let reason = said.table.reasons.get(order as usize);
+        let action = reason.map(|reason| reason.action);
+        let decides = match action {
+            Some(action) => action != AdminAction::Pass,
             None => said.table.isolated_by.is_some(),
         };
-        decides.then_some((tier, order))
+        decides.then_some(Decided {
+            tier,
+            order,
+            allows: action == Some(AdminAction::Allow),
+        })
     })
+}
+
+/// Where nobody decides, everything is.
+fn is_allowed(decided: Option<Decided>) -> bool {
+    decided.is_none_or(|decided| decided.allows)
 }
 
 impl Table {

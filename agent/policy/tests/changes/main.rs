@@ -4,6 +4,7 @@
 mod support;
 
 mod admin;
+mod allowing;
 
 use sluice_policy::{Changes, Event, Index, NetworkPolicy, Pod, Ports, Scope};
 use support::build::{
@@ -337,45 +338,4 @@ fn an_address_that_changes_hands_changes_both_pods() {
     // The rules of x/a see the same labels there as before.
     check(&mut index, [younger], &["x/b", "x/new"], &["10.0.0.2"]);
     check(&mut index, [Event::PodGone(pod_name("x/b"))], &[], &[]);
-}
-
-#[test]
-fn only_a_further_policy_of_whom_one_isolates_denies_nothing() {
-    let from_c = || {
-        let rules = vec![rule(vec![own("pod=c")], Ports::Any)];
-        Event::NetworkPolicy(ingress("x/more", "pod=a", rules))
-    };
-    let to_c = || {
-        let rules = vec![rule(vec![own("pod=c")], Ports::Any)];
-        Event::NetworkPolicy(egress("x/more", "pod=a", rules))
-    };
-    let closed = || Event::NetworkPolicy(ingress("x/closed", "pod=a", vec![]));
-    let isolates_b = || Event::NetworkPolicy(ingress("x/b", "pod=b", vec![]));
-    let gone = |name: &str| Event::NetworkPolicyGone("x".into(), name.into());
-    let check = |known: Vec<Event>, events: Vec<Event>, only_allows: bool| {
-        let mut index = cluster(objects().into_iter().chain(known));
-        let changes = index.apply(events);
-        assert_eq!(changes.only_allows, only_allows, "{changes:?}");
-    };
-    check(vec![], vec![from_c()], true);
-    check(vec![], vec![closed()], true);
-    check(vec![], vec![from_c(), closed()], true);
-    // Its egress was free until then, and so was b.
-    check(vec![], vec![to_c()], false);
-    check(vec![], vec![isolates_b()], false);
-    check(vec![], vec![from_c(), isolates_b()], false);
-    check(vec![isolates_b()], vec![from_c()], true);
-    // An edited one may allow less, and one that goes may have been the only one to allow something.
-    check(
-        vec![from_c()],
-        vec![Event::NetworkPolicy(ingress("x/more", "pod=a", vec![]))],
-        false,
-    );
-    check(vec![from_c()], vec![gone("more")], false);
-    check(vec![], vec![from_c(), gone("np")], false);
-    let labelled = |name| Event::Namespace(namespace(name, "a=b"));
-    check(vec![], vec![from_c(), labelled("empty")], true);
-    check(vec![], vec![from_c(), labelled("y")], false);
-    let pod = Event::Pod(pod("x/f", "pod=f", &["10.0.0.6"]));
-    check(vec![], vec![from_c(), pod], false);
 }

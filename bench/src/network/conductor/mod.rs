@@ -241,8 +241,17 @@ impl Conductor {
         matches!(self.stage, Stage::Over)
     }
 
-    /// How many tasks are decided; they are the first ones.
+    /// How many tasks are decided for good; they are the first ones. The one under way is not, even where its client
+    /// has ended: a failure may turn out to be a loss.
     pub fn settled(&self) -> usize {
+        match &self.stage {
+            Stage::Measuring(task) => task.number(),
+            _ => self.begun(),
+        }
+    }
+
+    /// How many tasks need not be begun any more; they are the first ones.
+    fn begun(&self) -> usize {
         let mut tasks = self.tasks.iter();
         let unsettled = tasks.position(|task| !task.status.is_settled());
         unsettled.unwrap_or(self.tasks.len())

@@ -54,7 +54,7 @@ impl Conductor {
     /// Begins the first task that was not begun; those of a worker that is gone are lost.
     pub(super) fn begin_next(&mut self, now: Duration, orders: &mut Orders) {
         let number = loop {
-            let number = self.settled();
+            let number = self.begun();
             let Some(task) = self.tasks.get(number) else {
                 return self.leave(now, orders);
             };
@@ -100,12 +100,14 @@ impl Conductor {
                 self.end_task(now, Status::TimedOut, why, orders);
             }
             Step::Ending => {
+                let number = task.number;
                 for id in task.busy.clone() {
                     orders.push((id, Order::Leave));
                     if let Some(present) = self.workers.get_mut(&id) {
                         present.here = false;
                         present.lost = true;
                     }
+                    self.blame(number, id);
                 }
                 self.begin_next(now, orders);
             }
@@ -187,11 +189,25 @@ impl Conductor {
             return;
         };
         under_way.busy.remove(&id);
-        let planned = &self.tasks[under_way.number];
+        let (number, step) = (under_way.number, under_way.step);
+        let planned = &self.tasks[number];
         let is_party = id == planned.client || id == planned.server;
-        if is_party && under_way.step != Step::Ending {
-            let why = format!("worker {name} went away");
+        if is_party && step == Step::Ending {
+            self.blame(number, id);
+        } else if is_party {
+            let why = went_away(name);
             self.end_task(now, Status::Lost, &why, orders);
+        }
+    }
+
+    /// The other party's failure is heard of first where its tool notices sooner than the orchestrator that a worker is
+    /// gone: then the task is as lost as it is the other way round.
+    fn blame(&mut self, number: usize, gone: WorkerId) {
+        let why = went_away(self.name(gone));
+        let task = &mut self.tasks[number];
+        if task.status == Status::Failed {
+            task.status = Status::Lost;
+            task.output = format!("{why}; before that was known: {}", task.output);
         }
     }
 
@@ -208,6 +224,10 @@ impl Conductor {
         let number = under_way.number;
         self.settle(number, status, output);
     }
+}
+
+fn went_away(worker: &str) -> String {
+    format!("worker {worker} went away")
 }
 
 impl Outcome {

@@ -205,6 +205,78 @@ fn a_server_that_is_lost_or_ends_stops_the_client() {
 }
 
 #[test]
+fn a_failure_that_comes_before_the_loss_that_caused_it_is_a_loss() {
+    let failed = |output: &str| Ended {
+        outcome: Outcome::Failed,
+        output: output.to_owned(),
+    };
+    let lost = |gone, said| format!("worker {gone} went away; before that was known: {said}");
+    let server = "the server on b ended: killed";
+    // Who ends first and how, what is known of the other then, and what comes of it.
+    let cases = [
+        (
+            0,
+            failed("reset"),
+            Some(Event::Lost(1)),
+            Status::Lost,
+            lost("b", "reset"),
+        ),
+        (
+            1,
+            failed("killed"),
+            Some(Event::Lost(0)),
+            Status::Lost,
+            lost("a", server),
+        ),
+        (
+            1,
+            failed("killed"),
+            Some(Event::Lost(1)),
+            Status::Lost,
+            lost("b", server),
+        ),
+        (0, failed("reset"), None, Status::Lost, lost("b", "reset")),
+        (
+            0,
+            failed("reset"),
+            Some(Event::Lost(2)),
+            Status::Failed,
+            "reset".to_owned(),
+        ),
+        (
+            0,
+            failed("reset"),
+            Some(Event::Ended(1, 0, done(""))),
+            Status::Failed,
+            "reset".to_owned(),
+        ),
+        (
+            0,
+            done(MEASURED),
+            Some(Event::Lost(1)),
+            Status::Done,
+            MEASURED.to_owned(),
+        ),
+    ];
+    for (first, ended, then, status, output) in cases {
+        let name = format!("{first} {ended:?}, {then:?}");
+        let (mut conductor, _) = gathered(&["a", "b", "c"], Some(3));
+        let _orders = conductor.step(at(2), Some(Event::Ready(1, 0)));
+        let _orders = conductor.step(at(3), Some(Event::Ended(first, 0, ended)));
+        assert_eq!(conductor.settled(), 0, "{name}: it may be a loss yet");
+        let _orders = conductor.step(at(4), then);
+        let _orders = conductor.step(at(3) + TIMEOUT, None);
+        let result = &conductor.results().results[0];
+        assert_eq!(
+            (result.task.status, result.output.as_str()),
+            (status, output.as_str()),
+            "{name}"
+        );
+        assert!(conductor.settled() > 0, "{name}: another one is under way");
+    }
+}
+
+#[test]
 fn each_step_has_its_deadline() {
     let (mut conductor, _) = gathered(&["a", "b"], Some(2));
     // The server does not listen.

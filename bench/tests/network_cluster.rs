@@ -22,12 +22,35 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_sluice-bench");
 const IMAGE: &str = "sluice-network:0.1.0";
 /// Of Debian's packages.
 const INSTALLED: [&str; 2] = ["/usr/bin/iperf3", "/usr/bin/qperf"];
+/// The same, of non-free, which not every machine may install from.
+const NON_FREE: [&str; 2] = ["/usr/bin/netperf", "/usr/bin/netserver"];
 const PATIENCE: Duration = Duration::from_mins(2);
 
-fn tools() -> [PathBuf; 3] {
+fn tools() -> Vec<PathBuf> {
     let fortio = programs::directory().unwrap().join("fortio");
-    let [iperf3, qperf] = INSTALLED.map(PathBuf::from);
-    [iperf3, qperf, fortio]
+    let mut tools = vec![fortio];
+    tools.extend(INSTALLED.map(PathBuf::from));
+    if has_netperf() {
+        tools.extend(NON_FREE.map(PathBuf::from));
+    }
+    tools
+}
+
+fn has_netperf() -> bool {
+    NON_FREE.iter().all(|tool| Path::new(tool).is_file())
+}
+
+/// A benchmark of each program, and what its client is called.
+fn benchmarks() -> Vec<(&'static str, &'static str)> {
+    let mut benchmarks = vec![
+        ("iperf3-tcp", "iperf3"),
+        ("qperf-tcp", "qperf"),
+        ("fortio-http", "fortio"),
+    ];
+    if has_netperf() {
+        benchmarks.push(("netperf-tcp-rr", "netperf"));
+    }
+    benchmarks
 }
 
 fn why_no_tools() -> Option<String> {
@@ -39,12 +62,13 @@ fn why_no_tools() -> Option<String> {
 /// The image of `cargo xtask image --network`, but of the program that is tested.
 fn image(archive: &Path) {
     let link = |name: &str| Entry::Link(name.to_owned(), "/sluice-bench".to_owned());
-    let named = tools().map(|tool| {
+    let named = tools().into_iter().map(|tool| {
         let name = tool.file_name().unwrap().to_str().unwrap();
-        (format!("usr/bin/{name}"), tool.clone())
+        (format!("usr/bin/{name}"), tool)
     });
     let program = ("sluice-bench".to_owned(), PROGRAM.into());
-    let mut entries = with_libraries(&[&named[..], &[program]].concat()).unwrap();
+    let files: Vec<_> = named.chain([program]).collect();
+    let mut entries = with_libraries(&files).unwrap();
     entries.extend(["launcher", "orchestrator", "worker"].map(link));
     let arch = if cfg!(target_arch = "aarch64") {
         "arm64"
@@ -154,9 +178,10 @@ impl<'a> Site<'a> {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/network");
         for name in ["permissions", "claim-on-a-node", "reader", "job"] {
             let text = fs::read_to_string(place.join(format!("{name}.yaml"))).unwrap();
-            // Shorter, and of two kinds.
-            let more = "- iperf3-tcp,fortio-http\n        - -seconds=1\n";
-            let text = text.replace("- iperf3-tcp\n", more);
+            // Shorter, and of each program.
+            let names: Vec<_> = benchmarks().into_iter().map(|it| it.0).collect();
+            let more = format!("- {}\n        - -seconds=1\n", names.join(","));
+            let text = text.replace("- iperf3-tcp\n", &more);
             self.cluster.control().apply(&text).unwrap();
         }
         let done = "wait --for=condition=Complete job/sluice-network --timeout=300s";
@@ -181,7 +206,7 @@ impl<'a> Site<'a> {
         });
         let node = |number: u8, zone: &str| (format!("node-{number}"), zone.to_owned());
         let (one, two) = (node(1, "north"), node(2, "south"));
-        let expected = ["iperf3", "fortio"].map(|command| {
+        let expected = benchmarks().into_iter().map(|(_, command)| {
             let of = |client: &(String, String), server: &(String, String)| {
                 (
                     command.to_owned(),
@@ -192,7 +217,8 @@ impl<'a> Site<'a> {
             };
             [of(&one, &two), of(&two, &one)]
         });
-        assert_eq!(seen.collect::<Vec<_>>(), expected.concat());
+        let expected: Vec<_> = expected.flatten().collect();
+        assert_eq!(seen.collect::<Vec<_>>(), expected);
         // What others read has these fields, and no others.
         let document: Value = serde_json::from_str(&shown).unwrap();
         let task = document["results"][0]["task"].as_object().unwrap();

@@ -1,23 +1,23 @@
 //! Modes against each other: every workload, in rounds in which each mode has one slice.
 
 mod figures;
-mod floods;
 mod latencies;
 mod report;
 mod run;
 mod table;
 mod targets;
 mod voids;
+mod within;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use self::figures::Figures;
-pub use self::floods::Victim;
 pub use self::report::{Report, Verdict};
 pub use self::run::run;
 pub use self::targets::{Bound, Target};
 pub use self::voids::Void;
+pub use self::within::Within;
 use crate::load::Workload;
 use crate::mode::Mode;
 use crate::stage::CommandLine;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::floods::{self, Victim};
 use super::latencies::Latencies;
 use super::targets::{self, Target};
 use super::voids::{Void, mostly_void, void_reasons};
+use super::within::{Within, within};
 use super::{Plan, Row};
 use crate::env::Env;
 use crate::load::Workload;
@@ -48,8 +48,8 @@ pub struct Report {
     pub void_reasons: Vec<Void>,
     /// What the ratios have to show; empty where the run was quick, or counted slices of a machine that is not quiet.
     pub targets: Vec<Target>,
-    /// What a flood did to its neighbour, in each mode.
-    pub victims: Vec<Victim>,
+    /// Workloads against others of their rounds: what a flood did to its neighbour, and what a Service costs.
+    pub within: Vec<Within>,
     /// What agents, or the external command, held in memory after the run, in kB; of all nodes together.
     pub memory_kb: BTreeMap<Mode, Memory>,
     /// Connections per second that the open workloads are shares of.
@@ -128,14 +128,14 @@ impl Report {
             .iter()
             .map(|workload| compared(*workload, &rows, plan.seed))
             .collect();
-        let victims = floods::victims(&rows, plan.seed);
+        let within = within(&plan.workloads, &rows, plan.seed);
         Self {
             void_slices: rows.iter().filter(|row| row.void.is_some()).count(),
             slices: rows.len(),
             void_reasons: void_reasons(&rows),
-            targets: targets::judge(plan, &workloads, &victims),
+            targets: targets::judge(plan, &workloads, &within),
             workloads,
-            victims,
+            within,
             memory_kb: found.memory,
             capacity: found.capacity,
             flood: plan.flood,

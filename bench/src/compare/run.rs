@@ -160,18 +160,24 @@ fn span(plan: &Plan, rate: f64) -> Span {
 }
 
 /// Workloads that are in the same rounds, as one is compared with the other, each group with its number: each of them by
-/// itself, but for a flood and the same without one.
+/// itself, or with those that it is the reference of.
 fn groups(workloads: &[Workload]) -> Vec<(usize, Vec<Workload>)> {
-    let is_flooded = workloads.contains(&Workload::Flood);
-    let mut groups = Vec::new();
-    for (number, workload) in workloads.iter().enumerate() {
-        match workload {
-            Workload::FloodQuiet if is_flooded => {}
-            Workload::Flood => groups.push((number, vec![Workload::FloodQuiet, Workload::Flood])),
-            workload => groups.push((number, vec![*workload])),
-        }
-    }
-    groups
+    let leader = |workload: Workload| {
+        let reference = workload.reference();
+        reference
+            .filter(|it| workloads.contains(it))
+            .unwrap_or(workload)
+    };
+    let leaders = workloads.iter().enumerate();
+    let leaders = leaders.filter(|(_, workload)| leader(**workload) == **workload);
+    leaders
+        .map(|(number, first)| {
+            let others = workloads
+                .iter()
+                .filter(|it| *it != first && leader(**it) == *first);
+            (number, [first].into_iter().chain(others).copied().collect())
+        })
+        .collect()
 }
 
 /// What a round has a slice of: a workload, and the number of the stage.
@@ -217,18 +223,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_shares_its_rounds_with_the_same_without_one() {
-        use Workload::{Flood, FloodQuiet, TcpCrr, TcpRr};
+    fn what_is_compared_within_a_mode_shares_its_rounds() {
+        use Workload::{Flood, FloodQuiet, TcpCrr, TcpCrrService, TcpRr};
         for (workloads, expected) in [
             (
                 &[TcpCrr, FloodQuiet, Flood, TcpRr][..],
                 vec![
                     (0, vec![TcpCrr]),
-                    (2, vec![FloodQuiet, Flood]),
+                    (1, vec![FloodQuiet, Flood]),
                     (3, vec![TcpRr]),
                 ],
             ),
+            (&[Flood, FloodQuiet], vec![(1, vec![FloodQuiet, Flood])]),
             (&[FloodQuiet], vec![(0, vec![FloodQuiet])]),
+            (
+                &[TcpCrrService, TcpRr, TcpCrr],
+                vec![(1, vec![TcpRr]), (2, vec![TcpCrr, TcpCrrService])],
+            ),
+            (&[TcpCrrService], vec![(0, vec![TcpCrrService])]),
         ] {
             assert_eq!(groups(workloads), expected);
         }

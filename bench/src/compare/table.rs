@@ -13,7 +13,7 @@ impl Report {
         for workload in &self.workloads {
             workload.write(&mut text);
         }
-        self.write_victims(&mut text);
+        self.write_within(&mut text);
         self.write_memory(&mut text);
         self.write_void(&mut text);
         self.write_targets(&mut text);
@@ -35,23 +35,18 @@ impl Report {
         )
     }
 
-    fn write_victims(&self, text: &mut String) {
-        if !self.victims.is_empty() {
-            let _infallible = writeln!(
-                text,
-                "\nflood of {} packets a second ÷ none              within the mode  that ÷ the same of conntrack",
-                self.flood
-            );
-        }
-        for victim in &self.victims {
-            let name = format!("{}, {}", victim.mode.name(), victim.stat);
-            let against = victim.against_conntrack;
+    fn write_within(&self, text: &mut String) {
+        let mut last = None;
+        for it in &self.within {
+            if last.replace(it.workload) != Some(it.workload) {
+                let of = format!("{} ÷ {}", it.workload.name(), it.against.name());
+                let (own, other) = ("within the mode", "that ÷ the same of conntrack");
+                let _infallible = writeln!(text, "\n{of:<40}{own:>24}{other:>31}");
+            }
+            let name = format!("{}, {}", it.mode.name(), it.stat);
+            let against = it.against_conntrack;
             let against = against.map_or_else(|| "-".to_owned(), |it| shown(&it));
-            let _infallible = writeln!(
-                text,
-                "  {name:<38}{:>24}{against:>31}",
-                shown(&victim.ratio)
-            );
+            let _infallible = writeln!(text, "  {name:<38}{:>24}{against:>31}", shown(&it.ratio));
         }
     }
 
@@ -108,11 +103,13 @@ impl Report {
                     target.b.name()
                 ),
                 Some(against) => {
-                    format!(
-                        "{}, {stat} of {workload} ÷ {}",
-                        target.a.name(),
-                        against.name()
-                    )
+                    let (a, against) = (target.a.name(), against.name());
+                    let of = if target.a == target.b {
+                        String::new()
+                    } else {
+                        format!(" ÷ the same of {}", target.b.name())
+                    };
+                    format!("{a}, {stat} of {workload} ÷ {against}{of}")
                 }
             };
             let _infallible = writeln!(text, "  {met:<8} {what}{worst}, {}", target.bound);

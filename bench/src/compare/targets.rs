@@ -5,13 +5,13 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Plan;
-use super::floods::Victim;
 use super::report::Compared;
+use super::within::Within;
 use crate::load::Workload;
 use crate::mode::Mode;
 use Bound::{AtLeast, AtMost};
 use Mode::{Conntrack, Hybrid, HybridCold, Nfqueue, NfqueueN};
-use Workload::{Flood, FloodQuiet, TcpCrr, TcpCrr64, TcpRr, TcpStream, UdpRr};
+use Workload::{Flood, TcpCrr, TcpCrr64, TcpCrrService, TcpRr, TcpStream, UdpRr};
 
 /// A bound of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -64,19 +64,22 @@ const TARGETS: [(Workload, Mode, Mode, &str, Bound); 12] = [
     (TcpCrr, HybridCold, NfqueueN, "p50", AtMost(1.05)),
 ];
 
-/// Of a flood's neighbour: its mode, its figure ÷ the same without the flood.
-const FLOODED: (Mode, &str, Bound) = (Hybrid, "p99", AtMost(1.2));
+/// Of a workload ÷ its reference, within `Hybrid`: itself, or ÷ the same of the mode named.
+const WITHIN: [(Workload, Mode, &str, Bound); 2] = [
+    (Flood, Hybrid, "p99", AtMost(1.2)),
+    (TcpCrrService, Conntrack, "p50", AtMost(1.03)),
+];
 
 /// A target, and whether it was met.
 #[derive(Clone, Debug, Serialize)]
 pub struct Target {
     /// What was sent.
     pub workload: Workload,
-    /// The ratio is `a` ÷ `b`.
+    /// The ratio is `a` ÷ `b`. Where both are one it is the workload ÷ `against` in this mode.
     pub a: Mode,
     /// See `a`.
     pub b: Mode,
-    /// Of `b` it is the figure of this workload; none: of the same.
+    /// The ratio is of figures that are ÷ this workload's in their own mode.
     pub against: Option<Workload>,
     /// Of which figure.
     pub stat: &'static str,
@@ -89,7 +92,7 @@ pub struct Target {
 }
 
 /// The targets of what `plan` compares.
-pub(super) fn judge(plan: &Plan, compared: &[Compared], victims: &[Victim]) -> Vec<Target> {
+pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Vec<Target> {
     if plan.quick || plan.noisy {
         return Vec::new();
     }
@@ -110,34 +113,48 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], victims: &[Victim]) -> V
             met: worst.map(|worst| bound.holds(worst)),
         }
     });
-    judged.chain(judge_flood(plan, compared, victims)).collect()
+    let of_references = WITHIN.iter().filter(|(workload, b, ..)| {
+        let reference = workload.reference();
+        plan.workloads.contains(workload)
+            && reference.is_some_and(|it| plan.workloads.contains(&it))
+            && [&Hybrid, b].iter().all(|mode| plan.modes.contains(mode))
+    });
+    let beside = of_references.map(|&(workload, b, stat, bound)| {
+        let interval = interval_within(plan, compared, within, (workload, b, stat));
+        let worst = interval.map(|interval| bound.worse_end(interval));
+        Target {
+            workload,
+            a: Hybrid,
+            b,
+            against: workload.reference(),
+            stat,
+            bound,
+            worst,
+            met: worst.map(|worst| bound.holds(worst)),
+        }
+    });
+    judged.chain(beside).collect()
 }
 
-fn judge_flood(plan: &Plan, compared: &[Compared], victims: &[Victim]) -> Option<Target> {
-    let (mode, stat, bound) = FLOODED;
-    if !plan.workloads.contains(&Flood) || !plan.modes.contains(&mode) {
+/// The same of a workload ÷ its reference.
+fn interval_within(
+    plan: &Plan,
+    compared: &[Compared],
+    within: &[Within],
+    (workload, b, stat): (Workload, Mode, &str),
+) -> Option<[f64; 2]> {
+    let mut of_equals = compared.iter();
+    if of_equals.any(|it| Some(it.name) == workload.reference() && it.equal == Some(false)) {
         return None;
     }
-    let mut of_equals = compared.iter().filter(|it| it.name == FloodQuiet);
-    let is_told_apart = of_equals.any(|it| it.equal == Some(false));
-    let mut found = victims.iter();
-    let found = found.find(|it| (it.mode, it.stat) == (mode, stat));
-    let ratio = found
-        .map(|it| it.ratio)
-        .filter(|ratio| ratio.rounds * 2 >= plan.rounds);
-    let worst = ratio
-        .filter(|_| !is_told_apart)
-        .map(|it| bound.worse_end(it.ci));
-    Some(Target {
-        workload: Flood,
-        a: mode,
-        b: mode,
-        against: Some(FloodQuiet),
-        stat,
-        bound,
-        worst,
-        met: worst.map(|worst| bound.holds(worst)),
-    })
+    let mut found = within.iter();
+    let found = found.find(|it| (it.workload, it.mode, it.stat) == (workload, Hybrid, stat))?;
+    let ratio = if b == Hybrid {
+        found.ratio
+    } else {
+        found.against_conntrack?
+    };
+    (ratio.rounds * 2 >= plan.rounds).then_some(ratio.ci)
 }
 
 /// The interval of a ratio, whichever way round it was made; none where over half of the rounds are missing, or where the
@@ -229,28 +246,49 @@ mod tests {
     }
 
     #[test]
-    fn a_victim_is_judged_by_what_the_flood_adds_to_its_own_mode() {
-        let victim = |mode, ci: [f64; 2], rounds| Victim {
-            mode,
-            stat: "p99",
-            ratio: Ratio {
+    fn what_has_a_reference_is_judged_within_its_mode() {
+        let within = |workload: Workload, mode, stat, ci: [f64; 2], rounds| {
+            let ratio = |ci: [f64; 2]| Ratio {
                 ratio: ci[0],
                 ci,
                 rounds,
-            },
-            against_conntrack: None,
+            };
+            Within {
+                workload,
+                against: workload.reference().unwrap(),
+                mode,
+                stat,
+                ratio: ratio(ci),
+                against_conntrack: Some(ratio([ci[0] / 1.1, ci[1] / 1.1])),
+            }
         };
-        for (victim, met) in [
-            (victim(Hybrid, [1.0, 1.2], 30), Some(true)),
-            (victim(Hybrid, [1.0, 1.21], 30), Some(false)),
-            (victim(Hybrid, [1.0, 1.1], 14), None),
-            (victim(Conntrack, [1.0, 1.1], 30), None),
+        let flood = |mode, ci, rounds| within(Flood, mode, "p99", ci, rounds);
+        let service = |ci, rounds| within(TcpCrrService, Hybrid, "p50", ci, rounds);
+        for (within, met) in [
+            (flood(Hybrid, [1.0, 1.2], 30), Some(true)),
+            (flood(Hybrid, [1.0, 1.21], 30), Some(false)),
+            (flood(Hybrid, [1.0, 1.1], 14), None),
+            (flood(Conntrack, [1.0, 1.1], 30), None),
+            // It is what it costs there in conntrack, too.
+            (service([1.1, 1.13], 30), Some(true)),
+            (service([1.1, 1.14], 30), Some(false)),
+            (service([1.1, 1.1], 14), None),
         ] {
-            let judged = judge(&plan(), &[], &[victim]);
-            let target = judged.iter().find(|it| it.workload == Flood).unwrap();
-            assert_eq!(target.met, met, "{victim:?}");
-            assert_eq!(target.against, Some(FloodQuiet));
+            let judged = judge(&plan(), &[], &[within]);
+            let mut targets = judged.iter();
+            let target = targets.find(|it| it.workload == within.workload && it.against.is_some());
+            assert_eq!(target.unwrap().met, met, "{within:?}");
         }
+    }
+
+    #[test]
+    fn without_its_reference_nothing_is_judged_within_a_mode() {
+        let plan = Plan {
+            workloads: vec![TcpCrrService, Flood],
+            ..plan()
+        };
+        let judged = judge(&plan, &[], &[]);
+        assert!(judged.iter().all(|it| it.against.is_none()), "{judged:?}");
     }
 
     #[test]

@@ -297,6 +297,15 @@ impl Workload {
         }
     }
 
+    /// The one that it is compared with within a mode: the same without what is special about it.
+    pub const fn reference(self) -> Option<Self> {
+        match self {
+            Self::Flood => Some(Self::FloodQuiet),
+            Self::TcpCrrService => Some(Self::TcpCrr),
+            _ => None,
+        }
+    }
+
     /// For the workloads that open connections at a rate: its share of what the reference can do.
     pub const fn share(self) -> Option<f64> {
         match self {

@@ -38,7 +38,7 @@ pub struct Compare {
     seed: u64,
     targets: Vec<Target>,
     #[serde(default)]
-    victims: Vec<Victim>,
+    within: Vec<Within>,
     #[serde(default)]
     memory_kb: BTreeMap<String, Memory>,
     env: Env,
@@ -65,9 +65,11 @@ struct Ratio {
     ci: [f64; 2],
 }
 
-/// The neighbour of a flood: its ratio to the same without one.
+/// A workload ÷ its reference, in one mode.
 #[derive(Clone, Debug, Deserialize)]
-struct Victim {
+struct Within {
+    workload: String,
+    against: String,
     mode: String,
     stat: String,
     #[serde(rename = "ratio")]
@@ -145,7 +147,7 @@ impl Chapter for Compare {
 
     fn tables(&self) -> String {
         let workloads = self.workloads.iter().map(Workload::table);
-        workloads.chain([self.flooded(), self.memory()]).collect()
+        workloads.chain([self.within(), self.memory()]).collect()
     }
 
     fn csv(&self) -> String {
@@ -231,26 +233,29 @@ impl Compare {
         ]
     }
 
-    /// What the neighbours of a flood had to bear.
-    fn flooded(&self) -> String {
-        if self.victims.is_empty() {
-            return String::new();
-        }
-        let head = [
-            "neighbour of a flood",
-            "÷ without the flood",
-            "that ÷ the same of `conntrack`",
-        ];
-        let rows = self.victims.iter().map(|victim| {
-            let against = victim.against_conntrack.as_ref();
-            vec![
-                format!("`{}`, {}", victim.mode, victim.stat),
-                written(victim.value, victim.ci),
-                against.map_or_else(String::new, |it| written(it.value, it.ci)),
-            ]
-        });
-        let rows = table(&head.map(str::to_owned), &rows.collect::<Vec<_>>());
-        format!("\n## Beside a flood\n\n{rows}")
+    /// Workloads against their references, a table each.
+    fn within(&self) -> String {
+        let pairs = self.within.iter().map(|it| (&it.workload, &it.against));
+        let pairs: BTreeSet<_> = pairs.collect();
+        let of_pair = |(workload, against): (&String, &String)| {
+            let head = [
+                &format!("`{workload}` ÷ `{against}`"),
+                "within the mode",
+                "that ÷ the same of `conntrack`",
+            ];
+            let found = self.within.iter().filter(|it| it.workload == *workload);
+            let rows = found.map(|it| {
+                let against = it.against_conntrack.as_ref();
+                vec![
+                    format!("`{}`, {}", it.mode, it.stat),
+                    written(it.value, it.ci),
+                    against.map_or_else(String::new, |it| written(it.value, it.ci)),
+                ]
+            });
+            let rows = table(&head.map(str::to_owned), &rows.collect::<Vec<_>>());
+            format!("\n## {workload}, against {against}\n\n{rows}")
+        };
+        pairs.into_iter().map(of_pair).collect()
     }
 
     /// What the enforcers held after the run.
@@ -274,10 +279,13 @@ impl Compare {
 
     fn ratio_of(&self, target: &Target) -> Option<String> {
         if target.against.is_some() {
-            let mut victims = self.victims.iter();
-            let of = (&target.a, &target.stat);
-            let victim = victims.find(|it| (&it.mode, &it.stat) == of)?;
-            return Some(written(victim.value, victim.ci));
+            let mut within = self.within.iter();
+            let of = (&target.workload, &target.a, &target.stat);
+            let found = within.find(|it| (&it.workload, &it.mode, &it.stat) == of)?;
+            return match (target.a == target.b, &found.against_conntrack) {
+                (true, _) => Some(written(found.value, found.ci)),
+                (false, against) => against.as_ref().map(|it| written(it.value, it.ci)),
+            };
         }
         let mut workloads = self.workloads.iter();
         let workload = workloads.find(|it| it.name == target.workload)?;
@@ -332,11 +340,17 @@ impl Compare {
     }
 
     fn bound_of(&self, workload: &str, ratio: &Ratio) -> Option<(f64, Option<bool>)> {
-        let of = (&ratio.a, &ratio.b, &ratio.stat);
-        let mut targets = self.targets.iter();
-        let target =
-            targets.find(|it| it.workload == workload && (&it.a, &it.b, &it.stat) == of)?;
-        Some((*target.bound.values().next()?, target.met))
+        let is_of = |it: &&Target| {
+            (&*it.workload, &it.stat) == (workload, &ratio.stat) && it.against.is_none()
+        };
+        let (this, other) = ((&ratio.a, &ratio.b), (&ratio.b, &ratio.a));
+        self.targets.iter().filter(is_of).find_map(|target| {
+            let bound = *target.bound.values().next()?;
+            let of = (&target.a, &target.b);
+            // A target may be of the ratio the other way round.
+            let bound = if of == this { bound } else { 1.0 / bound };
+            (of == this || of == other).then_some((bound, target.met))
+        })
     }
 
     fn latencies(&self) -> Vec<Distribution> {
@@ -414,7 +428,10 @@ impl Target {
             ..
         } = self;
         match &self.against {
-            Some(against) => format!("`{a}`, {stat} of `{workload}` ÷ `{against}`"),
+            Some(against) if a == b => format!("`{a}`, {stat} of `{workload}` ÷ `{against}`"),
+            Some(against) => {
+                format!("`{a}` ÷ `{b}`, {stat} of `{workload}` ÷ `{against}`")
+            }
             None => format!("`{a}` ÷ `{b}`, {stat} of `{workload}`"),
         }
     }

@@ -28,10 +28,11 @@ fn a_flood_is_denied_beside_a_client_who_may() {
     assert_proven(&report, 2 * 4 * 5);
     assert_eq!(report["flood"], 1_000);
     // Where too few slices count there is no ratio: who denied what is in the proof of each slice.
-    for victim in report["victims"].as_array().unwrap() {
-        assert!(victim["ratio"].as_f64() > Some(0.0), "{victim}");
-        let is_reference = victim["mode"] == "conntrack";
-        assert!(!is_reference || victim["against_conntrack"].is_null());
+    for it in report["within"].as_array().unwrap() {
+        assert_eq!(it["against"], "flood_quiet", "{it}");
+        assert!(it["ratio"].as_f64() > Some(0.0), "{it}");
+        let is_reference = it["mode"] == "conntrack";
+        assert!(!is_reference || it["against_conntrack"].is_null());
     }
 }
 

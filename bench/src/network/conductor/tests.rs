@@ -212,48 +212,27 @@ fn a_failure_that_comes_before_the_loss_that_caused_it_is_a_loss() {
     };
     let lost = |gone, said| format!("worker {gone} went away; before that was known: {said}");
     let server = "the server on b ended: killed";
-    // Who ends first and how, what is known of the other then, and what comes of it.
+    let (reset, killed) = (|| failed("reset"), || failed("killed"));
+    let stopped = || Event::Ended(1, 0, done(""));
+    let (gone, still) = (Status::Lost, Status::Failed);
+    // Who ends first and how, what happens before all must have ended, and what comes of it.
     let cases = [
+        (0, reset(), vec![Event::Lost(1)], gone, lost("b", "reset")),
+        (0, reset(), vec![], gone, lost("b", "reset")),
+        (1, killed(), vec![Event::Lost(0)], gone, lost("a", server)),
+        (1, killed(), vec![Event::Lost(1)], gone, lost("b", server)),
+        (0, reset(), vec![stopped()], still, "reset".to_owned()),
         (
             0,
-            failed("reset"),
-            Some(Event::Lost(1)),
-            Status::Lost,
-            lost("b", "reset"),
-        ),
-        (
-            1,
-            failed("killed"),
-            Some(Event::Lost(0)),
-            Status::Lost,
-            lost("a", server),
-        ),
-        (
-            1,
-            failed("killed"),
-            Some(Event::Lost(1)),
-            Status::Lost,
-            lost("b", server),
-        ),
-        (0, failed("reset"), None, Status::Lost, lost("b", "reset")),
-        (
-            0,
-            failed("reset"),
-            Some(Event::Lost(2)),
-            Status::Failed,
-            "reset".to_owned(),
-        ),
-        (
-            0,
-            failed("reset"),
-            Some(Event::Ended(1, 0, done(""))),
-            Status::Failed,
+            reset(),
+            vec![Event::Lost(2), stopped()],
+            still,
             "reset".to_owned(),
         ),
         (
             0,
             done(MEASURED),
-            Some(Event::Lost(1)),
+            vec![Event::Lost(1)],
             Status::Done,
             MEASURED.to_owned(),
         ),
@@ -264,12 +243,15 @@ fn a_failure_that_comes_before_the_loss_that_caused_it_is_a_loss() {
         let _orders = conductor.step(at(2), Some(Event::Ready(1, 0)));
         let _orders = conductor.step(at(3), Some(Event::Ended(first, 0, ended)));
         assert_eq!(conductor.settled(), 0, "{name}: it may be a loss yet");
-        let _orders = conductor.step(at(4), then);
+        for event in then {
+            let _orders = conductor.step(at(4), Some(event));
+        }
         let _orders = conductor.step(at(3) + TIMEOUT, None);
         let result = &conductor.results().results[0];
+        let (status, output) = (status, output.as_str());
         assert_eq!(
             (result.task.status, result.output.as_str()),
-            (status, output.as_str()),
+            (status, output),
             "{name}"
         );
         assert!(conductor.settled() > 0, "{name}: another one is under way");

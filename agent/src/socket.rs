@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) enum Request {
     /// The agent's status.
     Status,
+    /// How new a state of its source it enforces, in seconds since 1970, as `enforced_as_of` of the status; 0: none yet.
+    /// For whoever asks all the time: a status counts the entries of maps.
+    Enforced,
     /// Why a connection is allowed or denied.
     Explain {
         /// `NAMESPACE/POD` or an address.
@@ -157,6 +160,7 @@ fn answer(request: &Request, shared: &Arc<Shared>) -> Reply<serde_json::Value> {
         Request::Status => {
             serde_json::to_value(crate::agent::report::status(shared)).map_err(|e| e.to_string())
         }
+        Request::Enforced => Ok(shared.metrics.enforced_as_of.get().into()),
         Request::Explain {
             from,
             to,

@@ -7,8 +7,9 @@ use sluice_ebpf::Marks;
 use sluice_netlink::{Conntrack, Entry, Filter, Judged, Masked};
 use sluice_policy::{Action, Protocol, Snapshot, Tuple};
 
-/// So many denied connections are kept in mind; where there are more, all are looked for when some may be revived.
-const KEPT: usize = 1_024;
+/// So many denied connections are kept in mind, in 1.7 MB at most; where there are more, all are looked for when some may
+/// be revived. To judge as many again takes 2 ms.
+const KEPT: usize = 16_384;
 
 /// What became of the entries looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -168,5 +169,42 @@ pub(super) fn judged(entry: &Entry, marks: Marks) -> Tuple {
             protocol,
             port: entry.original.sport,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use sluice_netlink::FlowTuple;
+
+    use super::*;
+
+    #[test]
+    fn of_more_denied_connections_than_are_kept_that_much_is_known() {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let tuple = FlowTuple {
+            src: address,
+            dst: address,
+            sport: 0,
+            dport: 0,
+            protocol: 6,
+        };
+        let entry = |id| Entry {
+            original: tuple,
+            reply: tuple,
+            mark: 0,
+            status: 0,
+            id,
+            zone: 0,
+        };
+        let ids = 0..u32::try_from(KEPT).unwrap();
+        let mut denied = Denied::default();
+        ids.clone().for_each(|id| denied.keep(entry(id)));
+        assert_eq!((denied.entries.len(), denied.more), (KEPT, false));
+        denied.keep(entry(ids.end));
+        assert_eq!((denied.entries.len(), denied.more), (KEPT, true));
+        let most = KEPT * size_of::<Entry>();
+        assert!(most <= 1_700_000, "{most} bytes");
     }
 }

@@ -6,6 +6,7 @@ mod statistics;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 
 use netlink_bindings::conntrack::{self, Nfgenmsg, PushConntrackAttrs};
 use rustix::io::Errno;
@@ -130,6 +131,8 @@ impl Conntrack {
                         });
                     }
                 })?;
+            // Thousands of messages take milliseconds, for which nobody else would get this processor.
+            thread::yield_now();
         }
         refused.map_or(Ok(items.len() - gone), Err)
     }

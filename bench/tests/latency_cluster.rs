@@ -1,6 +1,8 @@
 //! Both clients in a real cluster, by their manifests and in the order of perf-tests' example, and a real Prometheus that
 //! asks them: of each histogram `PromQL` has as many observations as there are targets.
 
+mod packed;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -22,28 +24,38 @@ const LIMIT: Duration = Duration::from_mins(3);
 const TARGETS: u32 = 6;
 /// Of the policy client's own changes.
 const TRANSITIONS: u32 = 3;
-const NO_IMAGES: &str = "there are no images; run cargo xtask image, and the same with --bench";
+const NO_IMAGE: &str = "there is no image of the agent; run cargo xtask image";
+/// As in the manifests.
+const IMAGE: &str = "sluice-bench:0.1.0";
+/// The clients by the names of perf-tests.
+const CLIENTS: [&str; 2] = [
+    "pod-creation-reachability-latency",
+    "policy-creation-enforcement-latency",
+];
 /// In the control plane's network, from where all pods are reached.
 const PROMETHEUS: &str = "127.0.0.1:9090";
 
 #[test]
 fn both_clients_measure_in_a_cluster_and_prometheus_has_their_figures() -> Result<()> {
-    let images = Images::find()?;
-    let no_images = || images.is_none().then(|| NO_IMAGES.to_owned());
+    let agent = programs::agent_image()?;
+    let no_image = || agent.is_none().then(|| NO_IMAGE.to_owned());
     if skipped(
         why_no_cluster()
-            .or_else(no_images)
+            .or_else(no_image)
             .or_else(why_no_prometheus),
     ) {
         return Ok(());
     }
-    let images = images.context(NO_IMAGES)?;
+    let agent = agent.context(NO_IMAGE)?;
+    let directory = tempfile::tempdir()?;
+    let archive = directory.path().join("image.tar");
+    packed::pack(IMAGE, &CLIENTS, Vec::new(), &archive)?;
     let cluster = Cluster::up(&Options {
-        images: vec![images.bench],
+        images: vec![archive],
         ..Options::default()
     })?;
     let name = cluster.name().to_owned();
-    cluster.install(&images.agent, &programs::chart(), "sluice-system", &[])?;
+    cluster.install(&agent, &programs::chart(), "sluice-system", &[])?;
     let room = Room {
         prometheus: Prometheus::start(cluster.control())?,
         control: cluster.control(),
@@ -54,12 +66,6 @@ fn both_clients_measure_in_a_cluster_and_prometheus_has_their_figures() -> Resul
     drop(cluster);
     ensure!(!names()?.contains(&name), "{name} is left");
     Ok(())
-}
-
-/// The archives of images.
-struct Images {
-    agent: PathBuf,
-    bench: PathBuf,
 }
 
 /// What the cases go by.
@@ -73,18 +79,6 @@ struct Prometheus<'a> {
     control: &'a ControlPlane,
     place: PathBuf,
     child: Child,
-}
-
-impl Images {
-    fn find() -> Result<Option<Self>> {
-        let agent = programs::agent_image()?;
-        let both = agent.map(|agent| {
-            let name = agent.file_name().unwrap_or_default().to_string_lossy();
-            let bench = agent.with_file_name(name.replace("sluice-", "sluice-bench-"));
-            Self { agent, bench }
-        });
-        Ok(both.filter(|both| both.bench.is_file()))
-    }
 }
 
 fn why_no_prometheus() -> Option<String> {

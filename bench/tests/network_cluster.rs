@@ -5,6 +5,8 @@
     reason = "a helper of a test that fails fails the test"
 )]
 
+mod packed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -14,10 +16,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sluice_bench::network::task::{Results, Status};
-use sluice_cluster::image::{Entry, Image, with_libraries};
 use sluice_cluster::{Cluster, Node, Options, programs, skipped, why_no_cluster};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sluice-bench");
+use packed::{PROGRAM, pack};
+
 /// As in the manifests.
 const IMAGE: &str = "sluice-network:0.1.0";
 /// Of Debian's packages.
@@ -59,32 +61,6 @@ fn why_no_tools() -> Option<String> {
     Some(format!("no {missing} (cargo xtask cluster tools)"))
 }
 
-/// The image of `cargo xtask image --network`, but of the program that is tested.
-fn image(archive: &Path) {
-    let link = |name: &str| Entry::Link(name.to_owned(), "/sluice-bench".to_owned());
-    let named = tools().into_iter().map(|tool| {
-        let name = tool.file_name().unwrap().to_str().unwrap();
-        (format!("usr/bin/{name}"), tool)
-    });
-    let program = ("sluice-bench".to_owned(), PROGRAM.into());
-    let files: Vec<_> = named.chain([program]).collect();
-    let mut entries = with_libraries(&files).unwrap();
-    entries.extend(["launcher", "orchestrator", "worker"].map(link));
-    let arch = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "amd64"
-    };
-    let image = Image {
-        tags: vec![IMAGE.to_owned()],
-        architecture: arch.to_owned(),
-        entrypoint: vec!["/launcher".to_owned()],
-        entries,
-        ..Image::default()
-    };
-    image.write(archive).unwrap();
-}
-
 #[test]
 fn a_launcher_measures_a_cluster_and_leaves_nothing() {
     if skipped(why_no_cluster().or_else(why_no_tools)) {
@@ -92,7 +68,8 @@ fn a_launcher_measures_a_cluster_and_leaves_nothing() {
     }
     let directory = tempfile::tempdir().unwrap();
     let archive = directory.path().join("image.tar");
-    image(&archive);
+    let names = ["launcher", "orchestrator", "worker"];
+    pack(IMAGE, &names, tools(), &archive).unwrap();
     let cluster = Cluster::up(&Options {
         images: vec![archive],
         ..Options::default()

@@ -132,8 +132,7 @@ fn run_cluster(suite: &Suite) -> anyhow::Result<Tally> {
     let ready = setup::ensure(&[Need::Ebpf, Need::Cluster, Need::Image])
         .and_then(|()| cluster::build())
         .and_then(|()| image::build(image::Program::Agent, image::Arch::this()))
-        .and_then(|_| image::build(image::Program::Prober, image::Arch::this()))
-        .and_then(|_| image::build(image::Program::Bench, image::Arch::this()));
+        .and_then(|_| image::build(image::Program::Prober, image::Arch::this()));
     if let Err(error) = ready {
         return match error.downcast_ref() {
             Some(Stop::Machine(lacks)) => Ok(Tally::skip("cluster", &lacks.replace('\n', ";"))),

@@ -83,15 +83,10 @@ pub(super) fn stop(agents: &[Agent]) -> Result<Vec<Stopped>> {
 pub(super) fn await_enforced(agents: &[Agent], time: f64) -> Result<()> {
     let limit = Instant::now() + ENFORCED;
     for agent in agents {
-        while enforced_as_of(agent)? < Some(time) {
+        while agent.enforced_as_of()? < Some(time) {
             ensure!(Instant::now() < limit, "an edited policy is not enforced");
             thread::sleep(LOOK);
         }
     }
     Ok(())
-}
-
-fn enforced_as_of(agent: &Agent) -> Result<Option<f64>> {
-    let said = agent.said()?.unwrap_or_default();
-    Ok(said["agent"]["enforced_as_of"].as_f64())
 }

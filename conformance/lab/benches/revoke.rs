@@ -151,8 +151,7 @@ fn round(lab: &Lab) -> Result<Vec<Duration>> {
 }
 
 fn enforced_as_of(lab: &Lab) -> Option<f64> {
-    let status = lab.agents()[0].status().ok()?;
-    status["agent"]["enforced_as_of"].as_f64()
+    lab.agents()[0].enforced_as_of().ok()?
 }
 
 /// Connections of the friend, each with an answer, that conntrack remembers for as long as this takes.

@@ -203,9 +203,21 @@ impl Agent {
     /// The same document, asked of the agent without a process in between; none where it does not listen. For those who
     /// ask again and again.
     pub fn said(&self) -> Result<Option<serde_json::Value>> {
+        self.asked("status")
+    }
+
+    /// How new a state of the manifests it enforces, in seconds since 1970; none where it does not listen, and 0 where
+    /// it enforces none yet. Asked of the agent like [`Self::said`], and costs it next to nothing.
+    pub fn enforced_as_of(&self) -> Result<Option<f64>> {
+        let answer = self.asked("enforced")?;
+        let as_of = answer.map(|answer| answer.as_f64().context("enforced: not a number"));
+        as_of.transpose()
+    }
+
+    fn asked(&self, request: &str) -> Result<Option<serde_json::Value>> {
         let asked = UnixStream::connect(&self.paths.socket).and_then(|mut stream| {
             stream.set_read_timeout(Some(ANSWER))?;
-            stream.write_all(b"{\"request\":\"status\"}\n")?;
+            writeln!(stream, r#"{{"request":"{request}"}}"#)?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).map(|_| answer)
         });
@@ -214,7 +226,7 @@ impl Agent {
             answer => answer.with_context(|| self.paths.socket.display().to_string())?,
         };
         let mut answer: serde_json::Value =
-            serde_json::from_str(&answer).with_context(|| format!("status: {answer}"))?;
+            serde_json::from_str(&answer).with_context(|| format!("{request}: {answer}"))?;
         Ok(Some(answer["ok"].take()))
     }
 

@@ -54,9 +54,10 @@ pub(super) struct Edit {
     text: String,
 }
 
-/// When a change was made, before it was.
+/// A change that was made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
+    /// When it was in its place: a disk may take a millisecond to put it there.
     pub(super) at: Instant,
     /// Whoever has read the manifests since then has read it.
     stamp: f64,
@@ -141,9 +142,10 @@ impl Room {
     pub(super) fn edit(&self, edit: &Edit) -> Result<Change> {
         // reason: of manifests that change in a row the agent takes those that follow closely together, and waits for them.
         thread::sleep(ALONE.saturating_sub(self.changed.get().elapsed()));
-        let (at, before) = (Instant::now(), stamp()?);
+        let before = stamp()?;
         self.lab.manifests().write(edit.file, &edit.text)?;
-        self.changed.set(Instant::now());
+        let at = Instant::now();
+        self.changed.set(at);
         // Who reads all the time may have begun to before it was there; it will again.
         let stamp = if self.churns.get() { stamp()? } else { before };
         Ok(Change { at, stamp })
@@ -221,11 +223,7 @@ fn stamp() -> Result<f64> {
 
 /// Asks until the agent says that it enforces a change: when it did.
 fn enforced(agent: &Agent, change: Change) -> Result<Instant> {
-    let says_so = || {
-        let said = agent.said().ok().flatten();
-        let as_of = said.and_then(|said| said["agent"]["enforced_as_of"].as_f64());
-        as_of >= Some(change.stamp)
-    };
+    let says_so = || agent.enforced_as_of().ok().flatten() >= Some(change.stamp);
     flow::await_each(ASK, "a change is enforced", says_so)?;
     Ok(Instant::now())
 }

@@ -75,6 +75,9 @@ fn a_launcher_measures_a_cluster_and_leaves_nothing() {
         ..Options::default()
     });
     let cluster = cluster.unwrap();
+    if !has_netperf() {
+        println!("without netperf, which is not installed");
+    }
     let site = Site::new(&cluster);
     site.a_job_measures_every_pair_and_keeps_the_results();
     site.what_cannot_be_launched_is_said();

@@ -15,7 +15,7 @@ use crate::table::{Peer, Table};
 use crate::tiers::Tiers;
 use crate::{Changes, ContainerPort, Counts, Direction, Isolation, PodName, Snapshot};
 
-/// How often rules are looked at for nothing but whether they deny what they allowed: beyond, they may.
+/// Of so many pods rules are looked at for nothing but whether they deny what they allowed: beyond, they may.
 const LOOKS: usize = 1000;
 
 /// What is different, and how many pods of the scope there are now.
@@ -33,9 +33,7 @@ pub(crate) fn review(
         recompiled,
         changes: Changes::default(),
         // Other rules of a pod are not compared.
-        closes: recompiled
-            .iter()
-            .any(|id| old.identities.get(*id).is_some()),
+        closes: !recompiled.is_empty(),
         looks: 0,
         isolation: BTreeMap::new(),
         listed: HashSet::default(),
@@ -69,7 +67,7 @@ struct Review<'r> {
     changes: Changes,
     /// Whether a verdict may have turned from allow to deny.
     closes: bool,
-    /// How often rules were looked at for that alone.
+    /// Of how many pods rules were looked at for that alone.
     looks: usize,
     isolation: BTreeMap<IpAddr, Option<Isolation>>,
     /// Identities all of whose pods are in the changes, for a change of a peer.
@@ -168,16 +166,16 @@ impl<'r> Review<'r> {
     /// An address as a peer of the pods of one identity.
     fn peer_of(&mut self, user: IdentityId, owners: Owners<'r>, seen: Seen<'_>) {
         let raised = self.changes.addresses.contains(&owners.address.into());
-        let is_known = self.recompiled.contains(&user) || (raised && self.listed.contains(&user));
-        if is_known && !self.looks_on() {
-            return;
-        }
         let Some(view) = self.new.identities.get(user) else {
             return;
         };
         let Some(identity) = self.objects.identities.get(user) else {
             return;
         };
+        let is_known = self.recompiled.contains(&user) || (raised && self.listed.contains(&user));
+        if is_known && !self.looks_on(identity.local.len()) {
+            return;
+        }
         let sight = Sight::of(&view.tiers, seen);
         let others = identity.local.iter().filter_map(|view| {
             // A pod is exempt from its own rules.
@@ -204,9 +202,9 @@ impl<'r> Review<'r> {
         self.changes.pods.extend(others.into_iter().map(|it| it.0));
     }
 
-    /// Whether to look at what adds nothing to the changes, but whether they close anything.
-    const fn looks_on(&mut self) -> bool {
-        self.looks += 1;
+    /// Whether to look at pods that add nothing to the changes, but whether something closes.
+    const fn looks_on(&mut self, pods: usize) -> bool {
+        self.looks += pods;
         self.closes |= self.looks > LOOKS;
         !self.closes
     }

@@ -27,7 +27,7 @@ pub(crate) enum Difference {
     /// Nothing.
     None,
     /// Other rules decide, or more is allowed: nothing is denied that was allowed.
-    Opens,
+    Shifts,
     /// Something is denied that was allowed.
     Closes,
 }
@@ -36,35 +36,36 @@ pub(crate) enum Difference {
 pub(crate) enum Sight<'t> {
     /// Alike for all its pods.
     Known(Difference),
-    /// It depends on which numbers the pod has for the names in its ingress rules.
-    ByName(&'t Tiers, Seen<'t>),
+    /// This much for all its pods; more may depend on which numbers the pod has for the names in its ingress rules.
+    ByName(Difference, &'t Tiers, Seen<'t>),
 }
 
 impl<'t> Sight<'t> {
     /// How these rules see it.
     pub(crate) fn of(tiers: &'t Tiers, seen: Seen<'t>) -> Self {
-        if tiers.towards(Direction::Ingress).any(Table::has_names) {
-            return Self::ByName(tiers, seen);
+        let egress = difference(tiers, Direction::Egress, seen);
+        if egress == Difference::Closes {
+            Self::Known(egress)
+        } else if tiers.towards(Direction::Ingress).any(Table::has_names) {
+            Self::ByName(egress, tiers, seen)
+        } else {
+            Self::Known(egress.max(inward(tiers, seen, &[])))
         }
-        Self::Known(both(tiers, seen, &[]))
     }
 
     /// What a pod with these ports sees.
     pub(crate) fn for_pod_with(&self, declared: &[ContainerPort]) -> Difference {
         match self {
             Self::Known(difference) => *difference,
-            Self::ByName(tiers, seen) => both(tiers, *seen, declared),
+            Self::ByName(egress, tiers, seen) => inward(tiers, *seen, declared).max(*egress),
         }
     }
 }
 
-/// The difference in both directions: names of ports in ingress rules are those that the pod itself has declared.
-fn both(tiers: &Tiers, seen: Seen<'_>, declared: &[ContainerPort]) -> Difference {
-    let inward = Seen {
-        ports: [declared, declared],
-        ..seen
-    };
-    difference(tiers, Direction::Egress, seen).max(difference(tiers, Direction::Ingress, inward))
+/// The difference for connections to a pod that has declared these ports.
+fn inward(tiers: &Tiers, seen: Seen<'_>, declared: &[ContainerPort]) -> Difference {
+    let ports = [declared, declared];
+    difference(tiers, Direction::Ingress, Seen { ports, ..seen })
 }
 
 /// What a table says of a peer: the first rule by port.
@@ -90,17 +91,17 @@ fn difference(tiers: &Tiers, direction: Direction, seen: Seen<'_>) -> Difference
         return Difference::None;
     }
     // A tier that is asked first may decide before what differs is heard, and to pass is to say nothing.
-    let differences = places(was.iter().chain(&is)).map(|place| {
+    let mut worst = Difference::None;
+    for place in places(was.iter().chain(&is)) {
         let (was, is) = (decided(&was, place), decided(&is, place));
-        if was == is {
-            Difference::None
-        } else if is_allowed(was) && !is_allowed(is) {
-            Difference::Closes
-        } else {
-            Difference::Opens
+        if is_allowed(was) && !is_allowed(is) {
+            return Difference::Closes;
         }
-    });
-    differences.max().unwrap_or(Difference::None)
+        if was != is {
+            worst = Difference::Shifts;
+        }
+    }
+    worst
 }
 
 /// A protocol and port of every stretch within which the first rule of each table is the same.

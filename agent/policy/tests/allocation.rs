@@ -1,4 +1,4 @@
-//! A verdict allocates nothing. Alone in its binary, because the allocator counts.
+//! A verdict allocates nothing. Alone in its binary, whose allocator counts.
 
 mod support;
 

@@ -7,8 +7,8 @@ use sluice_ebpf::Marks;
 use sluice_netlink::{Conntrack, Entry, Filter, Judged, Masked};
 use sluice_policy::{Action, Protocol, Snapshot, Tuple};
 
-/// So many denied connections are kept in mind, in 1.7 MB at most; where there are more, all are looked for when some may
-/// be revived. To judge as many again takes 2 ms.
+/// So many denied connections are kept in mind, in a list of 1.7 MB at most; where there are more, all are looked for when
+/// some may be revived.
 const KEPT: usize = 16_384;
 
 /// What became of the entries looked at.
@@ -98,15 +98,18 @@ pub(crate) fn revive(
     conntrack: &mut Conntrack,
     snapshot: &Snapshot,
     marks: Marks,
+    which: Which<'_>,
     denied: &mut Denied,
 ) -> Result<Option<u64>, sluice_netlink::Error> {
     if denied.more {
         return Ok(None);
     }
-    let (allowed, still_denied): (Vec<Entry>, Vec<Entry>) = denied
-        .entries
-        .iter()
-        .partition(|entry| snapshot.evaluate(&judged(entry, marks)).action() == Action::Allow);
+    let is_allowed = |entry: &Entry| {
+        let tuple = judged(entry, marks);
+        which.covers(&tuple) && snapshot.evaluate(&tuple).action() == Action::Allow
+    };
+    let (allowed, still_denied): (Vec<Entry>, Vec<Entry>) =
+        denied.entries.iter().partition(|entry| is_allowed(entry));
     let changed: Vec<(Entry, Masked)> = allowed
         .into_iter()
         .map(|entry| (entry, restored(marks)))

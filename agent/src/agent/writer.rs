@@ -255,7 +255,14 @@ impl Writer {
         }
         let snapshot = self.enforcer.snapshot();
         let marks = self.shared.config.marks;
-        match revive(&mut self.conntrack, &snapshot, marks, &mut self.denied) {
+        let which = Which::Touching(&changes.addresses);
+        match revive(
+            &mut self.conntrack,
+            &snapshot,
+            marks,
+            which,
+            &mut self.denied,
+        ) {
             Ok(Some(restored)) => {
                 note_judged(0, restored, &self.shared);
                 true

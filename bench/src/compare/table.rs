@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::report::{Compared, STATS};
+use crate::load::Workload;
 use crate::stats::Ratio;
 
 impl Report {
@@ -39,7 +40,10 @@ impl Report {
         let mut last = None;
         for it in &self.within {
             if last.replace(it.workload) != Some(it.workload) {
-                let of = format!("{} ÷ {}", it.workload.name(), it.against.name());
+                let mut of = format!("{} ÷ {}", it.workload.name(), it.against.name());
+                if it.workload == Workload::Flood {
+                    of = format!("{of}, {} packets a second", self.flood);
+                }
                 let (own, other) = ("within the mode", "that ÷ the same of conntrack");
                 let _infallible = writeln!(text, "\n{of:<40}{own:>24}{other:>31}");
             }

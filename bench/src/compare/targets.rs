@@ -136,15 +136,21 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Ve
     judged.chain(beside).collect()
 }
 
-/// The same of a workload ÷ its reference.
+/// The interval of a workload ÷ its reference in mode `hybrid`, or of that ÷ the same of mode `b`; none as in [`interval`].
 fn interval_within(
     plan: &Plan,
     compared: &[Compared],
     within: &[Within],
     (workload, b, stat): (Workload, Mode, &str),
 ) -> Option<[f64; 2]> {
-    let mut of_equals = compared.iter();
-    if of_equals.any(|it| Some(it.name) == workload.reference() && it.equal == Some(false)) {
+    let tells_equals_apart = |name| {
+        let mut workloads = compared.iter();
+        workloads.any(|it| it.name == name && it.equal == Some(false))
+    };
+    // Within one mode, the two need not be as quiet as modes that are compared.
+    let is_unfit = workload.reference().is_some_and(tells_equals_apart)
+        || (b != Hybrid && tells_equals_apart(workload));
+    if is_unfit {
         return None;
     }
     let mut found = within.iter();
@@ -188,6 +194,7 @@ mod tests {
     use crate::compare::report::Between;
     use crate::compare::tests::plan;
     use crate::stats::Ratio;
+    use Workload::FloodQuiet;
 
     fn compared(a: Mode, b: Mode, stat: &'static str, ci: [f64; 2], rounds: usize) -> Compared {
         let ratio = Ratio {
@@ -274,11 +281,36 @@ mod tests {
             (service([1.1, 1.14], 30), Some(false)),
             (service([1.1, 1.1], 14), None),
         ] {
-            let judged = judge(&plan(), &[], &[within]);
-            let mut targets = judged.iter();
-            let target = targets.find(|it| it.workload == within.workload && it.against.is_some());
-            assert_eq!(target.unwrap().met, met, "{within:?}");
+            assert_eq!(met_within(within, &[]), met, "{within:?}");
         }
+        // Of which workload two equal modes differ, and what cannot be told for that.
+        let (flood, service) = (flood(Hybrid, [1.0, 1.1], 30), service([1.1, 1.1], 30));
+        for (unfit, of_flood, of_service) in [
+            (TcpCrr, Some(true), None),
+            (TcpCrrService, Some(true), None),
+            (FloodQuiet, None, Some(true)),
+            (Flood, Some(true), Some(true)),
+        ] {
+            let unfit = Compared {
+                name: unfit,
+                equal: Some(false),
+                ..compared(Hybrid, Conntrack, "p50", [1.0, 1.0], 30)
+            };
+            assert_eq!(met_within(flood, &[unfit.clone()]), of_flood, "{unfit:?}");
+            assert_eq!(
+                met_within(service, &[unfit.clone()]),
+                of_service,
+                "{unfit:?}"
+            );
+        }
+    }
+
+    /// Whether the target of a workload within its mode is met.
+    fn met_within(within: Within, compared: &[Compared]) -> Option<bool> {
+        let judged = judge(&plan(), compared, &[within]);
+        let mut targets = judged.iter();
+        let target = targets.find(|it| it.workload == within.workload && it.against.is_some());
+        target.unwrap().met
     }
 
     #[test]

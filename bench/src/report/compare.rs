@@ -255,7 +255,7 @@ impl Compare {
                 ]
             });
             let rows = table(&head.map(str::to_owned), &rows.collect::<Vec<_>>());
-            format!("\n## {workload}, against {against}\n\n{rows}")
+            format!("\n## `{workload}` against `{against}`\n\n{rows}")
         };
         pairs.into_iter().map(of_pair).collect()
     }

@@ -16,12 +16,24 @@ const COMPARE: &str = r#"{"workloads": [{"name": "tcp_crr",
         "modes": {"conntrack": {"p50_us": 40.0, "per_second": 24000.0}, "hybrid": {"p50_us": 42.0, "per_second": 23000.0}},
         "ecdf_us": {"conntrack": [[0.5, 40.0], [0.99, 90.0]], "hybrid": [[0.5, 42.0], [0.99, 95.0]]},
         "ratios": [{"a": "hybrid", "b": "conntrack", "stat": "p50", "ratio": 1.05, "ci": [1.04, 1.07], "rounds": 30},
-                   {"a": "hybrid", "b": "conntrack", "stat": "per_second", "ratio": 0.96, "ci": [0.95, 0.97], "rounds": 30}],
+                   {"a": "hybrid", "b": "conntrack", "stat": "per_second", "ratio": 0.96, "ci": [0.95, 0.97], "rounds": 30},
+                   {"a": "nfqueue", "b": "hybrid", "stat": "per_second", "ratio": 0.5, "ci": [0.4, 0.8], "rounds": 30}],
         "equal": null}],
+    "within": [
+        {"workload": "tcp_crr_service", "against": "tcp_crr", "mode": "hybrid", "stat": "p50", "ratio": 1.21,
+         "ci": [1.2, 1.23], "rounds": 30, "against_conntrack": {"ratio": 1.01, "ci": [0.99, 1.02], "rounds": 30}},
+        {"workload": "flood", "against": "flood_quiet", "mode": "hybrid", "stat": "p99", "ratio": 1.31,
+         "ci": [1.3, 1.33], "rounds": 30, "against_conntrack": null}],
     "void_slices": 1, "slices": 3, "void_reasons": [], "capacity": null, "env": ENV, "rounds": 30, "slice_ms": 200,
     "seed": 1, "policies": 10, "agent": "sluice", "quick": false, "noisy": false,
     "targets": [{"workload": "tcp_crr", "a": "hybrid", "b": "conntrack", "stat": "p50", "bound": {"at_most": 1.05},
-        "worst": 1.07, "met": false}],
+        "worst": 1.07, "met": false},
+        {"workload": "tcp_crr", "a": "hybrid", "b": "nfqueue", "stat": "per_second", "bound": {"at_least": 1.6},
+         "worst": 1.25, "met": false},
+        {"workload": "tcp_crr_service", "a": "hybrid", "b": "conntrack", "against": "tcp_crr", "stat": "p50",
+         "bound": {"at_most": 1.03}, "worst": 1.02, "met": true},
+        {"workload": "flood", "a": "hybrid", "b": "hybrid", "against": "flood_quiet", "stat": "p99",
+         "bound": {"at_most": 1.2}, "worst": null, "met": null}],
     "rows": [{"round": 0, "workload": "tcp_crr", "mode": "hybrid", "void": null, "figures": {"p50_us": 42.0}},
         {"round": 0, "workload": "tcp_crr", "mode": "conntrack", "void": null, "figures": {"p50_us": 40.0}},
         {"round": 1, "workload": "tcp_crr", "mode": "hybrid", "void": "9 % were \"stolen\"", "figures": {"p50_us": 84.0}}]}"#;
@@ -104,6 +116,26 @@ fn every_document_becomes_its_files() {
         (
             "compare.md",
             "| `hybrid` ÷ `conntrack`, p50 of `tcp_crr` | at most 1.05 | 1.05 [1.04, 1.07] | 1.070 | **not met** |",
+        ),
+        (
+            "compare.md",
+            "| `hybrid` ÷ `nfqueue`, per_second of `tcp_crr` | at least 1.6 | 2.00 [1.25, 2.50] | 1.250 | **not met** |",
+        ),
+        (
+            "compare.md",
+            "| `hybrid` ÷ `conntrack`, p50 of `tcp_crr_service` ÷ `tcp_crr` | at most 1.03 | 1.01 [0.99, 1.02] | 1.020 | met |",
+        ),
+        (
+            "compare.md",
+            "| `hybrid`, p99 of `flood` ÷ `flood_quiet` | at most 1.2 | 1.31 [1.30, 1.33] |  | untold |",
+        ),
+        (
+            "compare.md",
+            "## `flood` against `flood_quiet`\n\n| `flood` ÷ `flood_quiet` | within the mode | that ÷ the same of `conntrack` |",
+        ),
+        (
+            "compare.md",
+            "| `hybrid`, p50 | 1.21 [1.20, 1.23] | 1.01 [0.99, 1.02] |",
         ),
         (
             "compare.csv",

@@ -227,6 +227,9 @@ impl Agent {
         };
         let mut answer: serde_json::Value =
             serde_json::from_str(&answer).with_context(|| format!("{request}: {answer}"))?;
+        if let Some(refusal) = answer["error"].as_str() {
+            bail!("{request}: {refusal}");
+        }
         Ok(Some(answer["ok"].take()))
     }
 

@@ -1,7 +1,7 @@
 //! The manifests of a run: copies that the agents read, so that a test can edit them while agents run. What is in them
 //! is read by `sluice-kubernetes` alone.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -46,6 +46,36 @@ struct Copy {
 pub struct StageError {
     path: PathBuf,
     source: io::Error,
+}
+
+/// A file that is written, and not in its place yet.
+#[must_use = "nobody reads it before it is put in its place"]
+pub struct Draft {
+    draft: PathBuf,
+    place: PathBuf,
+    /// Open, so that it is not removed from the disk by whoever replaces it.
+    replaced: Option<File>,
+}
+
+impl Draft {
+    /// Leaves the disk as little to do as can be while it is put in its place, which takes up to a millisecond else.
+    ///
+    /// # Errors
+    /// Where it cannot be written out.
+    pub fn settled(mut self) -> Result<Self> {
+        let written = File::open(&self.draft).and_then(|draft| draft.sync_all());
+        written.with_context(|| self.draft.display().to_string())?;
+        self.replaced = File::open(&self.place).ok();
+        Ok(self)
+    }
+
+    /// Puts it in its place, in one step.
+    ///
+    /// # Errors
+    /// Where it cannot be there.
+    pub fn put(self) -> Result<()> {
+        fs::rename(&self.draft, &self.place).with_context(|| self.place.display().to_string())
+    }
 }
 
 impl Staged {
@@ -113,15 +143,24 @@ impl Staged {
     /// Writes a file of a directory that was given first, in one step: whoever reads it sees the old or the new text.
     /// `file` is relative to that directory.
     pub fn write(&self, file: &str, text: &str) -> Result<()> {
-        let path = self.resolve(file)?;
-        let parent = path.parent().context("a file name")?;
+        self.draft(file, text)?.put()
+    }
+
+    /// The first half of [`Self::write`]: what is yet to be put in its place.
+    pub fn draft(&self, file: &str, text: &str) -> Result<Draft> {
+        let place = self.resolve(file)?;
+        let parent = place.parent().context("a file name")?;
         fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         // Beside the directory, whose readers would take its coming for a change.
         let outside = self.copies.first().and_then(|first| first.copy.parent());
         let name = format!("draft-{}", file.replace('/', "-"));
         let draft = outside.context("a directory")?.join(name);
         fs::write(&draft, text).with_context(|| draft.display().to_string())?;
-        fs::rename(&draft, &path).with_context(|| path.display().to_string())
+        Ok(Draft {
+            draft,
+            place,
+            replaced: None,
+        })
     }
 
     /// The text of a file of the directory that was given first.

@@ -7,6 +7,7 @@ mod statistics;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use netlink_bindings::conntrack::{self, Nfgenmsg, PushConntrackAttrs};
 use rustix::io::Errno;
@@ -26,6 +27,8 @@ const GET_STATS: u16 = 0x105;
 const BY_SOURCE: u32 = 1;
 /// Each message may be refused (the connection may be gone), and all refusals must fit into the receive buffer.
 const MESSAGES_PER_BATCH: usize = 128;
+/// For so long a thread sends messages before it lets others have its processor, who may keep it for a slice of theirs.
+const TURN: Duration = Duration::from_micros(500);
 
 /// A socket to the connection table of the network namespace that the opening thread was in.
 pub struct Conntrack {
@@ -115,7 +118,13 @@ impl Conntrack {
         encode: impl Fn(&T, &mut Vec<u8>),
     ) -> Result<usize, Error> {
         let (mut gone, mut refused) = (0, None);
+        let mut yielded = Instant::now();
         for chunk in items.chunks(MESSAGES_PER_BATCH) {
+            // Thousands of messages take milliseconds, for which nobody else would get this processor.
+            if yielded.elapsed() >= TURN {
+                thread::yield_now();
+                yielded = Instant::now();
+            }
             let mut batch = Batch::new();
             for item in chunk {
                 batch.push_with(kind, 0, |bytes| encode(item, bytes));
@@ -131,8 +140,6 @@ impl Conntrack {
                         });
                     }
                 })?;
-            // Thousands of messages take milliseconds, for which nobody else would get this processor.
-            thread::yield_now();
         }
         refused.map_or(Ok(items.len() - gone), Err)
     }

@@ -1,5 +1,5 @@
 //! The latencies in the laboratory: between pods on this machine, with the real agent, which reads manifests. A change is
-//! a file that is written; it is timed from before that.
+//! a file that takes the place of another; it is timed from right before that.
 
 mod churn;
 mod flow;

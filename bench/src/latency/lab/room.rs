@@ -57,9 +57,9 @@ pub(super) struct Edit {
 /// A change that was made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
-    /// When it was in its place: a disk may take a millisecond to put it there.
+    /// Right before it was put in its place.
     pub(super) at: Instant,
-    /// Whoever has read the manifests since then has read it.
+    /// Whoever begins to read the manifests after that reads it, but for some microseconds.
     stamp: f64,
 }
 
@@ -142,10 +142,11 @@ impl Room {
     pub(super) fn edit(&self, edit: &Edit) -> Result<Change> {
         // reason: of manifests that change in a row the agent takes those that follow closely together, and waits for them.
         thread::sleep(ALONE.saturating_sub(self.changed.get().elapsed()));
-        let before = stamp()?;
-        self.lab.manifests().write(edit.file, &edit.text)?;
-        let at = Instant::now();
-        self.changed.set(at);
+        let draft = self.lab.manifests().draft(edit.file, &edit.text)?;
+        let draft = draft.settled()?;
+        let (at, before) = (Instant::now(), stamp()?);
+        draft.put()?;
+        self.changed.set(Instant::now());
         // Who reads all the time may have begun to before it was there; it will again.
         let stamp = if self.churns.get() { stamp()? } else { before };
         Ok(Change { at, stamp })
@@ -223,9 +224,16 @@ fn stamp() -> Result<f64> {
 
 /// Asks until the agent says that it enforces a change: when it did.
 fn enforced(agent: &Agent, change: Change) -> Result<Instant> {
-    let says_so = || agent.enforced_as_of().ok().flatten() >= Some(change.stamp);
+    let mut failed = Ok(());
+    let says_so = || match agent.enforced_as_of() {
+        Ok(as_of) => as_of >= Some(change.stamp),
+        Err(error) => {
+            failed = Err(error);
+            true
+        }
+    };
     flow::await_each(ASK, "a change is enforced", says_so)?;
-    Ok(Instant::now())
+    failed.map(|()| Instant::now())
 }
 
 impl Edit {

@@ -246,12 +246,12 @@ impl Conductor {
     pub fn settled(&self) -> usize {
         match &self.stage {
             Stage::Measuring(task) => task.number(),
-            _ => self.begun(),
+            _ => self.decided(),
         }
     }
 
-    /// How many tasks need not be begun any more; they are the first ones.
-    fn begun(&self) -> usize {
+    /// How many tasks have come to something; they are the first ones.
+    fn decided(&self) -> usize {
         let mut tasks = self.tasks.iter();
         let unsettled = tasks.position(|task| !task.status.is_settled());
         unsettled.unwrap_or(self.tasks.len())

@@ -22,7 +22,7 @@ enum Step {
     Serving,
     /// The client measures. → `Ending` when either of them ends, or at the time.
     Measuring,
-    /// It is decided, and what still runs is told to stop, so that nothing of it disturbs the next one. → the next task
+    /// It came to something, and what still runs is told to stop, so that nothing of it disturbs the next one. → the next task
     /// once nobody is busy; who still is at the time counts as gone.
     Ending,
 }
@@ -54,7 +54,7 @@ impl Conductor {
     /// Begins the first task that was not begun; those of a worker that is gone are lost.
     pub(super) fn begin_next(&mut self, now: Duration, orders: &mut Orders) {
         let number = loop {
-            let number = self.begun();
+            let number = self.decided();
             let Some(task) = self.tasks.get(number) else {
                 return self.leave(now, orders);
             };
@@ -200,12 +200,13 @@ impl Conductor {
         }
     }
 
-    /// The other party's failure is heard of first where its tool notices sooner than the orchestrator that a worker is
-    /// gone: then the task is as lost as it is the other way round.
+    /// A failure is heard of first where a tool notices sooner than the orchestrator that a worker is gone: then the task is
+    /// as lost as it is the other way round.
     fn blame(&mut self, number: usize, gone: WorkerId) {
         let why = went_away(self.name(gone));
         let task = &mut self.tasks[number];
-        if task.status == Status::Failed {
+        // Who lacks a program fails whatever becomes of the other.
+        if task.status == Status::Failed && task.lacks.is_none() {
             task.status = Status::Lost;
             task.output = format!("{why}; before that was known: {}", task.output);
         }

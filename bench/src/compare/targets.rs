@@ -189,6 +189,7 @@ fn interval(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::slice;
 
     use super::*;
     use crate::compare::report::Between;
@@ -296,9 +297,13 @@ mod tests {
                 equal: Some(false),
                 ..compared(Hybrid, Conntrack, "p50", [1.0, 1.0], 30)
             };
-            assert_eq!(met_within(flood, &[unfit.clone()]), of_flood, "{unfit:?}");
             assert_eq!(
-                met_within(service, &[unfit.clone()]),
+                met_within(flood, slice::from_ref(&unfit)),
+                of_flood,
+                "{unfit:?}"
+            );
+            assert_eq!(
+                met_within(service, slice::from_ref(&unfit)),
                 of_service,
                 "{unfit:?}"
             );

@@ -51,7 +51,7 @@ pub struct StageError {
 /// A file that is written, and not in its place yet.
 #[must_use = "nobody reads it before it is put in its place"]
 pub struct Draft {
-    draft: PathBuf,
+    written: PathBuf,
     place: PathBuf,
     /// Open, so that it is not removed from the disk by whoever replaces it.
     replaced: Option<File>,
@@ -63,8 +63,8 @@ impl Draft {
     /// # Errors
     /// Where it cannot be written out.
     pub fn settled(mut self) -> Result<Self> {
-        let written = File::open(&self.draft).and_then(|draft| draft.sync_all());
-        written.with_context(|| self.draft.display().to_string())?;
+        let synced = File::open(&self.written).and_then(|written| written.sync_all());
+        synced.with_context(|| self.written.display().to_string())?;
         self.replaced = File::open(&self.place).ok();
         Ok(self)
     }
@@ -74,7 +74,7 @@ impl Draft {
     /// # Errors
     /// Where it cannot be there.
     pub fn put(self) -> Result<()> {
-        fs::rename(&self.draft, &self.place).with_context(|| self.place.display().to_string())
+        fs::rename(&self.written, &self.place).with_context(|| self.place.display().to_string())
     }
 }
 
@@ -157,7 +157,7 @@ impl Staged {
         let draft = outside.context("a directory")?.join(name);
         fs::write(&draft, text).with_context(|| draft.display().to_string())?;
         Ok(Draft {
-            draft,
+            written: draft,
             place,
             replaced: None,
         })

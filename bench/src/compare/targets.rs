@@ -33,19 +33,22 @@ impl fmt::Display for Bound {
 }
 
 impl Bound {
-    /// The end of an interval that it is about.
-    fn worse_end(self, [low, high]: [f64; 2]) -> f64 {
-        match self {
+    /// The end of an interval that it is about, if there is one.
+    fn worst(self, interval: Option<[f64; 2]>) -> Option<f64> {
+        let [low, high] = interval?;
+        Some(match self {
             AtMost(_) => high,
             AtLeast(_) => low,
-        }
+        })
     }
 
-    fn holds(self, worst: f64) -> bool {
-        match self {
+    /// Whether that is within it.
+    fn met(self, interval: Option<[f64; 2]>) -> Option<bool> {
+        let worst = self.worst(interval)?;
+        Some(match self {
             AtMost(most) => worst <= most,
             AtLeast(least) => worst >= least,
-        }
+        })
     }
 }
 
@@ -101,7 +104,6 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Ve
     });
     let judged = of_plan.map(|&(workload, a, b, stat, bound)| {
         let interval = interval(plan, compared, (workload, a, b, stat));
-        let worst = interval.map(|interval| bound.worse_end(interval));
         Target {
             workload,
             a,
@@ -109,8 +111,8 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Ve
             against: None,
             stat,
             bound,
-            worst,
-            met: worst.map(|worst| bound.holds(worst)),
+            worst: bound.worst(interval),
+            met: bound.met(interval),
         }
     });
     let of_references = WITHIN.iter().filter(|(workload, b, ..)| {
@@ -121,7 +123,6 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Ve
     });
     let beside = of_references.map(|&(workload, b, stat, bound)| {
         let interval = interval_within(plan, compared, within, (workload, b, stat));
-        let worst = interval.map(|interval| bound.worse_end(interval));
         Target {
             workload,
             a: Hybrid,
@@ -129,8 +130,8 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Ve
             against: workload.reference(),
             stat,
             bound,
-            worst,
-            met: worst.map(|worst| bound.holds(worst)),
+            worst: bound.worst(interval),
+            met: bound.met(interval),
         }
     });
     judged.chain(beside).collect()

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -20,6 +21,17 @@ use sluice_netlink::Netns;
 use crate::confine::Confinement;
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// Read by whoever starts a process, from before there is one until it has said with whom it dies: it is not told of a
+/// death before that.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// From now on until the guard is dropped no warden starts a process, and all that were started die with their warden.
+/// For who is about to take the place of this process, whose children they stay.
+#[must_use]
+pub(crate) fn no_more_starts() -> RwLockWriteGuard<'static, ()> {
+    STARTING.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A handle of the thread, which ends with the handle.
 pub(crate) struct Warden {
@@ -55,7 +67,7 @@ impl Warden {
         let parent = getpid();
         let die_with_parent = move || {
             set_parent_process_death_signal(Some(Signal::KILL))?;
-            // A parent that died before that sends no signal.
+            // A parent that died before that sends no signal, and `no_more_starts` keeps it from becoming another.
             if getppid() == Some(parent) {
                 Ok(())
             } else {
@@ -73,6 +85,8 @@ impl Warden {
             move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
                 .context("enter the namespace")?;
             let program = command.get_program().to_string_lossy().into_owned();
+            // Spawning ends when the program has begun, or failed to.
+            let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
             command.spawn().with_context(|| program)
         };
         self.run(spawn)?

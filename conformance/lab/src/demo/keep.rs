@@ -15,7 +15,7 @@ use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal, sets
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Lab, run_dir};
+use crate::{Lab, run_dir, warden};
 
 /// The exit code after SIGINT and SIGTERM.
 const INTERRUPTED: u8 = 130;
@@ -146,6 +146,8 @@ fn how_to_enter(lab: &Lab) -> String {
 /// removed.
 pub(crate) fn remove_and_exit_on_signal(runs: PathBuf) -> Result<()> {
     exit_on_signal(move || {
+        // One that has not yet said that it dies with us would be waited for by the sweep for ever.
+        let _none = warden::no_more_starts();
         let mut sweeper = Command::new("/proc/self/exe");
         let error = sweeper.args(["demo", "--sweep", "--runs"]).arg(runs).exec();
         eprintln!("error: remove the directory of this run: {error}");

@@ -215,8 +215,9 @@ fn bad_input_is_named_all_at_once() {
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
     let Some(demo) = Demo::new() else { return };
-    for signal in [Signal::INT, Signal::TERM] {
-        let child = demo
+    // Often, as it matters how far the agent's process is that moment.
+    for signal in [Signal::INT, Signal::TERM].repeat(10) {
+        let mut child = demo
             .command(&["-o", "json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -226,6 +227,7 @@ fn an_interrupted_demo_leaves_nothing() {
             processes_of(demo.runs.path()).len() > 1
         });
         kill_process(Pid::from_child(&child), signal).unwrap();
+        eventually("the demo ends", || child.try_wait().unwrap().is_some());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
         eventually("all processes end", || {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -21,6 +21,9 @@ use crate::{process, repo};
 
 /// How long output may be silent before it is asked whether the test has ended at all.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// A test binary that says nothing for so long hangs, and is ended: the longest test takes a third of it.
+const SILENCE: Duration = Duration::from_mins(15);
 
 /// What is wrong where output does not end with the process.
 pub(super) const LEFT: &str = "ended, but left a process behind that holds on to its output";
@@ -144,6 +147,7 @@ impl Suite {
             command.arg("--").arg("--show-output").args(&self.more),
             Transcript::new("doc tests"),
             "",
+            SILENCE,
         )
     }
 
@@ -198,14 +202,16 @@ fn run_binary(test: &Executable, more: &[String], beside: bool) -> anyhow::Resul
         .env("CARGO_MANIFEST_DIR", &test.target.directory)
         .arg("--show-output")
         .args(more);
-    follow(&mut command, Transcript::new(&label), &prefix)
+    follow(&mut command, Transcript::new(&label), &prefix, SILENCE)
 }
 
-/// Runs `command`, its output read by `transcript` and shown on stderr as it comes, each line behind `prefix`.
+/// Runs `command`, its output read by `transcript` and shown on stderr as it comes, each line behind `prefix`. It is ended
+/// where it says nothing for longer than `silence`.
 fn follow(
     command: &mut Command,
     mut transcript: Transcript,
     prefix: &str,
+    silence: Duration,
 ) -> anyhow::Result<Tally> {
     let (reader, writer) = io::pipe().context("making a pipe")?;
     command
@@ -218,16 +224,23 @@ fn follow(
     // Our copies of the writing end have to go, or the reading never ends.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let lines = process::lines_of(reader);
-    let mut has_ended = false;
+    let (mut has_ended, mut heard) = (false, Instant::now());
     loop {
-        match lines.recv_timeout(GRACE) {
-            Ok(line) => transcript
-                .line(&line)
-                .iter()
-                .for_each(|shown| eprintln!("{prefix}{shown}")),
+        match lines.recv_timeout(GRACE.min(silence)) {
+            Ok(line) => {
+                heard = Instant::now();
+                for shown in transcript.line(&line) {
+                    eprintln!("{prefix}{shown}");
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) if has_ended => {
                 transcript.fail(LEFT);
+                break;
+            }
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() > silence => {
+                child.kill().context("ending a test that hangs")?;
+                transcript.fail(&silent(silence, transcript.slow()));
                 break;
             }
             // What it said last may be on its way, where the machine stood still meanwhile.
@@ -236,6 +249,15 @@ fn follow(
     }
     let status = exit::unless_interrupted(child.wait()?)?;
     Ok(transcript.finish(status.success()))
+}
+
+/// What is wrong where nothing was said for so long.
+fn silent(silence: Duration, slow: &[String]) -> String {
+    let under_way = match slow {
+        [] => "no test that it named".to_owned(),
+        slow => slow.join(", "),
+    };
+    format!("said nothing for {silence:?} and was ended; under way: {under_way}")
 }
 
 /// What a test binary is called where people read it.
@@ -250,8 +272,9 @@ pub(super) fn label(target: &Target) -> String {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::Duration;
 
-    use super::{Suite, Transcript, follow};
+    use super::{SILENCE, Suite, Transcript, follow};
     use crate::exit::Stop;
 
     fn tally_of(script: &str) -> String {
@@ -259,6 +282,7 @@ mod tests {
             Command::new("sh").args(["-c", script]),
             Transcript::new("sh"),
             "",
+            SILENCE,
         )
         .unwrap()
         .to_string()
@@ -286,12 +310,36 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_hangs_is_ended_and_named() {
+        let script = "echo 'test a::b has been running for over 60 seconds'\n\
+                      echo 'test c has been running for over 60 seconds'\n\
+                      echo 'test c ... ok'\n\
+                      exec sleep 600";
+        let tally = follow(
+            Command::new("sh").args(["-c", script]),
+            Transcript::new("sh"),
+            "",
+            Duration::from_secs(1),
+        )
+        .unwrap();
+        let failures: Vec<_> = tally.failures.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(
+            failures,
+            [
+                "sh: said nothing for 1s and was ended; under way: a::b",
+                "sh: ended without a result"
+            ]
+        );
+    }
+
+    #[test]
     fn ctrl_c_in_a_test_stops_everything() {
         // As who was interrupted and caught it: whatever runs in the background of a shell ignores the signal itself.
         let error = follow(
             Command::new("sh").args(["-c", "exit 130"]),
             Transcript::new("sh"),
             "",
+            SILENCE,
         )
         .unwrap_err();
         assert_eq!(error.downcast_ref(), Some(&Stop::Interrupted));

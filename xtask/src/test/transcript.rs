@@ -17,6 +17,8 @@ pub(super) struct Transcript {
     test: Option<String>,
     /// Inside of the captured output of which failure.
     failure: Option<usize>,
+    /// Tests that have said to take long, and are under way.
+    slow: Vec<String>,
 }
 
 /// The line that a test prints when it cannot run.
@@ -48,14 +50,28 @@ impl Transcript {
         if self.in_successes {
             return self.success(line);
         }
-        if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
-        {
-            self.name(name);
+        if let Some(about) = line.strip_prefix("test ") {
+            self.progress(about);
         }
         self.failed(line);
         Some(line.to_owned())
+    }
+
+    /// A test's name and what is said of it.
+    fn progress(&mut self, about: &str) {
+        if let Some((name, _seconds)) = about.split_once(" has been running for over ") {
+            self.slow.push(name.to_owned());
+        } else if let Some((name, outcome)) = about.split_once(" ... ") {
+            self.slow.retain(|slow| slow != name);
+            if outcome == "FAILED" {
+                self.name(name);
+            }
+        }
+    }
+
+    /// The tests that are under way for more than a minute, as far as they are known.
+    pub(super) fn slow(&self) -> &[String] {
+        &self.slow
     }
 
     /// Notes a failure by its name.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, geteuid};
 use serde_json::Value;
 use sluice_netlink::Netns;
+use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sluice-bench");
 /// Where the orchestrators listen: each has a namespace of its own.
@@ -43,6 +44,8 @@ pub(crate) fn skipped(programs: &[&str]) -> bool {
 /// A namespace of its own, and whoever is started in it.
 pub(crate) struct Place {
     netns: Netns,
+    /// For what a process that is killed can no longer remove.
+    temporary: TempDir,
 }
 
 /// A process that is killed where a test fails.
@@ -59,7 +62,8 @@ pub(crate) struct Said {
 impl Place {
     pub(crate) fn new() -> Self {
         let netns = Netns::new().expect("a network namespace");
-        Self { netns }
+        let temporary = tempfile::tempdir().expect("a directory");
+        Self { netns, temporary }
     }
 
     /// Starts this package's program with the words of `line`.
@@ -79,6 +83,7 @@ impl Place {
 
     pub(crate) fn spawn(&self, command: &mut Command) -> Process {
         command
+            .env("TMPDIR", self.temporary.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

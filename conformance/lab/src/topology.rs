@@ -92,23 +92,24 @@ impl Topology {
 
     /// Takes a pod's link away and makes another one like it, as when a pod is made anew. Not for pods on their node's
     /// network.
+    ///
+    /// Packets find their way to it last: a neighbour that is looked for before it answers is looked for again only a
+    /// second later.
     pub(crate) fn replug(&self, plan: &Plan, index: usize) -> Result<()> {
         let pod = &plan.pods[index];
         let netns = self.pods[index].as_ref().context("a pod without a link")?;
+        let node = &self.nodes[pod.node];
+        let link = node_end(index);
         let connect = || -> Result<()> {
             let mut netlink = Rtnetlink::open()?;
-            netlink.delete(&node_end(index))?;
-            connect_pod(
-                &mut netlink,
-                &plan.nodes[pod.node],
-                &node_end(index),
-                pod,
-                netns,
-            )
+            netlink.delete(&link)?;
+            connect_pod(&mut netlink, &link, netns)
         };
-        self.nodes[pod.node].enter(connect)??;
+        node.enter(connect)??;
         netns.enter(|| build_pod(pod))??;
-        self.activate(plan)
+        self.activate(plan)?;
+        let route = || route_to_pod(&mut Rtnetlink::open()?, &plan.nodes[pod.node], &link, pod);
+        node.enter(route)?
     }
 
     /// Waits until packets of the near ends of links, whose far ends came up after them, and of all addresses get through.
@@ -158,7 +159,9 @@ impl Topology {
         };
         for (number, pod) in own() {
             if let Some(netns) = &self.pods[number] {
-                connect_pod(&mut netlink, node, &node_end(number), pod, netns)?;
+                let link = node_end(number);
+                connect_pod(&mut netlink, &link, netns)?;
+                route_to_pod(&mut netlink, node, &link, pod)?;
             }
         }
         if own().any(|(_, pod)| pod.host_network) {
@@ -231,21 +234,19 @@ fn host_prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// In the node's namespace: the link `name` to a pod, and the pod's addresses behind it.
-fn connect_pod(
-    netlink: &mut Rtnetlink,
-    node: &NodePlan,
-    name: &str,
-    pod: &PodPlan,
-    netns: &Netns,
-) -> Result<()> {
+/// In the node's namespace: the link `name` to a pod.
+fn connect_pod(netlink: &mut Rtnetlink, name: &str, netns: &Netns) -> Result<()> {
     let far = VethEnd {
         name: POD_LINK,
         netns: Some(netns.as_fd()),
     };
     netlink.create_veth(VethEnd { name, netns: None }, far)?;
     netlink.add_address(name, GATEWAY_V6, 64)?;
-    netlink.set_up(name)?;
+    Ok(netlink.set_up(name)?)
+}
+
+/// In the node's namespace: the pod's addresses behind the link `name`.
+fn route_to_pod(netlink: &mut Rtnetlink, node: &NodePlan, name: &str, pod: &PodPlan) -> Result<()> {
     let hop = Hop {
         device: netlink.index(name)?,
         gateway: None,

@@ -79,16 +79,16 @@ struct LabArgs {
     #[arg(long)]
     quick: bool,
     /// How often each change is made [default: 250; quick: 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     repetitions: Option<u16>,
     /// Modes of the agent [default: both; quick: hybrid]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MODE")]
     modes: Vec<Enforcer>,
     /// Policies of the client that are there besides [default: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     policies: Option<u16>,
     /// From one connection that is tried to the next, in microseconds [default: 500]
-    #[arg(long, value_name = "US", value_parser = clap::value_parser!(u64).range(100..=100_000))]
+    #[arg(long, value_name = "US", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(100..=100_000))]
     interval: Option<u64>,
     /// The agent [default: `sluice` beside this program]
     #[arg(long, value_name = "PATH")]
@@ -102,10 +102,10 @@ struct LabArgs {
 #[derive(Debug, Default, Args)]
 struct LoadArgs {
     /// Policies that are made at once, and deleted at once; 0: none [default: 1000; quick: 100]
-    #[arg(long, value_name = "N", group = "lab", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    #[arg(long, value_name = "N", group = "lab", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     burst: Option<u16>,
     /// Pods that come in a second, and as many that go, while a policy changes; 0: none [default: 100]
-    #[arg(long, value_name = "N", group = "lab", value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    #[arg(long, value_name = "N", group = "lab", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     churn: Option<u16>,
 }
 

@@ -94,7 +94,12 @@ struct CommonArgs {
     #[arg(long)]
     quick: bool,
     /// Of the order of slices, and of the intervals
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
     seed: u64,
     /// The agent [default: `sluice` beside this program]
     #[arg(long, value_name = "PATH")]
@@ -117,20 +122,20 @@ struct CompareArgs {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WORKLOAD")]
     workloads: Vec<Workload>,
     /// Slices of each mode and workload [default: 30; quick: 10]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(5..=1000))]
     rounds: Option<u16>,
     /// How long a slice is, in milliseconds [default: 200; quick: 150]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(20..=5000))]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(20..=5000))]
     slice: Option<u64>,
     /// Policies of the server, or rules of the chain; the last one matches
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     policies: u16,
     /// What enforces in mode `external`: a program, and once more for each of its arguments; bench/README.md has what it is
     /// told and is to do
     #[arg(long, value_name = "COMMAND", allow_hyphen_values = true)]
     external: Vec<String>,
     /// Packets per second of the workload `flood`
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 20_000, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     flood: u32,
     #[command(flatten)]
     common: CommonArgs,
@@ -144,13 +149,13 @@ struct PoliciesArgs {
           default_values_t = [Mode::Nfqueue, Mode::Hybrid, Mode::Linear])]
     modes: Vec<Mode>,
     /// Numbers of policies [default: 0,10,50,100,200,1000,10000; quick: 0,10,200]
-    #[arg(long, value_delimiter = ',', value_name = "N", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    #[arg(long, value_delimiter = ',', value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     policies: Vec<u16>,
     /// Fetches of each size under each number of policies [default: 2000; quick: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
     fetches: Option<u64>,
     /// Slices that they are shared out among [default: 20; quick: 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(5..=1000))]
     rounds: Option<u16>,
     #[command(flatten)]
     common: CommonArgs,
@@ -233,7 +238,7 @@ fn run_policies(args: &PoliciesArgs) -> Result<ExitCode> {
     let report = measured(&plan.agent, |progress| policies::run(&plan, progress))?;
     show(args.common.output, &report, || report.table())?;
     Ok(if report.is_untold() {
-        too_noisy("most slices do not count")
+        too_noisy("too many slices do not count")
     } else if report.flat == Some(false) {
         ExitCode::from(1)
     } else {
@@ -327,6 +332,9 @@ impl CommonArgs {
 impl CompareArgs {
     fn plan(&self) -> Result<compare::Plan> {
         let common = &self.common;
+        if self.external.first().is_some_and(String::is_empty) {
+            return Err(Usage("--external: no program is named".to_owned()).into());
+        }
         let slice = self.slice.unwrap_or(common.either(150, 200));
         let workloads = self.workloads();
         let asks_iperf3 = workloads.iter().any(|it| it.is_iperf3());
@@ -420,4 +428,49 @@ fn once<T: Copy + PartialEq>(values: &[T]) -> Vec<T> {
         }
     }
     once
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_a_quick_run_and_a_document() {
+        for verb in [
+            "env",
+            "compare",
+            "policies",
+            "latency pod",
+            "latency policy",
+            "network launcher",
+            "network orchestrator --benchmark iperf3-tcp --port 1",
+            "network worker --host h --port 1",
+            "micro",
+            "report FILE",
+        ] {
+            let line = format!("sluice-bench {verb} --quick -o json");
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn a_number_below_zero_is_said_to_be_of_its_flag() {
+        for line in [
+            "compare --rounds -1",
+            "compare --seed -1",
+            "policies --policies -1",
+            "latency pod --repetitions -1",
+            "network launcher --lab -1",
+            "network worker --host h --port -1",
+        ] {
+            let flag = line
+                .split(' ')
+                .find(|it| it.starts_with("--") && *it != "--host");
+            let words = ["sluice-bench"].into_iter().chain(line.split(' '));
+            let error = Cli::try_parse_from(words).unwrap_err().to_string();
+            let named = format!("invalid value '-1' for '{}", flag.unwrap());
+            assert!(error.contains(&named), "{line}: {error}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use sluice_bench::report::{Markers, Run, Runs, section, way};
 
-use crate::{EXIT_CODES, Usage};
+use crate::{EXIT_CODES, Output, Usage};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +30,12 @@ pub(crate) struct ReportArgs {
     /// Write the section of results of this text anew, between `<!-- results -->` and `<!-- /results -->`
     #[arg(long, value_name = "FILE")]
     readme: Option<PathBuf>,
+    /// For likeness with the others: it is quick anyway
+    #[arg(long)]
+    quick: bool,
+    /// What was written: a path a line, or one JSON document
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 impl ReportArgs {
@@ -48,8 +54,11 @@ impl ReportArgs {
             usage(fs::write(path, text).with_context(|| path.display().to_string()))?;
             written.push(path.to_owned());
         }
-        for path in written {
-            println!("{}", path.display());
+        match self.output {
+            Output::Table => written
+                .iter()
+                .for_each(|path| println!("{}", path.display())),
+            Output::Json => println!("{}", serde_json::json!({ "written": written })),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -45,6 +45,13 @@ impl Ratio {
     }
 }
 
+impl Slope {
+    /// Whether the interval contains `value`.
+    pub fn contains(&self, value: f64) -> bool {
+        self.ci[0] <= value && value <= self.ci[1]
+    }
+}
+
 /// The middle one of `values`, or the mean of the two in the middle; none of nothing.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();

@@ -99,24 +99,7 @@ impl Report {
             let worst = target
                 .worst
                 .map_or_else(String::new, |it| format!(": {it:.3}"));
-            let (stat, workload) = (target.stat, target.workload.name());
-            let what = match target.against {
-                None => format!(
-                    "{} ÷ {}, {stat} of {workload}",
-                    target.a.name(),
-                    target.b.name()
-                ),
-                Some(against) => {
-                    let (a, against) = (target.a.name(), against.name());
-                    let of = if target.a == target.b {
-                        String::new()
-                    } else {
-                        format!(" ÷ the same of {}", target.b.name())
-                    };
-                    format!("{a}, {stat} of {workload} ÷ {against}{of}")
-                }
-            };
-            let _infallible = writeln!(text, "  {met:<8} {what}{worst}, {}", target.bound);
+            let _infallible = writeln!(text, "  {met:<8} {target}{worst}, {}", target.bound);
         }
     }
 }

@@ -94,6 +94,28 @@ pub struct Target {
     pub met: Option<bool>,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (a, b, stat, workload) = (
+            self.a.name(),
+            self.b.name(),
+            self.stat,
+            self.workload.name(),
+        );
+        match self.against {
+            None => write!(f, "{a} ÷ {b}, {stat} of {workload}"),
+            Some(against) => {
+                write!(f, "{a}, {stat} of {workload} ÷ {}", against.name())?;
+                if self.a == self.b {
+                    Ok(())
+                } else {
+                    write!(f, " ÷ the same of {b}")
+                }
+            }
+        }
+    }
+}
+
 /// The targets of what `plan` compares.
 pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Vec<Target> {
     if plan.quick || plan.noisy {
@@ -146,7 +168,7 @@ fn interval_within(
 ) -> Option<[f64; 2]> {
     let tells_equals_apart = |name| {
         let mut workloads = compared.iter();
-        workloads.any(|it| it.name == name && it.equal == Some(false))
+        workloads.any(|it| it.name == name && it.tells_equals_apart(stat))
     };
     // Within one mode, the two need not be as quiet as modes that are compared.
     let is_unfit = workload.reference().is_some_and(tells_equals_apart)
@@ -172,7 +194,7 @@ fn interval(
     (workload, a, b, stat): (Workload, Mode, Mode, &str),
 ) -> Option<[f64; 2]> {
     let of_workload = compared.iter().find(|it| it.name == workload)?;
-    if of_workload.equal == Some(false) {
+    if of_workload.tells_equals_apart(stat) {
         return None;
     }
     let found = |a, b| {

@@ -58,7 +58,7 @@ pub struct Flags {
     pub max_targets: Option<i64>,
     /// From one attempt to reach a pod to the next, in milliseconds; perf-tests' clients wait 1000 [default: 10]
     #[arg(long = "ProbeInterval", value_name = "MS", help_heading = "In a cluster",
-          value_parser = clap::value_parser!(u64).range(1..=60_000))]
+          allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub probe_interval: Option<u64>,
     /// End when every target answered, rather than idle
     #[arg(long = "Once", help_heading = "In a cluster")]
@@ -81,7 +81,7 @@ pub struct PolicyFlags {
     pub allow_policy_name: Option<String>,
     /// Then delete that policy and make it again so often, and time both at the first target [default: 0]
     #[arg(long = "Transitions", value_name = "N", group = "cluster", help_heading = "In a cluster",
-          value_parser = clap::value_parser!(u16).range(0..=10_000))]
+          allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub transitions: Option<u16>,
 }
 

@@ -88,6 +88,8 @@ enum Arrival {
 /// # Errors
 /// [`StartError`] where it cannot begin; anything else where it cannot go on.
 pub async fn run(options: &Options, told: impl Future<Output = ()>) -> Result<Outcome> {
+    let listening = TcpListener::bind(options.listen).await;
+    let listener = listening.map_err(|error| StartError::Listen(options.listen, error))?;
     if let Some(path) = &options.results {
         // Better now than after all the measuring.
         File::options()
@@ -96,8 +98,6 @@ pub async fn run(options: &Options, told: impl Future<Output = ()>) -> Result<Ou
             .open(path)
             .map_err(|error| StartError::Results(path.display().to_string(), error))?;
     }
-    let listening = TcpListener::bind(options.listen).await;
-    let listener = listening.map_err(|error| StartError::Listen(options.listen, error))?;
     eprintln!("orchestrator: listening on {}", listener.local_addr()?);
     let (arrivals, arriving) = mpsc::channel(WAITING);
     let (close, closed) = oneshot::channel::<()>();

@@ -59,6 +59,8 @@ pub(super) struct Env {
     #[serde(default)]
     pub(super) memory_mib: u64,
     #[serde(default)]
+    mitigations: Vec<String>,
+    #[serde(default)]
     pub(super) debug_build: bool,
     /// Empty where the document is of a version that did not say.
     #[serde(default)]
@@ -136,6 +138,7 @@ impl From<&crate::env::Env> for Env {
             processors: env.processors,
             virtual_machine: env.virtual_machine,
             memory_mib: env.memory_mib,
+            mitigations: env.mitigations.clone(),
             debug_build: env.debug_build,
             date: env.date.clone(),
             command: env.command.clone(),
@@ -158,6 +161,14 @@ impl Env {
             text.push_str("; a debug build of `sluice-bench`");
         }
         text
+    }
+
+    /// Whether the other was read on the same machine, or on one like it.
+    pub(super) fn is_of_machine(&self, other: &Self) -> bool {
+        self.kernel == other.kernel
+            && self.cpu == other.cpu
+            && self.processors == other.processors
+            && self.mitigations == other.mitigations
     }
 
     /// The machine in a file name: of its processor what is not common to all, and the kernel.

@@ -46,6 +46,11 @@ pub enum RunsError {
     /// Their files would have the same names.
     #[error("two documents are called {0}: their files would be in each other's place")]
     SameName(String),
+    /// What one measured says nothing beside the other.
+    #[error(
+        "{0} and {1} were measured on different machines: by kernel, processors or mitigations"
+    )]
+    Machines(String, String),
     /// Its page would be where that of all is.
     #[error("a document is called README, as the page of them all is")]
     Readme,
@@ -55,7 +60,7 @@ impl Runs {
     /// All of them, for one directory.
     ///
     /// # Errors
-    /// Where two would be in each other's place.
+    /// Where two would be in each other's place, or were not measured on one machine.
     pub fn new(mut runs: Vec<Run>) -> Result<Self, RunsError> {
         runs.sort_by(|a, b| (a.turn(), &a.name).cmp(&(b.turn(), &b.name)));
         let mut names: Vec<_> = runs.iter().map(|run| &run.name).collect();
@@ -65,6 +70,15 @@ impl Runs {
         }
         if names.iter().any(|name| *name == "README") {
             return Err(RunsError::Readme);
+        }
+        let envs = runs.iter().filter_map(|run| {
+            let env = run.document.chapter().env()?;
+            Some((&run.name, env))
+        });
+        let envs: Vec<_> = envs.collect();
+        let mut pairs = envs.windows(2);
+        if let Some([(a, _), (b, _)]) = pairs.find(|it| !it[0].1.is_of_machine(it[1].1)) {
+            return Err(RunsError::Machines((*a).clone(), (*b).clone()));
         }
         Ok(Self(runs))
     }

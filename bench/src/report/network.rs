@@ -16,12 +16,16 @@ use crate::network::task::{Measured, Results};
 #[serde(from = "Of")]
 pub struct Network {
     rows: Vec<Row>,
+    env: Option<Env>,
 }
 
 /// Figures are read from the outputs again.
 #[derive(Deserialize)]
 struct Of {
     results: Vec<Measured>,
+    /// None of a cluster, and of the results alone.
+    #[serde(default)]
+    env: Option<Env>,
 }
 
 impl From<Of> for Network {
@@ -31,6 +35,7 @@ impl From<Of> for Network {
         };
         Self {
             rows: rows(&results),
+            env: of.env,
         }
     }
 }
@@ -52,7 +57,7 @@ impl Chapter for Network {
     }
 
     fn env(&self) -> Option<&Env> {
-        None
+        self.env.as_ref()
     }
 
     fn remarks(&self) -> String {

@@ -8,17 +8,7 @@ use serde::Deserialize;
 
 use super::document::{Chapter, Env, quoted, table};
 use super::plot::{Growth, Plot, growth};
-use crate::policies::SIZES;
-
-/// The line of the comparison that made the subject known: the number of policies and the mean of a fetch of half a
-/// kilobyte, in milliseconds, on its own hardware.
-const KNOWN: [(f64, f64); 5] = [
-    (0.0, 0.732),
-    (10.0, 0.744),
-    (50.0, 0.745),
-    (100.0, 0.762),
-    (200.0, 0.783),
-];
+use crate::policies::{KNOWN, KNOWN_AS, SIZES};
 
 /// What is used of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,6 +98,11 @@ impl Chapter for Policies {
         let mut text = "\nThe mean of a fetch in milliseconds.\n".to_owned();
         let sizes = SIZES.map(|(size, _)| size.to_owned());
         let head: Vec<_> = ["Policies".to_owned()].into_iter().chain(sizes).collect();
+        let known: [Vec<String>; 5] = KNOWN.map(|(count, means)| {
+            let cells = means.map(|mean| format!("{mean:.3}"));
+            [count.to_string()].into_iter().chain(cells).collect()
+        });
+        let _infallible = write!(text, "\n## {KNOWN_AS}\n\n{}", table(&head, &known));
         for (mode, of) in &self.modes {
             let rows = of.mean_ms.iter().map(|(count, means)| {
                 let cells = SIZES.iter().map(|(size, _)| {
@@ -154,11 +149,13 @@ impl Chapter for Policies {
             .modes
             .iter()
             .map(|(mode, of)| (mode.clone(), points(of)));
+        #[expect(clippy::cast_precision_loss, reason = "numbers of policies")]
+        let known = KNOWN.map(|(policies, means)| (policies as f64, means[0]));
         let cost = Growth {
             of: "policies",
             what: "mean fetch of 0.5 kB, ms",
             lines: lines.collect(),
-            elsewhere: Some(("Romana 2016, its hardware", &KNOWN)),
+            elsewhere: Some((KNOWN_AS, &known)),
         };
         Ok(vec![Plot {
             suffix: "cost",

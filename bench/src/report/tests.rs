@@ -1,5 +1,7 @@
 //! Small documents of each command, and the files that become of them.
 
+use serde_json::Value;
+
 use super::document::tests::ENV;
 use super::*;
 
@@ -211,6 +213,37 @@ fn documents_that_would_be_in_each_others_place_are_refused() {
     let refused = |runs| Runs::new(runs).unwrap_err();
     assert_eq!(refused(twice), RunsError::SameName("a".to_owned()));
     assert_eq!(refused(vec![run("README", MICRO)]), RunsError::Readme);
+}
+
+#[test]
+fn documents_of_two_machines_are_refused() {
+    let other = |field: &str, value: Value| {
+        let mut document: Value = serde_json::from_str(&run("b", MICRO).text).unwrap();
+        document["env"][field] = value;
+        let text = document.to_string();
+        let document = read(&text).unwrap();
+        let name = "b".to_owned();
+        Run {
+            name,
+            text,
+            document,
+        }
+    };
+    for (field, value) in [
+        ("kernel", "6.1.0".into()),
+        ("cpu", "another".into()),
+        ("processors", 64.into()),
+        (
+            "mitigations",
+            vec!["retbleed: untrained return thunk"].into(),
+        ),
+    ] {
+        let runs = vec![run("a", POLICIES), other(field, value)];
+        let expected = RunsError::Machines("a".to_owned(), "b".to_owned());
+        assert_eq!(Runs::new(runs).unwrap_err(), expected, "{field}");
+    }
+    let same = other("date", "2026-12-24".into());
+    assert!(Runs::new(vec![run("a", POLICIES), same]).is_ok());
 }
 
 #[test]

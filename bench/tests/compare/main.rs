@@ -180,6 +180,12 @@ fn what_cannot_be_measured_is_said() {
             "mode external and --external COMMAND belong together",
         ),
         ("compare --flood 0", 2, "0 is not in 1..=10000000"),
+        (
+            "compare --modes external --external= --workloads tcp_crr",
+            2,
+            "--external: no program is named",
+        ),
+        ("report /no/such.json -o json", 2, "/no/such.json"),
         ("measure", 2, "unrecognized subcommand 'measure'"),
     ] {
         assert_said(arguments, &bench(arguments), (code, said));
@@ -205,8 +211,14 @@ fn a_run_becomes_a_page_a_table_and_plots() {
     fs::write(&document, report.to_string()).unwrap();
     let out = directory.path().join("out");
     let [from, to] = [&document, &out].map(|path| path.to_str().unwrap());
-    let output = output(command().args(["report", from, "--out", to]));
+    let arguments = ["report", from, "--out", to, "-o", "json"];
+    let output = output(command().args(arguments));
     assert!(output.status.success(), "{}", said(&output));
+    let written: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        written["written"].as_array().unwrap().len() > 5,
+        "{written}"
+    );
     let read = |name: &str| fs::read_to_string(out.join(name)).unwrap();
     assert!(read("compare.md").contains("| `hybrid` ÷ `conntrack` |"));
     assert_eq!(read("compare.csv").lines().count(), 11);

@@ -8,6 +8,27 @@ const REFUSED: &[(&str, &str)] = &[
     ("launcher --lab 2", "--benchmark <BENCHMARK>"),
     ("launcher --benchmark iperf3-tcp", "--lab <NODES>"),
     (
+        "launcher -benchmark netperf-tcp-rr -inject",
+        "--inject: netperf-tcp-rr",
+    ),
+    (
+        "launcher --quick --outputFileDirectory /dev/null/x",
+        "--outputFileDirectory /dev/null/x: Not a directory",
+    ),
+    (
+        "launcher -benchmark iperf3-tcp -kubeconfig /no/file -namespace n -orchImage o -workerImage w",
+        "--kubeconfig /no/file: no such file",
+    ),
+    (
+        "launcher --quick --deadline 9223372036854775807s",
+        "a duration of less than 292 years",
+    ),
+    ("launcher --quick --timeout -5s", "`-5s` is no duration"),
+    (
+        "orchestrator -benchmark iperf3-tcp -port -1",
+        "'--port <PORT>': -1 is not in 1..=65535",
+    ),
+    (
         "launcher --lab 1 --benchmark iperf3-tcp",
         "1 is not in 2..=16",
     ),

@@ -28,7 +28,6 @@ static STARTING: RwLock<()> = RwLock::new(());
 
 /// From now on until the guard is dropped no warden starts a process, and all that were started die with their warden.
 /// For who is about to take the place of this process, whose children they stay.
-#[must_use]
 pub(crate) fn no_more_starts() -> RwLockWriteGuard<'static, ()> {
     STARTING.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -229,7 +229,7 @@ fn follow(
         match lines.recv_timeout(GRACE.min(silence)) {
             Ok(line) => {
                 heard = Instant::now();
-                for shown in transcript.line(&line) {
+                if let Some(shown) = transcript.line(&line) {
                     eprintln!("{prefix}{shown}");
                 }
             }

@@ -34,6 +34,10 @@ struct Run<'a> {
 }
 
 pub(super) async fn measure(client: &Client, stop: &mut Stop) -> Result<Report> {
+    if client.once {
+        // Whoever waits for the end is told where it cannot come: without this, a server that is not there is asked for ever.
+        client.api.list(&client.pods()).await?;
+    }
     let (tell, told) = unbounded_channel();
     follow(client, tell.clone());
     let mut run = Run {

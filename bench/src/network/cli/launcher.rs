@@ -13,6 +13,7 @@ use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::{EXIT_CODES, Output, Usage, block_on, print, stop_flag};
+use crate::env::Env;
 use crate::network::benchmark::{Benchmark, origin};
 use crate::network::duration;
 use crate::network::figures::{self, Row};
@@ -51,16 +52,16 @@ pub struct Args {
     )]
     benchmark: Vec<Benchmark>,
     /// Measure between so many network namespaces of this machine, each with a worker (root) [quick: 2]
-    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u8).range(2..=16),
-          required_unless_present_any = ["quick", "cluster"])]
+    #[arg(long, value_name = "NODES", allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(2..=16),
+          )]
     lab: Option<u8>,
     #[command(flatten)]
     cluster: Cluster,
     /// Deadline for execution
-    #[arg(long, value_name = "DURATION", default_value = "30m0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "30m0s", allow_hyphen_values = true, value_parser = duration::parse)]
     deadline: Duration,
     /// Timeout for worker registration, task allocation and post cleanup [default: 1m; quick: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration::parse)]
     timeout: Option<Duration>,
     /// Namespace istio injection. Cannot be used with netperf, qperf benchmark
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
@@ -70,7 +71,7 @@ pub struct Args {
     #[arg(long = "outputFileDirectory", value_name = "DIRECTORY")]
     output_file_directory: Option<PathBuf>,
     /// How long each benchmark measures [default: 10; quick: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
     /// Push each task's figures to a push gateway of Prometheus
     #[arg(long, value_name = "URL")]
@@ -117,6 +118,8 @@ struct Document<'a> {
     results: &'a [Measured],
     figures: &'a [Row],
     skipped: &'a [Skipped],
+    /// What was measured on; none in a cluster, of whose nodes it says nothing.
+    env: Option<Env>,
 }
 
 /// A benchmark that was not tried, since it was not asked for by name.
@@ -131,7 +134,13 @@ impl Args {
         self.check()?;
         if let Some(directory) = self.directory() {
             // Better now than after all the measuring.
-            fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+            let made = fs::create_dir_all(directory);
+            made.map_err(|error| {
+                Usage(format!(
+                    "--outputFileDirectory {}: {error}",
+                    directory.display()
+                ))
+            })?;
         }
         let stop = stop_flag()?;
         let (launched, skipped) = match self.place() {
@@ -146,6 +155,7 @@ impl Args {
                 results: &launched.results.results,
                 figures: &rows,
                 skipped: &skipped,
+                env: self.cluster.namespace.is_none().then(Env::read),
             })?,
         }
         self.push(&launched.results, &stop)?;
@@ -198,19 +208,29 @@ impl Args {
 
     fn check(&self) -> Result<()> {
         let wrong = |usage: String| Err(Usage(usage).into());
-        if !self.inject {
-            return Ok(());
-        }
-        if let Some(benchmark) = self.benchmark.iter().find(|it| !it.has_fixed_ports()) {
+        let mut benchmarks = self.benchmark.iter().filter(|_| self.inject);
+        if let Some(benchmark) = benchmarks.find(|it| !it.has_fixed_ports()) {
             return wrong(format!(
                 "--inject: {} opens ports that nobody knows beforehand, and so does not run under istio",
                 benchmark.name()
             ));
         }
-        if self.cluster.namespace.is_some() {
-            return Ok(());
+        if self.cluster.namespace.is_none() && self.lab.is_none() && !self.quick {
+            return wrong(
+                "where? --lab <NODES>, or --namespace, --orchImage and --workerImage".to_owned(),
+            );
         }
-        wrong("--inject: there is no istio between namespaces of this machine".to_owned())
+        if self.cluster.namespace.is_none() && self.inject {
+            return wrong(
+                "--inject: there is no istio between namespaces of this machine".to_owned(),
+            );
+        }
+        match &self.cluster.kubeconfig {
+            Some(file) if !file.is_file() => {
+                wrong(format!("--kubeconfig {}: no such file", file.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Beside what cargo builds.
@@ -321,8 +341,10 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
 fn exit_code(launched: &Launched) -> ExitCode {
     match launched.ending {
         Ending::Over(Some(code @ (0..=3 | 130))) => ExitCode::from(u8::try_from(code).unwrap_or(3)),
-        // Something has ended it.
-        Ending::Over(_) => ExitCode::from(3),
+        Ending::Over(_) => {
+            eprintln!("error: something else has ended the orchestrator");
+            ExitCode::from(3)
+        }
         Ending::Deadline => {
             eprintln!("error: not over within the deadline");
             ExitCode::from(1)

@@ -42,19 +42,19 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     host: IpAddr,
     /// Port to listen on
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// File to save results
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
     /// Timeout for worker registration, task allocation and post cleanup [default: 1m; quick: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration::parse)]
     timeout: Option<Duration>,
     /// How many workers there will be: begin once they are there [default: wait the timeout out]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(2..=1000))]
     workers: Option<u16>,
     /// How long each benchmark measures [default: 10; quick: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
     /// Push each task's figures to a push gateway of Prometheus
     #[arg(long, value_name = "URL")]

@@ -29,13 +29,13 @@ pub struct Args {
     #[arg(long)]
     host: String,
     /// Orchestrator gRPC port
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Time to finish all tasks and exit
-    #[arg(long, value_name = "DURATION", default_value = "30m0s", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "30m0s", allow_hyphen_values = true, value_parser = duration::parse)]
     deadline: Duration,
     /// How long the orchestrator may take to be there [default: 30s; quick: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration::parse)]
     patience: Option<Duration>,
     /// A name that no other worker has [default: the host's]
     #[arg(long, env = "POD_NAME")]

@@ -12,8 +12,11 @@ const MEGABIT: f64 = 1e6;
 struct Lines<'a>(&'a str);
 
 impl<'a> Lines<'a> {
+    /// Of a whole line: what was cut may be another number.
     fn text(&self, name: &'static str) -> Result<&'a str, Unreadable> {
-        let mut pairs = self.0.lines().filter_map(|line| line.split_once('='));
+        let lines = self.0.split_inclusive('\n');
+        let whole = lines.filter(|line| line.ends_with('\n'));
+        let mut pairs = whole.filter_map(|line| line.split_once('='));
         let found = pairs.find(|(key, _)| *key == name);
         found
             .map(|(_, value)| value.trim())

@@ -46,9 +46,10 @@ pub(super) fn page(runs: &Runs) -> Result<String> {
         let name = &run.name;
         let _infallible = write!(
             text,
-            "\n## {}\n\n{}\n{}",
+            "\n## {}\n\n{}{}\n{}",
             chapter.title(),
             head(run),
+            runs.where_else(run).trim_start(),
             chapter.summary()
         );
         write_plots(name, &chapter.plots()?, &mut text);

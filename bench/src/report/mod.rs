@@ -46,11 +46,6 @@ pub enum RunsError {
     /// Their files would have the same names.
     #[error("two documents are called {0}: their files would be in each other's place")]
     SameName(String),
-    /// What one measured says nothing beside the other.
-    #[error(
-        "{0} and {1} were measured on different machines: by kernel, processors or mitigations"
-    )]
-    Machines(String, String),
     /// Its page would be where that of all is.
     #[error("a document is called README, as the page of them all is")]
     Readme,
@@ -60,7 +55,7 @@ impl Runs {
     /// All of them, for one directory.
     ///
     /// # Errors
-    /// Where two would be in each other's place, or were not measured on one machine.
+    /// Where two would be in each other's place.
     pub fn new(mut runs: Vec<Run>) -> Result<Self, RunsError> {
         runs.sort_by(|a, b| (a.turn(), &a.name).cmp(&(b.turn(), &b.name)));
         let mut names: Vec<_> = runs.iter().map(|run| &run.name).collect();
@@ -71,16 +66,22 @@ impl Runs {
         if names.iter().any(|name| *name == "README") {
             return Err(RunsError::Readme);
         }
-        let envs = runs.iter().filter_map(|run| {
-            let env = run.document.chapter().env()?;
-            Some((&run.name, env))
-        });
-        let envs: Vec<_> = envs.collect();
-        let mut pairs = envs.windows(2);
-        if let Some([(a, _), (b, _)]) = pairs.find(|it| !it[0].1.is_of_machine(it[1].1)) {
-            return Err(RunsError::Machines((*a).clone(), (*b).clone()));
-        }
         Ok(Self(runs))
+    }
+
+    /// What is to be said of a document that was not measured where the first one was; nothing of others.
+    fn where_else(&self, run: &Run) -> String {
+        let env_of = |run: &Run| run.document.chapter().env().cloned();
+        let first = self.0.iter().find_map(|it| Some((&it.name, env_of(it)?)));
+        let (Some((name, first)), Some(own)) = (first, env_of(run)) else {
+            return String::new();
+        };
+        if own.is_of_machine(&first) {
+            return String::new();
+        }
+        format!(
+            " Measured on another machine than `{name}`, by kernel, processor or mitigations: their figures say nothing beside each other."
+        )
     }
 
     /// Those of a directory that was written by [`Runs::write`].

@@ -74,9 +74,10 @@ pub fn section(runs: &Runs, link: &str) -> Result<String> {
         let (name, command) = (&run.name, run.document.command());
         let _infallible = write!(
             text,
-            "\n### {}\n\n`{command}`. {} [All tables and plots]({link}/{name}.md).\n\n{}",
+            "\n### {}\n\n`{command}`. {}{} [All tables and plots]({link}/{name}.md).\n\n{}",
             chapter.title(),
             chapter.remarks(),
+            runs.where_else(run),
             chapter.summary()
         );
         if let Some(plot) = chapter.plots()?.first() {

@@ -318,11 +318,13 @@ fn slope(rows: &[&Row], seed: u64) -> Option<Slope> {
 }
 
 impl Report {
-    /// Whether the machine was too noisy for the run to say anything, or what was to be judged.
+    /// Whether the machine was too noisy for the run to say anything, or what was to be judged; a quick one says what little
+    /// counts.
     #[expect(clippy::cast_precision_loss, reason = "slices of a run")]
     pub fn is_untold(&self) -> bool {
         let share = self.void_slices as f64 / self.slices.max(1) as f64;
-        share > void::MOST || (self.is_judged() && self.flat.is_none())
+        let is_noisy = share > void::MOST && !self.quick;
+        is_noisy || self.void_slices == self.slices || (self.is_judged() && self.flat.is_none())
     }
 
     /// Whether how flat it is was to be judged.
@@ -393,6 +395,15 @@ mod tests {
 
     /// What `each` policy adds, in milliseconds, to a fetch of one; rounds before `void` count.
     fn judged(each: f64, void: usize) -> (Option<bool>, bool) {
+        let report = of_hybrid(
+            each,
+            |round, policies| round >= void && policies == 100,
+            false,
+        );
+        (report.flat, report.is_untold())
+    }
+
+    fn of_hybrid(each: f64, is_void: impl Fn(usize, usize) -> bool, quick: bool) -> Report {
         let plan = Plan {
             modes: vec![Mode::Hybrid],
             policies: vec![0, 10, 100],
@@ -401,7 +412,7 @@ mod tests {
             seed: 1,
             agent: PathBuf::new(),
             noisy: false,
-            quick: false,
+            quick,
         };
         let row = |round, policies: usize| {
             let millis = 1.0 + each * f64::from(u32::try_from(policies).unwrap());
@@ -410,14 +421,21 @@ mod tests {
                 mode: Mode::Hybrid,
                 policies,
                 size: ".5k",
-                void: (round >= void && policies == 100).then(|| "noise".to_owned()),
+                void: is_void(round, policies).then(|| "noise".to_owned()),
                 mean_ms: millis,
                 p50_ms: millis,
             }
         };
         let rows = (0..9).flat_map(|round| [0, 10, 100].map(|policies| row(round, policies)));
-        let report = report(&plan, rows.collect());
-        (report.flat, report.is_untold())
+        report(&plan, rows.collect())
+    }
+
+    #[test]
+    fn a_quick_run_is_untold_only_where_nothing_counts() {
+        for (counts, quick, untold) in [(1, true, false), (0, true, true), (1, false, true)] {
+            let report = of_hybrid(0.0, |round, _| round >= counts, quick);
+            assert_eq!(report.is_untold(), untold, "{counts} {quick}");
+        }
     }
 
     #[test]

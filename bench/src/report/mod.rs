@@ -71,12 +71,12 @@ impl Runs {
 
     /// What is to be said of a document that was not measured where the first one was; nothing of others.
     fn where_else(&self, run: &Run) -> String {
-        let env_of = |run: &Run| run.document.chapter().env().cloned();
-        let first = self.0.iter().find_map(|it| Some((&it.name, env_of(it)?)));
-        let (Some((name, first)), Some(own)) = (first, env_of(run)) else {
+        let mut runs = self.0.iter();
+        let first = runs.find_map(|it| Some((&it.name, it.document.chapter().env()?)));
+        let (Some((name, first)), Some(own)) = (first, run.document.chapter().env()) else {
             return String::new();
         };
-        if own.is_of_machine(&first) {
+        if own.is_of_machine(first) {
             return String::new();
         }
         format!(

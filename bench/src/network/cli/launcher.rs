@@ -52,8 +52,7 @@ pub struct Args {
     )]
     benchmark: Vec<Benchmark>,
     /// Measure between so many network namespaces of this machine, each with a worker (root) [quick: 2]
-    #[arg(long, value_name = "NODES", allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(2..=16),
-          )]
+    #[arg(long, value_name = "NODES", allow_negative_numbers = true, value_parser = clap::value_parser!(u8).range(2..=16))]
     lab: Option<u8>,
     #[command(flatten)]
     cluster: Cluster,
@@ -215,12 +214,13 @@ impl Args {
                 benchmark.name()
             ));
         }
-        if self.cluster.namespace.is_none() && self.lab.is_none() && !self.quick {
+        let is_here = self.cluster.namespace.is_none();
+        if is_here && self.lab.is_none() && !self.quick {
             return wrong(
                 "where? --lab <NODES>, or --namespace, --orchImage and --workerImage".to_owned(),
             );
         }
-        if self.cluster.namespace.is_none() && self.inject {
+        if is_here && self.inject {
             return wrong(
                 "--inject: there is no istio between namespaces of this machine".to_owned(),
             );

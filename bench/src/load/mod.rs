@@ -13,6 +13,7 @@ mod socket;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -160,6 +161,12 @@ pub(crate) struct Meter {
     warm_connections: u64,
 }
 
+/// How many threads can run at a time.
+fn processors() -> u32 {
+    let processors = available_parallelism().map_or(1, usize::from);
+    u32::try_from(processors).unwrap_or(u32::MAX)
+}
+
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, DIGITS)
         .unwrap_or_else(|error| unreachable!("bounds that are constants: {error}"))
@@ -177,6 +184,28 @@ impl Sent {
             bytes: 0,
             wall: Duration::ZERO,
             flooded: None,
+        }
+    }
+
+    /// Both together, of threads that sent at the same time.
+    fn beside(mut self, other: Self) -> Self {
+        for (all, some) in [
+            (&mut self.latency, &other.latency),
+            (&mut self.lateness, &other.lateness),
+        ] {
+            all.add(some)
+                .unwrap_or_else(|error| unreachable!("bounds that are the same: {error}"));
+        }
+        Self {
+            latency: self.latency,
+            lateness: self.lateness,
+            connections: self.connections + other.connections,
+            exchanges: self.exchanges + other.exchanges,
+            in_time: self.in_time + other.in_time,
+            failed: self.failed.or(other.failed),
+            bytes: self.bytes + other.bytes,
+            wall: self.wall.max(other.wall),
+            flooded: self.flooded.or(other.flooded),
         }
     }
 }
@@ -330,10 +359,10 @@ impl Workload {
                 let to = route.service.unwrap_or_else(|| next(ports));
                 serial::tcp_crr(meter, || to)
             }
-            Self::TcpCrr8 => parallel::closed(meter, 8, || next(ports)),
-            Self::TcpCrr64 => parallel::closed(meter, 64, || next(ports)),
+            Self::TcpCrr8 => parallel::closed(span, 8, route.to, ports),
+            Self::TcpCrr64 => parallel::closed(span, 64, route.to, ports),
             Self::TcpOpen25 | Self::TcpOpen50 | Self::TcpOpen75 => {
-                parallel::open(meter, span.rate, || next(ports))
+                parallel::open(span, route.to, ports)
             }
             Self::TcpRr | Self::TcpRrNodes => serial::tcp_rr(meter, next(ports)),
             Self::UdpRr => serial::udp_rr(meter, next(ports)),

@@ -1,11 +1,14 @@
-//! Many connections at once, on one thread.
+//! Many connections at once, on as many threads as there are processors. One thread would be busy all the time while
+//! another processor waits for it, and what is measured would be that thread.
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
@@ -13,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, connect, recv, send, sockopt};
 use rustix::thread::set_current_timer_slack;
 
-use super::{Meter, PATIENCE, Sent, socket};
+use super::{Meter, PATIENCE, Ports, Sent, Span, processors, socket};
 
 /// Events that are taken from the kernel at a time.
 const EVENTS: usize = 256;
@@ -22,29 +25,44 @@ const NOW: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
-/// Connections that are open at once at most; what is due beyond that waits, and its time counts.
+/// Connections of a thread that are open at once at most; what is due beyond that waits, and its time counts.
 const MOST: usize = 1_024;
+/// Threads at most: so many open more connections than the servers answer.
+const THREADS: u32 = 16;
 
 /// So many connections at once: when one ends, the next begins.
-pub(super) fn closed(meter: Meter, at_once: usize, to: impl FnMut() -> SocketAddr) -> Sent {
-    drive(meter, to, |open, end| {
-        let now = Instant::now();
-        if now >= end {
-            Next::Done
-        } else if open < at_once {
-            Next::Begin(now)
-        } else {
-            Next::Wait(None)
-        }
+pub(super) fn closed(span: &Span, at_once: u32, to: IpAddr, ports: &mut Ports) -> Sent {
+    shared(span, at_once, ports, |meter, share, mut ports| {
+        let at_once = share.part(at_once.into());
+        let to = || SocketAddr::new(to, ports.next());
+        drive(meter, to, |open, end| {
+            let now = Instant::now();
+            if now >= end {
+                Next::Done
+            } else if (open as u64) < at_once {
+                Next::Begin(now)
+            } else {
+                Next::Wait(None)
+            }
+        })
     })
 }
 
 /// Connections that are due at a rate, whether or not earlier ones have ended. Each is timed from when it was due, so that
 /// those that a slow answer keeps from beginning count as slow too; what was due before the end is begun after it.
-pub(super) fn open(meter: Meter, rate: f64, to: impl FnMut() -> SocketAddr) -> Sent {
-    let interval = Duration::from_secs_f64(1.0 / rate.max(1.0));
-    let mut due = Instant::now();
-    drive(meter, to, |open, end| {
+pub(super) fn open(span: &Span, to: IpAddr, ports: &mut Ports) -> Sent {
+    let interval = Duration::from_secs_f64(1.0 / span.rate.max(1.0));
+    shared(span, THREADS, ports, |meter, share, mut ports| {
+        let to = || SocketAddr::new(to, ports.next());
+        // Threads take turns.
+        let due = Instant::now() + interval * share.index;
+        drive(meter, to, due_every(interval * share.of, due))
+    })
+}
+
+/// One is due every `interval`, the first one then.
+fn due_every(interval: Duration, mut due: Instant) -> impl FnMut(usize, Instant) -> Next {
+    move |open, end| {
         if due >= end {
             Next::Done
         } else if open == MOST {
@@ -56,7 +74,55 @@ pub(super) fn open(meter: Meter, rate: f64, to: impl FnMut() -> SocketAddr) -> S
         } else {
             Next::Wait(Some(due))
         }
-    })
+    }
+}
+
+/// One of the threads that share a slice.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    index: u32,
+    of: u32,
+}
+
+impl Share {
+    /// Its part of so many; all parts together are as many.
+    fn part(self, all: u64) -> u64 {
+        let [index, of] = [self.index, self.of].map(u64::from);
+        all / of + u64::from(index < all % of)
+    }
+
+    /// Its part of what a slice may do.
+    fn span(self, span: &Span) -> Span {
+        Span {
+            warm_connections: self.part(span.warm_connections),
+            limit: span.limit.map(|limit| self.part(limit)),
+            ..*span
+        }
+    }
+}
+
+/// Sends from a thread for each processor, `most` at most, each over ports of its own, and puts together what they have
+/// to tell. They are in the network namespace of the calling thread.
+fn shared(
+    span: &Span,
+    most: u32,
+    ports: &mut Ports,
+    work: impl Fn(Meter, Share, Ports) -> Sent + Sync,
+) -> Sent {
+    let of = processors().min(most).min(THREADS);
+    let own = ports.split(of as usize);
+    let sent = thread::scope(|threads| {
+        let started = (0..of).zip(own).map(|(index, ports)| {
+            let (share, work) = (Share { index, of }, &work);
+            threads.spawn(move || work(Meter::start(&share.span(span)), share, ports))
+        });
+        let started: Vec<_> = started.collect();
+        let ended = started.into_iter().map(ScopedJoinHandle::join);
+        let sent = ended.map(|sent| sent.unwrap_or_else(|panic| resume_unwind(panic)));
+        sent.fold(Sent::nothing(), Sent::beside)
+    });
+    ports.skip(sent.connections);
+    sent
 }
 
 /// What to do now.
@@ -211,6 +277,27 @@ impl Clients {
             }
             Err(Errno::AGAIN) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parts_together_are_as_many_and_as_even_as_can_be() {
+        for of in 1..=THREADS {
+            for all in [0, 1, 7, 64, 200, 800] {
+                let parts = (0..of).map(|index| Share { index, of }.part(all));
+                let parts: Vec<u64> = parts.collect();
+                assert_eq!(parts.iter().sum::<u64>(), all, "{parts:?}");
+                let spread = parts.iter().max().zip(parts.iter().min());
+                assert!(
+                    spread.is_some_and(|(most, least)| most - least <= 1),
+                    "{parts:?}"
+                );
+            }
         }
     }
 }

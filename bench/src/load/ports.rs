@@ -33,6 +33,24 @@ impl Ports {
         port
     }
 
+    /// For so many that take turns with nobody: each has a part of the server's ports before it comes to those of another.
+    pub(super) fn split(self, count: usize) -> Vec<Self> {
+        let [each, left] = [usize::from(PORTS) / count, usize::from(PORTS) % count];
+        let begins = |part: usize| {
+            let mut ports = self;
+            // The first of them have one more, where it does not come out even.
+            ports.skip((part * each + part.min(left)) as u64);
+            ports
+        };
+        (0..count).map(begins).collect()
+    }
+
+    /// Leaves so many of the server's ports out.
+    pub(super) fn skip(&mut self, count: u64) {
+        let next = (u64::from(self.next) + count) % u64::from(PORTS);
+        self.next = u16::try_from(next).unwrap_or_default();
+    }
+
     /// The port that the next flow comes from.
     pub fn next_source(&mut self) -> u16 {
         let port = self.source;
@@ -54,6 +72,21 @@ mod tests {
         let round: BTreeSet<_> = (0..PORTS).map(|_| ports.next()).collect();
         assert_eq!(round.len(), usize::from(PORTS));
         assert_eq!(ports.next(), FIRST);
+    }
+
+    #[test]
+    fn parts_have_each_port_once_together() {
+        let mut ports = Ports::default();
+        ports.skip(u64::from(PORTS) * 3 + 7);
+        assert_eq!(ports.next(), FIRST + 7);
+        for parts in 1..=16 {
+            let share =
+                |part| usize::from(PORTS) / parts + usize::from(part < usize::from(PORTS) % parts);
+            let own = ports.split(parts).into_iter().enumerate();
+            let own = own.flat_map(|(part, mut ports)| (0..share(part)).map(move |_| ports.next()));
+            let own: BTreeSet<_> = own.collect();
+            assert_eq!(own.len(), usize::from(PORTS), "{parts}");
+        }
     }
 
     #[test]

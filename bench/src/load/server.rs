@@ -1,4 +1,5 @@
-//! What answers: one thread in the server's network namespace, on every port of it, over both families.
+//! What answers: threads in the server's network namespace, each on every port of it, over both families. There are half
+//! as many as processors, as whoever asks needs some too.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,6 +14,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use sluice_netlink::Netns;
 
 use super::background::{Background, Stop};
+use super::{processors, socket};
 use crate::world;
 
 /// Events that are taken from the kernel at a time.
@@ -24,10 +26,13 @@ const STOP: u64 = 0;
 /// The number of the listener for streams, the second: the first port.
 const DISCARDS: u64 = 1;
 
+/// Threads at most: each has a socket for every port.
+const THREADS: u32 = 4;
+
 /// A server; it ends with this value.
 #[derive(Debug)]
 pub struct Server {
-    _thread: Background,
+    _threads: Vec<Background>,
 }
 
 enum Socket {
@@ -48,13 +53,18 @@ struct Sockets {
 }
 
 impl Server {
-    /// Listens on every port, and answers from a thread of its own.
+    /// Listens on every port, and answers from threads of its own.
     pub fn start(netns: &Netns) -> Result<Self> {
-        let thread = Background::start("server", |stop| {
-            let server = netns.enter(|| Sockets::listen(stop))??;
-            Ok(move || server.run())
-        })?;
-        Ok(Self { _thread: thread })
+        let thread = |_| {
+            Background::start("server", |stop| {
+                let server = netns.enter(|| Sockets::listen(stop))??;
+                Ok(move || server.run())
+            })
+        };
+        let threads = (0..(processors() / 2).clamp(1, THREADS)).map(thread);
+        Ok(Self {
+            _threads: threads.collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -70,11 +80,10 @@ impl Sockets {
         server.keep(Socket::Stop(stop))?;
         for port in world::ports().filter(|port| *port != world::HTTP) {
             let at = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-            let listener = TcpListener::bind(at).with_context(|| format!("listening on {at}"))?;
-            listener.set_nonblocking(true)?;
+            let listener = socket::listener(at).with_context(|| format!("listening on {at}"))?;
             server.keep(Socket::Listener(listener))?;
-            let socket = UdpSocket::bind(at).with_context(|| format!("listening on {at}/UDP"))?;
-            socket.set_nonblocking(true)?;
+            let socket =
+                socket::served_udp(at).with_context(|| format!("listening on {at}/UDP"))?;
             server.keep(Socket::Datagrams(socket))?;
         }
         Ok(server)

@@ -312,10 +312,20 @@ fn bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// The agent that is named, or the one beside this program.
+/// The agent that is named, or the one beside this program: by its way from here, where there is one, as documents name
+/// it and are read elsewhere.
 fn beside(named: Option<&PathBuf>) -> Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named.clone());
+    }
     let this = std::env::current_exe().context("this program's path")?;
-    Ok(named.map_or_else(|| this.with_file_name("sluice"), Clone::clone))
+    let agent = this.with_file_name("sluice");
+    let here = std::env::current_dir().context("the current directory")?;
+    Ok(match agent.strip_prefix(here) {
+        // Without a directory it would be looked for in PATH.
+        Ok(way) => Path::new(".").join(way),
+        Err(_) => agent,
+    })
 }
 
 impl CommonArgs {

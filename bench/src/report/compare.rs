@@ -115,7 +115,7 @@ struct Row {
 
 impl Chapter for Compare {
     fn title(&self) -> String {
-        "Modes against each other".to_owned()
+        format!("Modes against each other, in {} rounds", self.rounds)
     }
 
     fn command(&self) -> String {

@@ -36,6 +36,12 @@ pub struct Env {
     pub command: String,
 }
 
+/// How many threads can run at a time.
+pub(crate) fn processors() -> u32 {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(processors).unwrap_or(u32::MAX)
+}
+
 impl Env {
     /// As it is now. What cannot be read is left empty.
     pub fn read() -> Self {
@@ -43,7 +49,7 @@ impl Env {
         Self {
             kernel: line("/proc/sys/kernel/osrelease"),
             cpu: field(&cpuinfo, "model name").to_owned(),
-            processors: thread::available_parallelism().map_or(1, usize::from),
+            processors: processors() as usize,
             virtual_machine: field(&cpuinfo, "flags")
                 .split(' ')
                 .any(|flag| flag == "hypervisor"),

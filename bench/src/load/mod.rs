@@ -13,7 +13,6 @@ mod socket;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -159,12 +158,6 @@ pub(crate) struct Meter {
     end: Instant,
     limit: u64,
     warm_connections: u64,
-}
-
-/// How many threads can run at a time.
-fn processors() -> u32 {
-    let processors = available_parallelism().map_or(1, usize::from);
-    u32::try_from(processors).unwrap_or(u32::MAX)
 }
 
 fn histogram() -> Histogram<u64> {
@@ -349,29 +342,29 @@ impl Workload {
     /// of [`Workload::Flood`] is somebody else's to send.
     pub fn run(self, route: &Route, span: &Span, ports: &mut Ports) -> Sent {
         let next = |ports: &mut Ports| SocketAddr::new(route.to, ports.next());
-        let meter = Meter::start(span);
+        let meter = || Meter::start(span);
         match self {
             Self::TcpCrr | Self::TcpCrrIpv6 | Self::TcpCrrNodes | Self::FloodQuiet => {
-                serial::tcp_crr(meter, || next(ports))
+                serial::tcp_crr(meter(), || next(ports))
             }
-            Self::Flood => flood::unanswered_is_slow(serial::tcp_crr(meter, || next(ports))),
+            Self::Flood => flood::unanswered_is_slow(serial::tcp_crr(meter(), || next(ports))),
             Self::TcpCrrService => {
                 let to = route.service.unwrap_or_else(|| next(ports));
-                serial::tcp_crr(meter, || to)
+                serial::tcp_crr(meter(), || to)
             }
             Self::TcpCrr8 => parallel::closed(span, 8, route.to, ports),
             Self::TcpCrr64 => parallel::closed(span, 64, route.to, ports),
             Self::TcpOpen25 | Self::TcpOpen50 | Self::TcpOpen75 => {
                 parallel::open(span, route.to, ports)
             }
-            Self::TcpRr | Self::TcpRrNodes => serial::tcp_rr(meter, next(ports)),
-            Self::UdpRr => serial::udp_rr(meter, next(ports)),
-            Self::UdpNew => serial::udp_new(meter, || {
+            Self::TcpRr | Self::TcpRrNodes => serial::tcp_rr(meter(), next(ports)),
+            Self::UdpRr => serial::udp_rr(meter(), next(ports)),
+            Self::UdpNew => serial::udp_new(meter(), || {
                 let to = next(ports);
                 (to, ports.next_source())
             }),
-            Self::TcpStream => serial::tcp_stream(meter, SocketAddr::new(route.to, DISCARD)),
-            Self::Http => pages::fetch(meter, SocketAddr::new(route.to, HTTP), PAGE),
+            Self::TcpStream => serial::tcp_stream(meter(), SocketAddr::new(route.to, DISCARD)),
+            Self::Http => pages::fetch(meter(), SocketAddr::new(route.to, HTTP), PAGE),
             Self::Iperf31 => iperf3::stream(route.to, 1),
             Self::Iperf38 => iperf3::stream(route.to, 8),
         }

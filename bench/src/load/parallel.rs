@@ -16,7 +16,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, connect, recv, send, sockopt};
 use rustix::thread::set_current_timer_slack;
 
-use super::{Meter, PATIENCE, Ports, Sent, Span, processors, socket};
+use super::{Meter, PATIENCE, Ports, Sent, Span, socket};
+use crate::env::processors;
+use crate::world::PORTS;
 
 /// Events that are taken from the kernel at a time.
 const EVENTS: usize = 256;
@@ -32,20 +34,25 @@ const THREADS: u32 = 16;
 
 /// So many connections at once: when one ends, the next begins.
 pub(super) fn closed(span: &Span, at_once: u32, to: IpAddr, ports: &mut Ports) -> Sent {
-    shared(span, at_once, ports, |meter, share, mut ports| {
-        let at_once = share.part(at_once.into());
-        let to = || SocketAddr::new(to, ports.next());
-        drive(meter, to, |open, end| {
-            let now = Instant::now();
-            if now >= end {
-                Next::Done
-            } else if (open as u64) < at_once {
-                Next::Begin(now)
-            } else {
-                Next::Wait(None)
-            }
-        })
-    })
+    shared(
+        span,
+        at_once.min(THREADS),
+        ports,
+        |meter, share, mut ports| {
+            let at_once = share.part(at_once.into());
+            let to = || SocketAddr::new(to, ports.next());
+            drive(meter, to, |open, end| {
+                let now = Instant::now();
+                if now >= end {
+                    Next::Done
+                } else if (open as u64) < at_once {
+                    Next::Begin(now)
+                } else {
+                    Next::Wait(None)
+                }
+            })
+        },
+    )
 }
 
 /// Connections that are due at a rate, whether or not earlier ones have ended. Each is timed from when it was due, so that
@@ -101,6 +108,17 @@ impl Share {
     }
 }
 
+/// So many of them, and which of the server's ports each begins at: it has a part of them before it comes to the next
+/// one's.
+fn shares(of: u32, mut ports: Ports) -> Vec<(Share, Ports)> {
+    let share = |index| {
+        let (share, own) = (Share { index, of }, ports);
+        ports.skip(share.part(PORTS.into()));
+        (share, own)
+    };
+    (0..of).map(share).collect()
+}
+
 /// Sends from a thread for each processor, `most` at most, each over ports of its own, and puts together what they have
 /// to tell. They are in the network namespace of the calling thread.
 fn shared(
@@ -109,11 +127,10 @@ fn shared(
     ports: &mut Ports,
     work: impl Fn(Meter, Share, Ports) -> Sent + Sync,
 ) -> Sent {
-    let of = processors().min(most).min(THREADS);
-    let own = ports.split(of as usize);
+    let of = processors().min(most);
     let sent = thread::scope(|threads| {
-        let started = (0..of).zip(own).map(|(index, ports)| {
-            let (share, work) = (Share { index, of }, &work);
+        let started = shares(of, *ports).into_iter().map(|(share, ports)| {
+            let work = &work;
             threads.spawn(move || work(Meter::start(&share.span(span)), share, ports))
         });
         let started: Vec<_> = started.collect();
@@ -283,7 +300,23 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn parts_have_each_port_once_together() {
+        let mut ports = Ports::default();
+        ports.skip(7);
+        for parts in 1..=THREADS {
+            let own = shares(parts, ports).into_iter();
+            let own = own.flat_map(|(share, mut ports)| {
+                (0..share.part(PORTS.into())).map(move |_| ports.next())
+            });
+            let own: BTreeSet<_> = own.collect();
+            assert_eq!(own.len(), usize::from(PORTS), "{parts}");
+        }
+    }
 
     #[test]
     fn all_parts_together_are_as_many_and_as_even_as_can_be() {

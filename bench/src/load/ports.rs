@@ -33,18 +33,6 @@ impl Ports {
         port
     }
 
-    /// For so many that take turns with nobody: each has a part of the server's ports before it comes to those of another.
-    pub(super) fn split(self, count: usize) -> Vec<Self> {
-        let [each, left] = [usize::from(PORTS) / count, usize::from(PORTS) % count];
-        let begins = |part: usize| {
-            let mut ports = self;
-            // The first of them have one more, where it does not come out even.
-            ports.skip((part * each + part.min(left)) as u64);
-            ports
-        };
-        (0..count).map(begins).collect()
-    }
-
     /// Leaves so many of the server's ports out.
     pub(super) fn skip(&mut self, count: u64) {
         let next = (u64::from(self.next) + count) % u64::from(PORTS);
@@ -75,18 +63,10 @@ mod tests {
     }
 
     #[test]
-    fn parts_have_each_port_once_together() {
+    fn ports_that_are_left_out_come_a_round_later() {
         let mut ports = Ports::default();
         ports.skip(u64::from(PORTS) * 3 + 7);
         assert_eq!(ports.next(), FIRST + 7);
-        for parts in 1..=16 {
-            let share =
-                |part| usize::from(PORTS) / parts + usize::from(part < usize::from(PORTS) % parts);
-            let own = ports.split(parts).into_iter().enumerate();
-            let own = own.flat_map(|(part, mut ports)| (0..share(part)).map(move |_| ports.next()));
-            let own: BTreeSet<_> = own.collect();
-            assert_eq!(own.len(), usize::from(PORTS), "{parts}");
-        }
     }
 
     #[test]

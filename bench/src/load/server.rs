@@ -14,7 +14,8 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use sluice_netlink::Netns;
 
 use super::background::{Background, Stop};
-use super::{processors, socket};
+use super::socket;
+use crate::env::processors;
 use crate::world;
 
 /// Events that are taken from the kernel at a time.

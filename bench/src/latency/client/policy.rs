@@ -118,7 +118,7 @@ async fn send_to_all(client: &Client, policy: &str, report: &mut Report) -> Resu
     while let Some(answer) = sending.join_next().await {
         let answer = answer?;
         let (pod, to) = (answer.pod.clone(), client.target(answer.ip));
-        match reach(client, policy, answer, &mut created).await {
+        match reach(client, policy, answer, &mut created, &seen).await {
             Came::Counted(reached) => {
                 report.reached.push(reached);
                 report.unreached -= 1;
@@ -204,6 +204,7 @@ async fn reach(
     policy: &str,
     answer: Answer,
     created: &mut Option<Timestamp>,
+    events: &watch::Receiver<Seen>,
 ) -> Came {
     let Answer {
         pod,
@@ -230,6 +231,11 @@ async fn reach(
     }
     let Some(created) = *created else {
         return Came::Lost;
+    };
+    // Made while this client gave up on its event and asked for it: the event is there by now, or about to be.
+    let seen = match seen {
+        Seen::Not => known(events.clone()).await,
+        seen => seen,
     };
     let precise = match seen {
         Seen::Made(at) if success.connected < at => return Came::Early,

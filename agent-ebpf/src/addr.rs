@@ -45,6 +45,20 @@ impl Addr {
         Self { words }
     }
 
+    /// The word of an IPv4 address, as [`Self::from_ipv4_word`] takes it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ipv4_word(&self) -> u32 {
+        self.words[3]
+    }
+
+    /// The words of an IPv6 address, as [`Self::from_ipv6_words`] takes them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(&self) -> [u32; 4] {
+        self.words
+    }
+
     /// Whether this is an IPv4 address, or an IPv6 address that pretends to be one.
     #[inline(always)]
     pub const fn is_ipv4(&self) -> bool {

@@ -28,6 +28,8 @@ pub struct Counters {
     pub parse_errors: u64,
     /// TC and gate: a source that is not behind the interface it came in by.
     pub spoofed: u64,
+    /// TC: of an established connection between two local pods, handed to the other's link.
+    pub redirected: u64,
 }
 
 const _: () = assert!(size_of::<Counters>() == 8 * Counters::COUNT);
@@ -52,11 +54,12 @@ pub enum Counter {
     DenyLeaseHits,
     ParseErrors,
     Spoofed,
+    Redirected,
 }
 
 impl Counters {
     /// How many counters there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// The value of one.
     pub const fn get(&self, counter: Counter) -> u64 {
@@ -73,6 +76,7 @@ impl Counters {
             Counter::DenyLeaseHits => self.deny_lease_hits,
             Counter::ParseErrors => self.parse_errors,
             Counter::Spoofed => self.spoofed,
+            Counter::Redirected => self.redirected,
         }
     }
 
@@ -90,6 +94,7 @@ impl Counters {
         self.deny_lease_hits += other.deny_lease_hits;
         self.parse_errors += other.parse_errors;
         self.spoofed += other.spoofed;
+        self.redirected += other.redirected;
     }
 }
 
@@ -112,6 +117,7 @@ mod tests {
             deny_lease_hits: 9,
             parse_errors: 10,
             spoofed: 11,
+            redirected: 12,
         };
         let order = [
             Counter::LeaseHits,
@@ -126,6 +132,7 @@ mod tests {
             Counter::DenyLeaseHits,
             Counter::ParseErrors,
             Counter::Spoofed,
+            Counter::Redirected,
         ];
         assert_eq!(order.len(), Counters::COUNT);
         for (position, counter) in order.into_iter().enumerate() {

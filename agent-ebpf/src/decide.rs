@@ -3,7 +3,7 @@
 use crate::isolation::{Openness, Where, local, open};
 use crate::{
     Addr, Counter, Epochs, Flow, FlowKey, FlowState, Guard, Lease, LeaseKey, Packet, Parsed, Phase,
-    PodEntry, Slot, Transport, Verdict,
+    PodEntry, Redirect, Slot, Transport, Verdict,
 };
 
 /// What a decision may ask of the maps and the clock. Absent is never wrong, only slower.
@@ -14,6 +14,8 @@ pub trait Maps {
     fn denial(&self, key: &LeaseKey) -> Option<Lease>;
     /// The flow under a key, live or not.
     fn flow(&self, key: &FlowKey) -> Option<Flow>;
+    /// The redirection under a key, live or not.
+    fn redirect(&self, key: &FlowKey) -> Option<Redirect>;
     /// What the local pods of a slot below [`crate::EPOCH_SLOTS`] add up to.
     fn slot(&self, slot: u32) -> Option<Slot>;
     /// A local pod.
@@ -359,7 +361,7 @@ fn reply(packet: &Packet, maps: &impl Maps) -> Finding {
     let Some(flow) = maps.flow(&key) else {
         return Finding::UNKNOWN;
     };
-    let Some(epochs) = current(packet, maps) else {
+    let Some(epochs) = Epochs::current(packet, maps) else {
         return Finding::UNKNOWN;
     };
     let now = maps.now_ns();
@@ -373,7 +375,7 @@ fn reply(packet: &Packet, maps: &impl Maps) -> Finding {
 #[inline(always)]
 fn leased(packet: &Packet, maps: &impl Maps) -> bool {
     let key = packet.lease_key();
-    let live = |lease: Lease| lease.live(&key, current(packet, maps)?, || maps.now_ns());
+    let live = |lease: Lease| lease.live(&key, Epochs::current(packet, maps)?, || maps.now_ns());
     maps.lease(&key).and_then(live) == Some(Verdict::Allow)
 }
 
@@ -381,18 +383,21 @@ fn leased(packet: &Packet, maps: &impl Maps) -> bool {
 #[inline(always)]
 fn denied(packet: &Packet, maps: &impl Maps) -> bool {
     let key = packet.lease_key();
-    let live = |lease: Lease| lease.live(&key, current(packet, maps)?, || maps.now_ns());
+    let live = |lease: Lease| lease.live(&key, Epochs::current(packet, maps)?, || maps.now_ns());
     maps.denial(&key).and_then(live) == Some(Verdict::Deny)
 }
 
-#[inline(always)]
-fn current(packet: &Packet, maps: &impl Maps) -> Option<Epochs> {
-    let source = maps.epoch(packet.source.slot())?;
-    let destination = maps.epoch(packet.destination.slot())?;
-    Some(Epochs {
-        source,
-        destination,
-    })
+impl Epochs {
+    /// Those of a packet's ends, as they are now.
+    #[inline(always)]
+    pub(crate) fn current(packet: &Packet, maps: &impl Maps) -> Option<Self> {
+        let source = maps.epoch(packet.source.slot())?;
+        let destination = maps.epoch(packet.destination.slot())?;
+        Some(Self {
+            source,
+            destination,
+        })
+    }
 }
 
 /// What a packet that may pass does to the entry of its replies.
@@ -410,13 +415,13 @@ fn replies(packet: &Packet, asks: Asks, maps: &impl Maps) -> Opening {
         certain: true,
         flow,
     };
-    if packet.phase == Phase::Continues {
+    if matches!(packet.phase, Phase::Answers | Phase::Continues) {
         return certain(FlowChange::KEEP);
     }
     if packet.phase == Phase::Ends {
         return certain(FlowChange::end(Whose::Replies));
     }
-    let Some(epochs) = current(packet, maps).map(Epochs::swapped) else {
+    let Some(epochs) = Epochs::current(packet, maps).map(Epochs::swapped) else {
         return certain(FlowChange::KEEP);
     };
     let now = maps.now_ns();

@@ -182,7 +182,7 @@ impl FlowKey {
     }
 
     #[inline(always)]
-    const fn digest(&self) -> u32 {
+    pub(crate) const fn digest(&self) -> u32 {
         let ports = ((self.source_port as u64) << 24)
             | ((self.destination_port as u64) << 8)
             | self.protocol as u64;
@@ -270,11 +270,7 @@ impl Flow {
     #[inline(always)]
     #[must_use]
     pub const fn state(&self, key: &FlowKey) -> Option<FlowState> {
-        match self.tag ^ key.digest() {
-            1 => Some(FlowState::Open),
-            2 => Some(FlowState::Closing),
-            _ => None,
-        }
+        FlowState::of_bits(self.tag ^ key.digest())
     }
 
     /// The state of the flow of `key` if it is live.
@@ -364,10 +360,19 @@ impl Verdict {
 
 impl FlowState {
     #[inline(always)]
-    const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u32 {
         match self {
             Self::Open => 1,
             Self::Closing => 2,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn of_bits(bits: u32) -> Option<Self> {
+        match bits {
+            1 => Some(Self::Open),
+            2 => Some(Self::Closing),
+            _ => None,
         }
     }
 
@@ -419,4 +424,6 @@ mod pod {
     unsafe impl aya::Pod for crate::Counters {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Guard {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::Redirect {}
 }

@@ -21,6 +21,8 @@ const _: () = assert!(size_of::<Guard>() == 72);
 
 const V4: u32 = 1;
 const V6: u32 = 2;
+/// Beside the families: the interface is one end of a pair, and the other is in another network namespace.
+const OF_A_POD: u32 = 4;
 
 impl Guard {
     /// The guard of an interface with these addresses behind it; none where there are none, or too many.
@@ -41,6 +43,16 @@ impl Guard {
         Some(guard)
     }
 
+    /// Of an interface that is one end of a pair whose other end is in another network namespace: what is handed to it
+    /// arrives there.
+    #[must_use]
+    pub const fn of_a_pod(self) -> Self {
+        Self {
+            families: self.families | OF_A_POD,
+            ..self
+        }
+    }
+
     /// The addresses that belong behind it.
     pub fn addresses(&self) -> impl Iterator<Item = Addr> {
         self.addresses
@@ -51,17 +63,30 @@ impl Guard {
     /// Whether a packet with this source can come from behind `ifindex`.
     #[inline(always)]
     fn admits(&self, source: &Addr, ifindex: u32) -> bool {
+        self.has(source)
+            || self.families & family(source) == 0
+            || source.is_unspecified()
+            || source.is_link_local()
+            || self.ifindex != ifindex
+    }
+
+    /// Whether it is `ifindex`'s, and one of a pod's.
+    #[inline(always)]
+    pub(crate) const fn is_of_a_pod(&self, ifindex: u32) -> bool {
+        self.ifindex == ifindex && self.families & OF_A_POD != 0
+    }
+
+    /// Whether the address is behind it.
+    #[inline(always)]
+    pub(crate) fn has(&self, address: &Addr) -> bool {
         let mut index = 0;
         while index < GUARD_ADDRESSES {
-            if self.addresses[index] == *source {
+            if self.addresses[index] == *address {
                 return true;
             }
             index += 1;
         }
-        self.families & family(source) == 0
-            || source.is_unspecified()
-            || source.is_link_local()
-            || self.ifindex != ifindex
+        false
     }
 }
 

@@ -12,6 +12,8 @@ pub mod names {
     pub const DENIALS: &str = "denials";
     /// LRU HASH, [`crate::FlowKey`] to [`crate::Flow`].
     pub const FLOWS: &str = "flows";
+    /// LRU HASH, [`crate::FlowKey`] to [`crate::Redirect`].
+    pub const REDIRECTS: &str = "redirects";
     /// HASH, interface index to [`crate::Guard`].
     pub const GUARDS: &str = "guards";
     /// ARRAY of `u32`.
@@ -28,6 +30,10 @@ pub mod names {
     pub const GATE_PASS: &str = "gate_pass";
     /// The socket filter that matches what is denied.
     pub const GATE_DENY: &str = "gate_deny";
+    /// The socket filter that is shown what may be redirected from then on. Matches nothing.
+    pub const GATE_REDIRECT: &str = "gate_redirect";
+    /// All programs.
+    pub const PROGRAMS: [&str; 5] = [TC, TC_ANY, GATE_PASS, GATE_DENY, GATE_REDIRECT];
     /// Global of the object: Sluice's packet mark bits.
     pub const MARK_BITS: &str = "SLUICE_MARK_BITS";
     /// Global of the object: the PASS bit.
@@ -36,6 +42,8 @@ pub mod names {
     pub const MARK_REPLY: &str = "SLUICE_MARK_REPLY";
     /// Global of the object: 1 where spoofed packets are dropped.
     pub const DROP_SPOOFED: &str = "SLUICE_DROP_SPOOFED";
+    /// Global of the object: 1 where established connections between local pods are redirected.
+    pub const REDIRECT: &str = "SLUICE_REDIRECT";
 }
 
 /// Entries of `pods`: more local addresses than any kubelet runs.
@@ -48,3 +56,5 @@ pub const MAX_DENIALS: u32 = 16_384;
 pub const MAX_GUARDS: u32 = 16_384;
 /// Entries of `flows`.
 pub const MAX_FLOWS: u32 = 65_536;
+/// Entries of `redirects`: two per connection.
+pub const MAX_REDIRECTS: u32 = 65_536;

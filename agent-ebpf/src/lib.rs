@@ -17,6 +17,7 @@ mod isolation;
 mod layout;
 mod mark;
 mod packet;
+mod redirect;
 
 pub use addr::{Addr, EPOCH_SLOTS};
 pub use counter::{Counter, Counters};
@@ -28,6 +29,7 @@ pub use entry::{
     PodEntry, Slot, Verdict,
 };
 pub use guard::{GUARD_ADDRESSES, Guard, hidden, spoofed};
-pub use layout::{MAX_DENIALS, MAX_FLOWS, MAX_GUARDS, MAX_LEASES, MAX_PODS, names};
+pub use layout::{MAX_DENIALS, MAX_FLOWS, MAX_GUARDS, MAX_LEASES, MAX_PODS, MAX_REDIRECTS, names};
 pub use mark::{MarkError, Marks};
 pub use packet::{Bytes, Family, Packet, Parsed, Phase, Transport, parse};
+pub use redirect::{Links, Redirect, confirmed, one_hop, redirected, stopped};

@@ -33,6 +33,8 @@ pub enum Transport {
 pub enum Phase {
     /// TCP SYN without ACK, SCTP INIT: asks for a connection, and is never a reply.
     Opens,
+    /// TCP SYN with ACK, SCTP INIT ACK: grants it.
+    Answers,
     /// UDP: may be the first one.
     Datagram,
     /// Anything in between.
@@ -253,6 +255,8 @@ fn parse_tcp(bytes: &impl Bytes, offset: u32, total: u32) -> Option<(u32, Phase)
         Phase::Ends
     } else if fourth & FIN != 0 {
         Phase::Closes
+    } else if fourth & SYN != 0 {
+        Phase::Answers
     } else {
         Phase::Continues
     };
@@ -277,6 +281,7 @@ fn parse_sctp(bytes: &impl Bytes, offset: u32, total: u32) -> Option<(u32, Phase
     }
     let phase = match u32::from_be(chunk) >> 24 {
         1 => Phase::Opens,
+        2 => Phase::Answers,
         7 | 8 => Phase::Closes,
         6 | 14 => Phase::Ends,
         _ => Phase::Continues,

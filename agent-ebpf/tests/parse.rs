@@ -97,7 +97,7 @@ fn tcp_flags_tell_the_phase() {
         (SYN | 0xc0, Phase::Opens),
         (SYN | FIN, Phase::Opens),
         (SYN | RST, Phase::Opens),
-        (SYN | ACK, Phase::Continues),
+        (SYN | ACK, Phase::Answers),
         (ACK, Phase::Continues),
         (0, Phase::Continues),
         (FIN | ACK, Phase::Closes),
@@ -118,7 +118,7 @@ fn sctp_chunks_tell_the_phase() {
     for (chunk, expected) in [
         (0, Phase::Continues),
         (1, Phase::Opens),
-        (2, Phase::Continues),
+        (2, Phase::Answers),
         (6, Phase::Ends),
         (7, Phase::Closes),
         (8, Phase::Closes),

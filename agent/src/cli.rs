@@ -191,6 +191,12 @@ pub struct AgentArgs {
           num_args = 0..=1, default_missing_value = "true")]
     pub drop_spoofed: bool,
 
+    /// Hand packets of established connections between two pods of this node straight from link to link, past the node's
+    /// netfilter and traffic control; hybrid mode, routed pod networks, `net.netfilter.nf_conntrack_tcp_be_liberal`=1
+    #[arg(long, env = "SLUICE_REDIRECT_ESTABLISHED", value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = false, action = ArgAction::Set,
+          num_args = 0..=1, default_missing_value = "true")]
+    pub redirect_established: bool,
+
     /// Log level: 0 or 1 info, 2 or 3 debug, 4 and up trace
     #[arg(short = 'v', long = "v", env = "SLUICE_V", value_name = "N", default_value_t = 0, num_args = 0..=1,
           default_missing_value = "2")]

@@ -44,6 +44,8 @@ pub struct Config {
     pub interfaces: InterfaceFilter,
     /// Whether packets are dropped whose source is not behind the interface they come from.
     pub drop_spoofed: bool,
+    /// Whether packets of established connections between local pods are handed from link to link, past netfilter.
+    pub redirect_established: bool,
     /// Whether UDP through Services is judged before it is routed.
     pub early_datagrams: bool,
     /// Whether one agent of the cluster, which may be this one, writes events and conditions into the Kubernetes API.
@@ -108,6 +110,7 @@ impl Config {
             marks: mark_bits(args.mark_bits.as_deref())?,
             interfaces: InterfaceFilter::new(&args.interfaces, &args.exclude_interfaces),
             drop_spoofed: args.drop_spoofed,
+            redirect_established: args.redirect_established,
             early_datagrams: args.netfilter_bug_1766_fix.unwrap_or_else(|| {
                 loses_datagrams(&rustix::system::uname().release().to_string_lossy())
             }),

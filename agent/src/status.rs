@@ -109,6 +109,9 @@ pub struct TcState {
     pub attach: String,
     /// Names of the interfaces with the program.
     pub interfaces: Vec<String>,
+    /// Whether established connections between local pods are redirected; false where no agent answers.
+    #[serde(default)]
+    pub redirects: bool,
 }
 
 impl Default for TcState {
@@ -116,6 +119,7 @@ impl Default for TcState {
         Self {
             attach: "none".into(),
             interfaces: Vec::new(),
+            redirects: false,
         }
     }
 }
@@ -171,6 +175,9 @@ pub struct MapStates {
     pub denials: MapState,
     /// Replies of leased connections.
     pub flows: MapState,
+    /// Directions of established connections that are redirected.
+    #[serde(default)]
+    pub redirects: MapState,
     /// Interfaces whose addresses are known.
     #[serde(default)]
     pub guards: MapState,
@@ -201,6 +208,9 @@ pub struct CounterStates {
     /// A source that is not behind the interface it came in by.
     #[serde(default)]
     pub spoofed: u64,
+    /// Of an established connection between two local pods, handed from link to link.
+    #[serde(default)]
+    pub redirected: u64,
     /// Given to the agent.
     pub queued: u64,
     /// Of those, accepted.
@@ -362,6 +372,9 @@ mod tests {
             "/counters/gate_lease_hits",
             "/counters/deny_lease_hits",
             "/counters/spoofed",
+            "/counters/redirected",
+            "/tc/redirects",
+            "/maps/redirects/entries",
             "/maps/denials/entries",
             "/maps/guards/entries",
             "/counters/queued",

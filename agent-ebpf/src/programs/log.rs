@@ -45,6 +45,7 @@ mod lines {
             Counter::DenyLeaseHits => "deny lease",
             Counter::ParseErrors => "unreadable",
             Counter::Spoofed => "spoofed",
+            Counter::Redirected => "redirected",
         }
     }
 }

@@ -18,6 +18,7 @@
 
 mod log;
 mod maps;
+mod redirect;
 mod skb;
 
 use aya_ebpf::Global;
@@ -25,8 +26,8 @@ use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::macros::{classifier, socket_filter};
 use aya_ebpf::programs::{SkBuffContext, TcContext};
 use sluice_ebpf::{
-    Bytes, Counter, Family, Gate, Parsed, Runs, Tc, gate_deny as decide_deny,
-    gate_pass as decide_pass, hidden, marked, parse, spoofed, tc,
+    Bytes, Counter, Family, Gate, Links, Parsed, Runs, Tc, confirmed, gate_deny as decide_deny,
+    gate_pass as decide_pass, hidden, marked, parse, redirected, spoofed, tc,
 };
 
 use crate::maps::Kernel;
@@ -48,24 +49,27 @@ static SLUICE_MARK_REPLY: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SLUICE_DROP_SPOOFED: Global<u32> = Global::new(0);
 
+/// Whether established connections between local pods are redirected; set by the loader.
+#[unsafe(no_mangle)]
+static SLUICE_REDIRECT: Global<u32> = Global::new(0);
+
 /// Ingress of Ethernet interfaces: veths, uplinks, most overlays. Others' programs behind it run as well.
 #[classifier]
 fn sluice_tc(context: TcContext) -> i32 {
     let skb = Skb::new(context.skb.skb);
     let bytes = skb.behind_ethernet();
-    let action = if bytes.is_ethernet() {
-        decide(&skb, &bytes)
+    if bytes.is_ethernet() {
+        classify(&skb, &bytes, redirects())
     } else {
-        Tc::Leave
-    };
-    finish(&skb, action)
+        finish(&skb, Tc::Leave)
+    }
 }
 
 /// Ingress of other interfaces: tunnels without a link header.
 #[classifier]
 fn sluice_tc_any(context: TcContext) -> i32 {
     let skb = Skb::new(context.skb.skb);
-    finish(&skb, decide(&skb, &skb.at_network()))
+    classify(&skb, &skb.at_network(), false)
 }
 
 /// Marks the packet, and says what becomes of it.
@@ -88,24 +92,51 @@ fn finish(skb: &Skb, action: Tc) -> i32 {
 }
 
 #[inline(always)]
-fn decide(skb: &Skb, bytes: &impl Bytes) -> Tc {
+fn classify(skb: &Skb, bytes: &impl Bytes, redirects: bool) -> i32 {
     // A tagged packet comes by again on the interface of its VLAN.
     if skb.is_tagged() {
-        return Tc::Leave;
+        return finish(skb, Tc::Leave);
     }
     let Some(family) = Family::of_ethertype(skb.ethertype()) else {
-        if hidden(skb.ethertype(), skb.interface(), &Kernel) {
-            return refuse();
-        }
-        return Tc::Leave;
+        let hidden = hidden(skb.ethertype(), skb.interface(), &Kernel);
+        return finish(skb, if hidden { refuse() } else { Tc::Leave });
     };
     let parsed = parse(bytes, family);
-    if spoofed(&parsed, bytes, family, skb.interface(), &Kernel) {
+    if redirects && let Some(answer) = redirect(skb, bytes, family, &parsed) {
+        return answer;
+    }
+    finish(skb, decide(skb, bytes, family, &parsed))
+}
+
+/// Hands a packet of an established connection to its pod: what becomes of it then.
+#[inline(always)]
+fn redirect(skb: &Skb, bytes: &impl Bytes, family: Family, parsed: &Parsed) -> Option<i32> {
+    let Parsed::Whole(packet) = parsed else {
+        return None;
+    };
+    let output = redirected(packet, skb.interface(), &Kernel)?;
+    let answer = redirect::hand_over(skb, bytes, family, packet, output)?;
+    maps::count(Counter::Redirected);
+    Some(answer)
+}
+
+/// Whether established connections between local pods are redirected.
+#[inline(always)]
+fn redirects() -> bool {
+    SLUICE_REDIRECT.load() != 0
+}
+
+#[inline(always)]
+fn decide(skb: &Skb, bytes: &impl Bytes, family: Family, parsed: &Parsed) -> Tc {
+    if spoofed(parsed, bytes, family, skb.interface(), &Kernel) {
         return refuse();
     }
-    let outcome = tc(&parsed, &Kernel);
+    if redirects() {
+        maps::stop(parsed);
+    }
+    let outcome = tc(parsed, &Kernel);
     maps::count(outcome.counter);
-    maps::change(&parsed, outcome.flow);
+    maps::change(parsed, outcome.flow);
     log::tc(skb, outcome.action, outcome.counter);
     outcome.action
 }
@@ -167,6 +198,23 @@ fn gate_deny(context: SkBuffContext) -> i64 {
         }
         Gate::Pass | Gate::Queue => 0,
     }
+}
+
+/// Shown what TC has passed of established connections that nobody translates. Matches nothing: the rules behind it say
+/// what becomes of the packet.
+#[socket_filter]
+fn gate_redirect(context: SkBuffContext) -> i64 {
+    let skb = Skb::new(context.skb.skb);
+    if let Some(family) = Family::of_ethertype(skb.ethertype()) {
+        let links = Links {
+            input: skb.came_in_by(),
+            output: skb.interface(),
+        };
+        if let Some((key, redirect)) = confirmed(&parse(&skb.at_start(), family), links, &Kernel) {
+            maps::confirm(&key, &redirect);
+        }
+    }
+    0
 }
 
 /// Never reached: whatever could panic would not pass the verifier.

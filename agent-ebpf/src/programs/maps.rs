@@ -8,8 +8,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use sluice_ebpf::{
     Addr, Counter, Counters, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Guard, Lease,
-    LeaseKey, MAX_DENIALS, MAX_FLOWS, MAX_GUARDS, MAX_LEASES, MAX_PODS, Maps, PODS_COMPLETE,
-    Parsed, PodEntry, Slot, Write,
+    LeaseKey, Links, MAX_DENIALS, MAX_FLOWS, MAX_GUARDS, MAX_LEASES, MAX_PODS, MAX_REDIRECTS, Maps,
+    PODS_COMPLETE, Parsed, PodEntry, Redirect, Slot, Write, stopped,
 };
 
 #[map(name = "pods")]
@@ -22,6 +22,8 @@ static LEASES: LruHashMap<LeaseKey, Lease> = LruHashMap::with_max_entries(MAX_LE
 static DENIALS: LruHashMap<LeaseKey, Lease> = LruHashMap::with_max_entries(MAX_DENIALS, 0);
 #[map(name = "flows")]
 static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+#[map(name = "redirects")]
+static REDIRECTS: LruHashMap<FlowKey, Redirect> = LruHashMap::with_max_entries(MAX_REDIRECTS, 0);
 #[map(name = "guards")]
 static GUARDS: HashMap<u32, Guard> = HashMap::with_max_entries(MAX_GUARDS, BPF_F_NO_PREALLOC);
 #[map(name = "epochs")]
@@ -63,6 +65,23 @@ impl Maps for Kernel {
                 last_seen_ns,
                 ptr::read_volatile(flow.cast::<u32>()),
             ))
+        }
+    }
+
+    #[inline(always)]
+    fn redirect(&self, key: &FlowKey) -> Option<Redirect> {
+        let redirect = REDIRECTS.get_ptr(key)?;
+        // SAFETY: as in `read_lease`.
+        unsafe {
+            let (epochs, links, confirmed_ns) = (*redirect).parts();
+            let epochs = read_epochs(epochs);
+            let links = Links {
+                input: ptr::read_volatile(&raw const links.input),
+                output: ptr::read_volatile(&raw const links.output),
+            };
+            let confirmed_ns = ptr::read_volatile(confirmed_ns);
+            let tag = ptr::read_volatile(redirect.cast::<u32>());
+            Some(Redirect::from_parts(epochs, links, confirmed_ns, tag))
         }
     }
 
@@ -134,6 +153,30 @@ pub(crate) fn change(parsed: &Parsed, change: FlowChange) {
         Write::Put => FLOWS.insert(key, change.flow(&key), 0),
         Write::Keep | Write::End => FLOWS.remove(key),
     };
+}
+
+/// Remembers what may be redirected. A full map costs the slower way.
+#[inline(always)]
+pub(crate) fn confirm(key: &FlowKey, redirect: &Redirect) {
+    let _: Result<(), i32> = REDIRECTS.insert(key, redirect, 0);
+}
+
+/// Stops what a packet stops, in place: an entry that has become another key's meanwhile is nobody's then, and that
+/// costs the slower way.
+#[inline(always)]
+pub(crate) fn stop(parsed: &Parsed) {
+    let Parsed::Whole(packet) = parsed else {
+        return;
+    };
+    let Some(stopped) = stopped(packet) else {
+        return;
+    };
+    for (key, tag) in &stopped {
+        if let Some(redirect) = REDIRECTS.get_ptr_mut(key) {
+            // SAFETY: the entry stays mapped while the program runs, and its tag is one aligned word.
+            unsafe { ptr::write_volatile(redirect.cast::<u32>(), *tag) };
+        }
+    }
 }
 
 /// # Safety

@@ -10,7 +10,7 @@ use aya_ebpf::helpers::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
 use sluice_ebpf::Bytes;
 
 /// Length of an Ethernet header.
-const ETHERNET: usize = 14;
+pub(crate) const ETHERNET: usize = 14;
 
 /// The context of a program.
 pub(crate) struct Skb {
@@ -48,7 +48,14 @@ impl Skb {
         unsafe { (*self.raw).vlan_present != 0 && (*self.raw).vlan_tci & NUMBER != 0 }
     }
 
-    /// The interface that it comes in by.
+    /// Whether it is addressed to this link (`PACKET_HOST`), and not only seen by it.
+    #[inline(always)]
+    pub(crate) fn is_for_us(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.raw).pkt_type == 0 }
+    }
+
+    /// The interface that it comes in by. In a socket filter behind the routing, the one that it goes out by.
     #[inline(always)]
     pub(crate) fn interface(&self) -> u32 {
         // SAFETY: as above.
@@ -60,6 +67,13 @@ impl Skb {
     pub(crate) fn came_in_by(&self) -> u32 {
         // SAFETY: as above.
         unsafe { (*self.raw).ingress_ifindex }
+    }
+
+    /// Whether it is to be cut into segments on its way.
+    #[inline(always)]
+    pub(crate) fn is_segmented(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.raw).gso_size != 0 }
     }
 
     #[inline(always)]

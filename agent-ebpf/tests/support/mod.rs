@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sluice_ebpf::{
     Addr, Bytes, EPOCH_SLOTS, Epochs, Flow, FlowChange, FlowKey, Guard, Lease, LeaseKey, Maps,
-    Packet, PodEntry, Slot, Verdict, Write,
+    Packet, PodEntry, Redirect, Slot, Verdict, Write,
 };
 
 /// A packet in memory.
@@ -75,6 +75,7 @@ pub(crate) struct World {
     pub(crate) denials: HashMap<LeaseKey, Lease>,
     pub(crate) guards: HashMap<u32, Guard>,
     pub(crate) flows: HashMap<FlowKey, Flow>,
+    pub(crate) redirects: HashMap<FlowKey, Redirect>,
     pub(crate) pods: HashMap<Addr, PodEntry>,
     pub(crate) epochs: HashMap<u32, u32>,
     pub(crate) incomplete: bool,
@@ -145,6 +146,11 @@ impl Maps for World {
     fn flow(&self, key: &FlowKey) -> Option<Flow> {
         self.asked();
         self.flows.get(key).copied()
+    }
+
+    fn redirect(&self, key: &FlowKey) -> Option<Redirect> {
+        self.asked();
+        self.redirects.get(key).copied()
     }
 
     fn slot(&self, slot: u32) -> Option<Slot> {

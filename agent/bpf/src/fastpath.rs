@@ -8,8 +8,8 @@ use std::sync::Arc;
 use aya::programs::{Program, ProgramError, ProgramFd, SchedClassifier, SocketFilter};
 use aya::{Ebpf, EbpfLoader};
 use sluice_ebpf::{
-    Counters, EGRESS, Guard, INGRESS, MAX_DENIALS, MAX_FLOWS, MAX_LEASES, MAX_PODS, Marks,
-    PODS_COMPLETE, PodEntry, names,
+    Counters, EGRESS, Guard, INGRESS, MAX_DENIALS, MAX_FLOWS, MAX_LEASES, MAX_PODS, MAX_REDIRECTS,
+    Marks, PODS_COMPLETE, PodEntry, names,
 };
 use tracing::{debug, info};
 
@@ -29,6 +29,9 @@ pub struct Config {
     pub sizes: Sizes,
     /// Whether packets are dropped whose source is not behind the interface they come from.
     pub drop_spoofed: bool,
+    /// Whether packets of established connections between local pods are handed from link to link, past netfilter. The
+    /// gate has to show them to [`Fastpath::redirect_program`] for that.
+    pub redirect: bool,
 }
 
 /// Map capacities, in entries. Full means slower, never wrong.
@@ -40,6 +43,8 @@ pub struct Sizes {
     pub denials: u32,
     /// Of the `flows` map.
     pub flows: u32,
+    /// Of the `redirects` map.
+    pub redirects: u32,
     /// Of the `pods` map.
     pub pods: u32,
 }
@@ -104,18 +109,20 @@ pub struct Fastpath {
     pub(crate) programs: Ebpf,
     pub(crate) pins: PathBuf,
     pub(crate) prefer_clsact: bool,
+    redirects: bool,
     slots: SlotBook,
     pub(crate) maps: Arc<Maps>,
 }
 
 impl Config {
-    /// With default sizes, and dropping what is spoofed.
+    /// With default sizes, dropping what is spoofed and redirecting nothing.
     pub fn new(pins: impl Into<PathBuf>, marks: Marks) -> Self {
         Self {
             pins: pins.into(),
             marks,
             sizes: Sizes::default(),
             drop_spoofed: true,
+            redirect: false,
         }
     }
 }
@@ -126,6 +133,7 @@ impl Default for Sizes {
             leases: MAX_LEASES,
             denials: MAX_DENIALS,
             flows: MAX_FLOWS,
+            redirects: MAX_REDIRECTS,
             pods: MAX_PODS,
         }
     }
@@ -153,6 +161,7 @@ impl Fastpath {
             programs,
             pins: pins.to_path_buf(),
             prefer_clsact: false,
+            redirects: config.redirect,
             slots,
             maps,
         };
@@ -166,6 +175,11 @@ impl Fastpath {
             self.pins.join(names::GATE_PASS),
             self.pins.join(names::GATE_DENY),
         )
+    }
+
+    /// The pinned `gate_redirect`, where anything is to be redirected.
+    pub fn redirect_program(&self) -> Option<PathBuf> {
+        self.redirects.then(|| self.pins.join(names::GATE_REDIRECT))
     }
 
     /// The current epoch of every slot, by slot.
@@ -200,10 +214,17 @@ impl Fastpath {
     }
 
     /// Takes for spoofed what comes in by an interface from none of these addresses; for a number of them that no guard
-    /// can have, nothing is. A family of which there is none is not guarded. Whether there is a guard now.
-    pub fn guard(&mut self, ifindex: u32, addresses: &[IpAddr]) -> Result<bool, MapError> {
+    /// can have, nothing is. A family of which there is none is not guarded. `of_a_pod` says that the interface is one end
+    /// of a pair whose other end is in another network namespace. Whether there is a guard now.
+    pub fn guard(
+        &mut self,
+        ifindex: u32,
+        addresses: &[IpAddr],
+        of_a_pod: bool,
+    ) -> Result<bool, MapError> {
         let addresses: Vec<_> = addresses.iter().map(|&address| address.into()).collect();
-        match Guard::new(ifindex, &addresses) {
+        let guard = Guard::new(ifindex, &addresses);
+        match guard.map(|guard| if of_a_pod { guard.of_a_pod() } else { guard }) {
             Some(guard) => self.maps.guards.insert(&ifindex, &guard).map(|()| true),
             None => self.maps.guards.remove(&ifindex).map(|_was_there| false),
         }
@@ -261,13 +282,14 @@ impl From<PodIsolation> for PodEntry {
 
 fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
     let (ours, pass, reply) = (config.marks.packet(), config.marks.pass, config.marks.reply);
-    let drop_spoofed = u32::from(config.drop_spoofed);
+    let (drop_spoofed, redirect) = (u32::from(config.drop_spoofed), u32::from(config.redirect));
     let mut loader = EbpfLoader::new();
     loader
         .override_global(names::MARK_BITS, &ours, true)
         .override_global(names::MARK_PASS, &pass, true)
         .override_global(names::MARK_REPLY, &reply, true)
-        .override_global(names::DROP_SPOOFED, &drop_spoofed, true);
+        .override_global(names::DROP_SPOOFED, &drop_spoofed, true)
+        .override_global(names::REDIRECT, &redirect, true);
     for spec in specs(config.sizes) {
         loader
             .map_max_entries(spec.name, spec.max)
@@ -277,7 +299,7 @@ fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
 }
 
 fn pin_gate(programs: &mut Ebpf, pins: &Path) -> Result<(), LoadError> {
-    for name in [names::GATE_PASS, names::GATE_DENY] {
+    for name in [names::GATE_PASS, names::GATE_DENY, names::GATE_REDIRECT] {
         pin(name, pins, programs, |program| {
             let program: &mut SocketFilter = program.try_into()?;
             program.load()?;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use aya::maps::MapType;
 use sluice_ebpf::{
-    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Guard, Lease, LeaseKey, MAX_GUARDS, PodEntry, Slot,
-    names,
+    Addr, Counters, EPOCH_SLOTS, Flow, FlowKey, Guard, Lease, LeaseKey, MAX_GUARDS, PodEntry,
+    Redirect, Slot, names,
 };
 
 use crate::sys::{self, MapInfo};
@@ -31,6 +31,8 @@ pub struct Usage {
     pub denials: Fill,
     /// The `flows` map.
     pub flows: Fill,
+    /// The `redirects` map.
+    pub redirects: Fill,
     /// The `guards` map.
     pub guards: Fill,
 }
@@ -53,6 +55,7 @@ pub(crate) struct Maps {
     pub(crate) leases: Table<LeaseKey, Lease>,
     pub(crate) denials: Table<LeaseKey, Lease>,
     pub(crate) flows: Table<FlowKey, Flow>,
+    pub(crate) redirects: Table<FlowKey, Redirect>,
     pub(crate) guards: Table<u32, Guard>,
     pub(crate) epochs: Table<u32, u32>,
     pub(crate) state: Table<u32, u32>,
@@ -63,7 +66,13 @@ pub(crate) struct Maps {
 /// says nothing without the epochs it was given at, and a slot nothing without its pods.
 const GROUPS: [&[&str]; 4] = [
     &[names::PODS, names::SLOTS, names::STATE],
-    &[names::EPOCHS, names::LEASES, names::DENIALS, names::FLOWS],
+    &[
+        names::EPOCHS,
+        names::LEASES,
+        names::DENIALS,
+        names::FLOWS,
+        names::REDIRECTS,
+    ],
     &[names::GUARDS],
     &[names::COUNTERS],
 ];
@@ -90,7 +99,7 @@ pub(crate) fn discard_unusable(pins: &Path, sizes: Sizes) -> Result<Vec<&'static
 }
 
 /// Every pinned map.
-pub(crate) fn specs(sizes: Sizes) -> [Spec; 9] {
+pub(crate) fn specs(sizes: Sizes) -> [Spec; 10] {
     let spec = |name, kind, (key_size, value_size), max| Spec {
         name,
         kind,
@@ -123,6 +132,12 @@ pub(crate) fn specs(sizes: Sizes) -> [Spec; 9] {
             MapType::LruHash,
             of::<FlowKey, Flow>(),
             sizes.flows,
+        ),
+        spec(
+            names::REDIRECTS,
+            MapType::LruHash,
+            of::<FlowKey, Redirect>(),
+            sizes.redirects,
         ),
         spec(names::GUARDS, MapType::Hash, of::<u32, Guard>(), MAX_GUARDS),
         spec(names::EPOCHS, MapType::Array, of::<u32, u32>(), EPOCH_SLOTS),
@@ -176,6 +191,7 @@ impl Maps {
             leases: Table::open(pins, names::LEASES)?,
             denials: Table::open(pins, names::DENIALS)?,
             flows: Table::open(pins, names::FLOWS)?,
+            redirects: Table::open(pins, names::REDIRECTS)?,
             guards: Table::open(pins, names::GUARDS)?,
             epochs: Table::open(pins, names::EPOCHS)?,
             state: Table::open(pins, names::STATE)?,
@@ -184,13 +200,14 @@ impl Maps {
     }
 
     /// The descriptor of each, by name.
-    pub(crate) fn descriptors(&self) -> [(&'static str, BorrowedFd<'_>); 9] {
+    pub(crate) fn descriptors(&self) -> [(&'static str, BorrowedFd<'_>); 10] {
         [
             self.pods.descriptor(),
             self.slots.descriptor(),
             self.leases.descriptor(),
             self.denials.descriptor(),
             self.flows.descriptor(),
+            self.redirects.descriptor(),
             self.guards.descriptor(),
             self.epochs.descriptor(),
             self.state.descriptor(),
@@ -212,6 +229,7 @@ impl Maps {
             leases: self.leases.fill()?,
             denials: self.denials.fill()?,
             flows: self.flows.fill()?,
+            redirects: self.redirects.fill()?,
             guards: self.guards.fill()?,
         })
     }

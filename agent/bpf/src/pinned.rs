@@ -7,8 +7,8 @@ use std::path::Path;
 use sluice_ebpf::{Counters, names};
 
 use crate::attach::{self, Attach};
-use crate::maps::{Maps, Usage};
-use crate::{LoadError, bpffs};
+use crate::maps::{Maps, Usage, specs};
+use crate::{LoadError, Sizes, bpffs};
 
 /// What the pins tell while no agent answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,20 +52,9 @@ pub fn remove_pins(pins: &Path) -> Result<Vec<String>, LoadError> {
             removed.push(format!("{means} program on interface {ifindex}"));
         }
     }
-    let programs = [names::TC, names::TC_ANY, names::GATE_PASS, names::GATE_DENY]
-        .map(|name| ("program", name));
-    let maps = [
-        names::PODS,
-        names::SLOTS,
-        names::LEASES,
-        names::DENIALS,
-        names::FLOWS,
-        names::GUARDS,
-        names::EPOCHS,
-        names::STATE,
-        names::COUNTERS,
-    ];
-    for (what, name) in programs.into_iter().chain(maps.map(|name| ("map", name))) {
+    let programs = names::PROGRAMS.map(|name| ("program", name));
+    let maps = specs(Sizes::default()).map(|map| ("map", map.name));
+    for (what, name) in programs.into_iter().chain(maps) {
         let path = pins.join(name);
         // What a process that was killed between pinning and renaming left.
         let unfinished = bpffs::next_to(&path);

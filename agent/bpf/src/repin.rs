@@ -12,7 +12,7 @@ impl Fastpath {
     pub fn repin(&mut self) -> Result<Vec<&'static str>, LoadError> {
         bpffs::prepare(&self.pins)?;
         let mut objects = self.maps.descriptors().to_vec();
-        for name in [names::TC, names::TC_ANY, names::GATE_PASS, names::GATE_DENY] {
+        for name in names::PROGRAMS {
             let program = self.programs.program(name).ok_or(LoadError::NoObject)?;
             let descriptor = program.fd().map_err(|source| LoadError::Program {
                 name,

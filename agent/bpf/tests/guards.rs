@@ -30,9 +30,9 @@ fn a_lease_is_good_from_behind_its_source_alone() {
         lease(&bed.fastpath, &opening, Verdict::Allow);
         // Over UDP only the gate makes the entry of the answers, without which TC lets nothing pass.
         assert_eq!(bed.gate(&opening), (1, 0));
-        assert!(bed.fastpath.guard(INTERFACE, &own).unwrap());
+        assert!(bed.fastpath.guard(INTERFACE, &own, false).unwrap());
         assert!(bed.passes(&opening));
-        assert!(bed.fastpath.guard(INTERFACE, &others).unwrap());
+        assert!(bed.fastpath.guard(INTERFACE, &others, false).unwrap());
         let flows = bed.fastpath.usage().unwrap().flows.entries;
         let counted = bed.counted(|bed| {
             let ran = bed.programs.tc(&opening.bytes(), 0, 1);
@@ -46,7 +46,7 @@ fn a_lease_is_good_from_behind_its_source_alone() {
         };
         assert_eq!(counted, expected);
         assert_eq!(bed.fastpath.usage().unwrap().flows.entries, flows);
-        assert!(!bed.fastpath.guard(INTERFACE, &[]).unwrap());
+        assert!(!bed.fastpath.guard(INTERFACE, &[], false).unwrap());
         assert!(bed.passes(&opening), "the guard is lifted");
     }
     assert!(bed.fastpath.guarded().unwrap().is_empty());
@@ -68,7 +68,7 @@ fn where_nothing_is_dropped_what_is_spoofed_goes_unmarked() {
     lease(&fastpath, &opening, Verdict::Allow);
     assert_eq!(programs.tc(&opening.bytes(), 0, 1).mark, PASS);
     fastpath
-        .guard(INTERFACE, &behind(["10.244.0.7", "fd00:10:244::7"]))
+        .guard(INTERFACE, &behind(["10.244.0.7", "fd00:10:244::7"]), false)
         .unwrap();
     let ran = programs.tc(&opening.bytes(), 0, 1);
     assert_eq!((ran.value, ran.mark), (NEXT, 0));
@@ -82,7 +82,7 @@ fn guards_outlive_the_agent() {
     };
     let mut first = Fastpath::open(&ground.config()).unwrap();
     first
-        .guard(INTERFACE, &behind(["10.244.0.7", "fd00:10:244::7"]))
+        .guard(INTERFACE, &behind(["10.244.0.7", "fd00:10:244::7"]), false)
         .unwrap();
     drop(first);
     let second = Fastpath::open(&ground.config()).unwrap();

@@ -24,7 +24,9 @@ mod routes;
 mod rtnetlink;
 mod socket;
 
-pub use conntrack::{Conntrack, Entry, Filter, FlowTuple, Judged, Masked, Statistics};
+pub use conntrack::{
+    Conntrack, Entry, Filter, FlowTuple, Judged, Masked, Statistics, conntrack_is_liberal,
+};
 pub use error::Error;
 pub use gate::{Gate, GateConfig, Isolated, Matcher, QueueVerb};
 pub use links::{Link, LinkEvent, LinkWatch};

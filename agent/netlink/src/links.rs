@@ -27,6 +27,8 @@ pub struct Link {
     pub loopback: bool,
     /// What it is, such as `veth` or `bridge`; `None` for hardware and loopback.
     pub kind: Option<String>,
+    /// Whether it is linked to one in another network namespace (`IFLA_LINK_NETNSID`), as a pod's is.
+    pub leads_elsewhere: bool,
 }
 
 /// What happened to a link.
@@ -166,6 +168,7 @@ impl Link {
             up: header.ifi_flags & IfinfoFlags::Up as u32 != 0,
             loopback: header.ifi_flags & IfinfoFlags::Loopback as u32 != 0,
             kind: kind.map(|kind| kind.to_string_lossy().into_owned()),
+            leads_elsewhere: attributes.get_link_netnsid().is_ok(),
         })
     }
 }
@@ -194,6 +197,7 @@ mod tests {
             up: true,
             loopback: false,
             kind: Some("veth".into()),
+            leads_elsewhere: true,
         }
     }
 

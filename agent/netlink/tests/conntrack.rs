@@ -35,6 +35,7 @@ fn tracking(pods: u8) -> (Node, Conntrack) {
         accept_for_good: false,
         honour_pass: false,
         early_datagrams: false,
+        redirect: None,
         matcher,
         verb,
     };

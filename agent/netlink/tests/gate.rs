@@ -36,6 +36,7 @@ fn config(matcher: Matcher) -> GateConfig {
         accept_for_good: false,
         honour_pass: matcher != Matcher::Sets,
         early_datagrams: false,
+        redirect: None,
         matcher,
         verb: common::verb(),
     }

@@ -163,6 +163,14 @@ impl Enforcer {
         }
     }
 
+    /// Takes in where an interface leads.
+    pub(crate) fn link(&mut self, index: u32, leads_elsewhere: bool) {
+        let written = self.kernel.link(index, leads_elsewhere);
+        if written.is_err() {
+            self.take_note(written);
+        }
+    }
+
     /// Guards no interface any more.
     pub(crate) fn forget_routes(&mut self) {
         let written = self.kernel.forget_routes();

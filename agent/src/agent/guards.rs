@@ -12,6 +12,7 @@ pub(crate) struct Guards {
     behind: BTreeMap<u32, BTreeSet<IpAddr>>,
     over: HashMap<IpAddr, BTreeSet<u32>>,
     local: HashSet<IpAddr>,
+    elsewhere: HashSet<u32>,
 }
 
 impl Guards {
@@ -58,6 +59,20 @@ impl Guards {
     /// Takes in all local pods, whatever was known before.
     pub(crate) fn pods(&mut self, local: impl Iterator<Item = IpAddr>) {
         self.local = local.collect();
+    }
+
+    /// Takes in whether an interface is there and leads to another network namespace; whether that is news.
+    pub(crate) fn link(&mut self, device: u32, elsewhere: bool) -> bool {
+        if elsewhere {
+            self.elsewhere.insert(device)
+        } else {
+            self.elsewhere.remove(&device)
+        }
+    }
+
+    /// Whether an interface leads to another network namespace.
+    pub(crate) fn leads_elsewhere(&self, device: u32) -> bool {
+        self.elsewhere.contains(&device)
     }
 
     /// Forgets all routes, and no pod.
@@ -126,6 +141,16 @@ mod tests {
         assert_eq!(guards.wanted(2), [POD]);
         assert_eq!(guards.pod(POD, false), [2]);
         assert!(guards.wanted(2).is_empty());
+    }
+
+    #[test]
+    fn a_link_leads_elsewhere_until_it_is_said_not_to() {
+        let mut guards = Guards::default();
+        assert!(!guards.leads_elsewhere(2));
+        assert!(guards.link(2, true));
+        assert!(!guards.link(2, true), "it was known");
+        assert!(guards.leads_elsewhere(2) && !guards.leads_elsewhere(3));
+        assert!(guards.link(2, false) && !guards.leads_elsewhere(2));
     }
 
     #[test]

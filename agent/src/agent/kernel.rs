@@ -17,10 +17,12 @@ use super::pods::Pods;
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::status::KernelState;
+use crate::status::{KernelState, TcState};
 
 /// More addresses than this are not put under review one by one: some 5 µs each.
 const REVIEWED_ONE_BY_ONE: usize = 256;
+
+const LIBERAL: &str = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
 /// The maps and programs, if there are any, and the gate.
 pub(crate) struct Kernel {
@@ -50,6 +52,7 @@ impl Foundation {
             Mode::Hybrid => {
                 let settings = sluice_bpf::Config {
                     drop_spoofed: config.drop_spoofed,
+                    redirect: config.redirect_established && can_redirect(),
                     ..sluice_bpf::Config::new(&config.bpffs, config.marks)
                 };
                 let unable = |error: sluice_bpf::LoadError| Failure::Unable(error.into());
@@ -201,6 +204,16 @@ impl Kernel {
         Ok(())
     }
 
+    /// Takes in where an interface leads: what may be handed to it depends on that.
+    pub(crate) fn link(&mut self, index: u32, leads_elsewhere: bool) -> anyhow::Result<()> {
+        match &mut self.fastpath {
+            Some(fastpath) if self.guards.link(index, leads_elsewhere) => {
+                write_guard(fastpath, &self.guards, index)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes routes in, and guards the interfaces that they lead to.
     pub(crate) fn routes(
         &mut self,
@@ -316,7 +329,10 @@ impl Kernel {
                 Matcher::Bpf { .. } => "bpf",
                 Matcher::Sets => "set",
             }),
-            tc: tc_state(self.attached.values().cloned()),
+            tc: TcState {
+                redirects: self.gate_config.redirect.is_some(),
+                ..tc_state(self.attached.values().cloned())
+            },
         }
     }
 }
@@ -360,9 +376,26 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
         accept_for_good: !config.revoke_established,
         honour_pass: fastpath.is_some(),
         early_datagrams: config.early_datagrams,
+        redirect: fastpath
+            .and_then(Fastpath::redirect_program)
+            .filter(|_| matches!(matcher, Matcher::Bpf { .. })),
         matcher,
         verb,
     })
+}
+
+/// Whether conntrack takes packets whose predecessors it has not seen for what they are.
+fn can_redirect() -> bool {
+    let liberal = sluice_netlink::conntrack_is_liberal().unwrap_or_else(|error| {
+        warn!(%error, "{LIBERAL} cannot be read");
+        false
+    });
+    if !liberal {
+        warn!(
+            "--redirect-established: nothing is redirected, as {LIBERAL} is not 1: conntrack would take the packets that it sees for invalid"
+        );
+    }
+    liberal
 }
 
 /// An end of every connection that a change can end: none where it only allows. Each has a local pod at one end, so
@@ -393,7 +426,11 @@ fn raise(fastpath: &mut Fastpath, raised: &[(u32, u32)]) -> anyhow::Result<()> {
 
 fn write_guard(fastpath: &mut Fastpath, guards: &Guards, device: u32) -> anyhow::Result<()> {
     let _guarded = fastpath
-        .guard(device, &guards.wanted(device))
+        .guard(
+            device,
+            &guards.wanted(device),
+            guards.leads_elsewhere(device),
+        )
         .with_context(|| format!("guard of interface {device}"))?;
     Ok(())
 }

@@ -61,6 +61,7 @@ pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
             leases: fill(usage.leases),
             denials: fill(usage.denials),
             flows: fill(usage.flows),
+            redirects: fill(usage.redirects),
             guards: fill(usage.guards),
         },
         counters: CounterStates {
@@ -70,6 +71,7 @@ pub(crate) fn peek(pins: &Path) -> Option<Pinned> {
             gate_lease_hits: c.gate_lease_hits,
             deny_lease_hits: c.deny_lease_hits,
             spoofed: c.spoofed,
+            redirected: c.redirected,
             ..CounterStates::default()
         },
     })

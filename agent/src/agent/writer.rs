@@ -307,11 +307,14 @@ impl Writer {
             event;
         let wants = !link.loopback && self.shared.config.interfaces.admits(&link.name);
         let kernel = &mut self.enforcer.kernel;
-        if wants && !matches!(event, LinkEvent::Vanished(_)) {
+        let there = !matches!(event, LinkEvent::Vanished(_));
+        if wants && there {
             kernel.attach(link.index, &link.name);
         } else {
             kernel.detach(link.index, &link.name);
         }
+        self.enforcer
+            .link(link.index, there && link.leads_elsewhere);
         let state = self.enforcer.kernel.state();
         self.shared.update_facts(|facts| facts.kernel = state);
     }

@@ -114,6 +114,7 @@ impl Readings {
             ("unmatched", c.unmatched),
             ("gate_lease_hit", c.gate_lease_hits),
             ("deny_lease_hit", c.deny_lease_hits),
+            ("redirected", c.redirected),
             ("queued", c.queued),
             ("allowed", c.allowed),
             ("denied", c.denied),
@@ -143,6 +144,7 @@ impl Readings {
             ("leases", maps.leases),
             ("denials", maps.denials),
             ("flows", maps.flows),
+            ("redirects", maps.redirects),
             ("guards", maps.guards),
         ] {
             // There are none without eBPF.

@@ -103,7 +103,12 @@ impl Text<'_> {
             return line!(f, "tc", "on no interface");
         }
         let names = tc.interfaces.join(" ");
-        line!(f, "tc", "{} on {names}", tc.attach)
+        let redirects = if tc.redirects {
+            "; established connections between local pods are redirected"
+        } else {
+            ""
+        };
+        line!(f, "tc", "{} on {names}{redirects}", tc.attach)
     }
 }
 
@@ -161,6 +166,9 @@ fn packets(c: &CounterStates, agent: bool, f: &mut Formatter<'_>) -> Result {
     let gate = if c.gate_lease_hits > 0 { &gate } else { "" };
     row(f, "allowed by a lease", leased, gate)?;
     row(f, "replies", c.flow_hits, "")?;
+    if c.redirected > 0 {
+        row(f, "redirected", c.redirected, "")?;
+    }
     row(f, "denied by a lease", c.deny_lease_hits, "")?;
     if agent {
         let of = [

@@ -59,6 +59,7 @@ fn config() -> Result<GateConfig> {
         accept_for_good: false,
         honour_pass: false,
         early_datagrams: false,
+        redirect: None,
         matcher: Matcher::Sets,
         verb: Gate::probe_verb()?,
     })

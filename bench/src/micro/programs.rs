@@ -116,7 +116,7 @@ fn turn<'a>(
         .filter_map(|text| text.parse().ok())
         .collect();
     Box::new(move || {
-        fastpath.borrow_mut().guard(INTERFACE, &behind)?;
+        fastpath.borrow_mut().guard(INTERFACE, &behind, false)?;
         if let Some((which, frame)) = &probe.before {
             run(programs, *which, &frame.bytes(), 1)?;
         }

@@ -311,6 +311,11 @@ impl Agent {
         self.options.mode = mode;
     }
 
+    /// Has it start with other arguments from now on, beside those of the lab.
+    pub fn set_arguments(&mut self, arguments: Vec<String>) {
+        self.options.arguments = arguments;
+    }
+
     /// Starts it again after it was stopped or killed, and waits until it is ready.
     pub fn restart(&mut self) -> Result<(), StartError> {
         self.start_again()?;

@@ -26,6 +26,8 @@ pub struct Counters {
     pub deny_lease_hits: u64,
     /// Packets whose source is not behind the interface they came in by.
     pub spoofed: u64,
+    /// Handed from link to link.
+    pub redirected: u64,
     /// Packets that the queues saw.
     pub queued: u64,
     /// Those of them that were accepted.
@@ -40,7 +42,7 @@ pub struct Counters {
 
 impl Counters {
     /// Name and value of each, in the order of the status document.
-    pub fn fields(&self) -> [(&'static str, u64); 11] {
+    pub fn fields(&self) -> [(&'static str, u64); 12] {
         [
             ("lease_hits", self.lease_hits),
             ("flow_hits", self.flow_hits),
@@ -48,6 +50,7 @@ impl Counters {
             ("gate_lease_hits", self.gate_lease_hits),
             ("deny_lease_hits", self.deny_lease_hits),
             ("spoofed", self.spoofed),
+            ("redirected", self.redirected),
             ("queued", self.queued),
             ("allowed", self.allowed),
             ("denied", self.denied),
@@ -64,6 +67,7 @@ impl Counters {
             gate_lease_hits: with(self.gate_lease_hits, other.gate_lease_hits),
             deny_lease_hits: with(self.deny_lease_hits, other.deny_lease_hits),
             spoofed: with(self.spoofed, other.spoofed),
+            redirected: with(self.redirected, other.redirected),
             queued: with(self.queued, other.queued),
             allowed: with(self.allowed, other.allowed),
             denied: with(self.denied, other.denied),

@@ -149,6 +149,13 @@ const TAGGED: &[Tagged] = &[
     Tagged {
         package: "sluice-lab",
         test: "lab",
+        only: &["redirect::what_is_redirected"],
+        reason: "links handed over from clsact, by another verifier",
+        needs: Some(XT_BPF),
+    },
+    Tagged {
+        package: "sluice-lab",
+        test: "lab",
         only: &["resolver::both_questions_of_a_socket_are_answered_through"],
         reason: "two datagrams of one socket at once, which kernels before 6.12 route otherwise",
         needs: Some(XT_BPF),

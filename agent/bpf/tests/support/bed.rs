@@ -121,6 +121,7 @@ impl Bed {
             deny_lease_hits: after.deny_lease_hits - before.deny_lease_hits,
             parse_errors: after.parse_errors - before.parse_errors,
             spoofed: after.spoofed - before.spoofed,
+            redirected: after.redirected - before.redirected,
         }
     }
 }

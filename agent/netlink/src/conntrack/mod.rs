@@ -13,7 +13,7 @@ use netlink_bindings::conntrack::{self, Nfgenmsg, PushConntrackAttrs};
 use rustix::io::Errno;
 
 pub use entry::{Entry, FlowTuple, Judged};
-pub use statistics::Statistics;
+pub use statistics::{Statistics, conntrack_is_liberal};
 
 use crate::Error;
 use crate::message::Batch;

@@ -32,6 +32,13 @@ pub struct Statistics {
     pub chain_too_long: u64,
 }
 
+/// Whether conntrack knows a TCP packet by its connection alone, whatever numbers it bears
+/// (`net.netfilter.nf_conntrack_tcp_be_liberal`), in the network namespace of the calling process.
+pub fn conntrack_is_liberal() -> std::io::Result<bool> {
+    let setting = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal")?;
+    Ok(setting.trim() != "0")
+}
+
 impl Conntrack {
     /// How many entries there are.
     pub fn count(&mut self) -> Result<u32, Error> {

@@ -50,6 +50,9 @@ pub struct GateConfig {
     /// one, translated to different ends and queued at once, the later one gets the translation of the earlier, and
     /// kernels before 6.12 do not route it once more behind the queue: it goes to the wrong end, and is lost.
     pub early_datagrams: bool,
+    /// A socket filter, pinned at this path (at most 511 bytes), that is shown the packets of established connections
+    /// that TC has passed, nobody translates and no helper follows. Means nothing without `honour_pass`.
+    pub redirect: Option<PathBuf>,
     /// How the kernel knows what needs a verdict.
     pub matcher: Matcher,
     /// How packets get into the queue.

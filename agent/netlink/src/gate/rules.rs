@@ -17,6 +17,9 @@ const OUTPUT: i32 = 95;
 const INPUT: i32 = 101;
 /// `IPS_DST_NAT` of `enum ip_conntrack_status`.
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
+/// What the kernel itself does to a connection's packets, or reads in them: `IPS_SRC_NAT`, `IPS_DST_NAT`, `IPS_SEQ_ADJUST`,
+/// `IPS_HELPER`.
+const TOUCHED: u32 = 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13;
 /// `IPS_CONFIRMED`: the connection's first packet has been through. Until then the connection is that packet's alone, and
 /// an acceptance is of this very packet, judged a moment ago: under review or not, it is not judged twice.
 const CONFIRMED: u32 = 1 << 3;
@@ -65,7 +68,7 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
             c"postrouting",
             Hook::Postrouting,
             POSTROUTING,
-            postrouting(config, &matcher),
+            postrouting(config, &matcher)?,
         ),
         keep(c"postrouting_keep", Hook::Postrouting, POSTROUTING + 1),
         filter(c"input", Hook::Input, INPUT, input(config, &matcher)),
@@ -118,14 +121,33 @@ fn early(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
 }
 
 /// What the node forwards, and what it sends to pods.
-fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
-    let mut rules = remembered(config);
+fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Result<Vec<Rule>, Error> {
+    let mut rules = Vec::from_iter(redirectable(config)?);
+    rules.extend(remembered(config));
     rules.push(own(config.marks));
     rules.extend(unjudged(config.marks));
     rules.extend(hints(config.marks));
     rules.extend_from_slice(matcher);
     rules.push(queue(config));
-    rules
+    Ok(rules)
+}
+
+/// Shows the program what it may have redirected from then on. It never matches: the rules behind say what becomes of
+/// the packet.
+fn redirectable(config: &GateConfig) -> Result<Option<Rule>, Error> {
+    let Some(program) = config.redirect.as_ref().filter(|_| config.honour_pass) else {
+        return Ok(None);
+    };
+    let rule = passed(Rule::named("redirect"), config.marks)
+        .any_bits(Field::ConntrackState, ct_state::ESTABLISHED)
+        .no_bits(Field::ConntrackStatus, TOUCHED);
+    Ok(Some(rule.then(compat::bpf(program)?)))
+}
+
+/// Only what TC has passed.
+fn passed(rule: Rule, marks: Marks) -> Rule {
+    let ours = marks.packet().to_ne_bytes();
+    rule.masked(Field::Mark, &ours, &marks.pass.to_ne_bytes())
 }
 
 /// Marks what the node sends, with two bits that nobody else sets together before the gate. That a packet has no input
@@ -185,11 +207,7 @@ fn remembered(config: &GateConfig) -> Vec<Rule> {
     let mut rules = Vec::new();
     if config.honour_pass {
         // With ACCEPTED it would be kept for the whole connection, and TC does not set that.
-        let pass = Rule::named("pass").masked(
-            Field::Mark,
-            &marks.packet().to_ne_bytes(),
-            &marks.pass.to_ne_bytes(),
-        );
+        let pass = passed(Rule::named("pass"), marks);
         let pass = pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
         rules.push(settled(pass, config));
     }
@@ -374,106 +392,4 @@ fn keep(marks: Marks) -> Vec<Rule> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::QueueVerb;
-    use super::*;
-
-    fn config(matcher: Matcher) -> GateConfig {
-        let marks = Marks::from_mask(Marks::DEFAULT_MASK).unwrap();
-        GateConfig {
-            marks,
-            queue: 100,
-            queues: 2,
-            fail_open: false,
-            accept_for_good: false,
-            honour_pass: true,
-            early_datagrams: false,
-            matcher,
-            verb: QueueVerb::Xt,
-        }
-    }
-
-    fn names(ruleset: &Ruleset) -> Vec<String> {
-        let names = |chain: &Chain| {
-            chain
-                .rules
-                .iter()
-                .map(|rule| &*rule.name)
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        ruleset.chains.iter().map(names).collect()
-    }
-
-    #[test]
-    fn the_rules_are_in_the_order_of_the_architecture() {
-        let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-        let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related hints reply turned fresh untracked unisolated unisolated queue";
-        let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer hints reply turned fresh untracked unisolated unisolated queue";
-        assert_eq!(
-            names(&ruleset),
-            [
-                "local",
-                postrouting,
-                "keep-reversed keep unkept",
-                input,
-                "keep-reversed keep unkept"
-            ]
-        );
-        let priorities: Vec<i32> = ruleset.chains.iter().map(|chain| chain.priority).collect();
-        assert_eq!(priorities, [95, 95, 96, 101, 102]);
-    }
-
-    #[test]
-    fn the_programs_take_the_place_of_the_sets() {
-        let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
-        let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
-        assert_eq!(ruleset.sets, [REVIEW4, REVIEW6]);
-        let end = "hints reply turned fresh untracked gate-pass gate-deny queue";
-        assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
-        assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
-    }
-
-    #[test]
-    fn datagrams_are_judged_early_where_the_kernel_needs_it() {
-        let config = GateConfig {
-            early_datagrams: true,
-            ..config(Matcher::Sets)
-        };
-        let ruleset = ruleset(&config).unwrap();
-        let early = "foreign others others others others hints reply turned fresh untracked unisolated unisolated queue";
-        assert_eq!(names(&ruleset)[..2], [early, "keep-reversed keep unkept"]);
-        assert!(names(&ruleset)[3].starts_with("pass revoked reopened crossed judged accepted "));
-        let hooks = ruleset.chains.iter().map(|chain| chain.hook);
-        assert_eq!(hooks.filter(|hook| *hook == Hook::Prerouting).count(), 2);
-    }
-
-    #[test]
-    fn without_a_program_that_sets_it_pass_means_nothing() {
-        let config = GateConfig {
-            honour_pass: false,
-            ..config(Matcher::Sets)
-        };
-        let ruleset = ruleset(&config).unwrap();
-        assert!(names(&ruleset)[1].starts_with("revoked reopened crossed accepted accepted own "));
-        assert!(names(&ruleset)[3].starts_with("loopback revoked reopened crossed accepted "));
-    }
-
-    #[test]
-    fn what_is_accepted_for_good_is_never_under_review() {
-        let config = GateConfig {
-            accept_for_good: true,
-            ..config(Matcher::Sets)
-        };
-        let ruleset = ruleset(&config).unwrap();
-        assert!(names(&ruleset)[1].starts_with("pass revoked reopened crossed accepted own "));
-        assert_eq!(ruleset.sets, sets::ALL);
-    }
-
-    #[test]
-    fn a_path_that_a_rule_cannot_name_is_refused() {
-        let (pass, deny) = ("/".repeat(512).into(), "/bpf/gate_deny".into());
-        let error = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap_err();
-        assert!(error.to_string().starts_with("bpf program: "), "{error}");
-    }
-}
+mod tests;

@@ -141,6 +141,8 @@ pub(crate) struct Nat {
 
 /// The bits of [`Field::ConntrackState`].
 pub(crate) mod ct_state {
+    /// Packets were seen both ways.
+    pub(crate) const ESTABLISHED: u32 = 2;
     /// An error message about a known connection, or the first packet of one that was expected.
     pub(crate) const RELATED: u32 = 4;
     /// The first packet of a connection.

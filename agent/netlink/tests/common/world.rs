@@ -42,6 +42,7 @@ pub fn config(matcher: Matcher) -> GateConfig {
         accept_for_good: false,
         honour_pass: true,
         early_datagrams: false,
+        redirect: None,
         matcher,
         verb: verb(),
     }

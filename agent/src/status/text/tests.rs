@@ -44,6 +44,7 @@ fn counters() -> CounterStates {
         deny_lease_hits: 512,
         unmatched: 1_234_567,
         spoofed: 0,
+        redirected: 0,
         queued: 3_120,
         allowed: 2_801,
         denied: 319,
@@ -64,6 +65,10 @@ fn maps() -> MapStates {
         },
         flows: MapState {
             entries: 1_877,
+            max: 65_536,
+        },
+        redirects: MapState {
+            entries: 8,
             max: 65_536,
         },
         guards: MapState {
@@ -106,6 +111,7 @@ fn healthy() -> Status {
         tc: TcState {
             attach: "tcx".into(),
             interfaces: vec!["eth0".into(), "veth1a2b".into(), "veth3c4d".into()],
+            redirects: false,
         },
         pods: PodCounts {
             local: 23,

@@ -20,8 +20,12 @@ use sluice_cluster::{
 const KUBERNETES: &str = "1.35.4";
 
 /// Switches that belong together, as `--set` takes them, and what has to be among what is rendered.
-const VALUES: [(&str, &str); 14] = [
+const VALUES: [(&str, &str); 15] = [
     ("", "kind: DaemonSet"),
+    (
+        "agent.redirectEstablished=true",
+        "--redirect-established=true",
+    ),
     (
         "agent.mode=nfqueue,agent.failOpen=true,agent.revokeEstablished=false,agent.dropSpoofed=false",
         r#"add: ["NET_ADMIN"]"#,

@@ -14,6 +14,9 @@ use sluice_lab::{
 use sluice_netlink::Netns;
 use sluice_policy::{PodName, Protocol};
 
+/// What the agent is told to hand packets from link to link.
+pub(crate) const REDIRECT: &str = "--redirect-established";
+
 /// Whether the test cannot run here; says so.
 pub(crate) fn skipped() -> bool {
     let is_root = rustix::process::geteuid().is_root();
@@ -138,8 +141,18 @@ pub(crate) fn under_agents_told(
         },
     )
     .unwrap();
+    if arguments.contains(&REDIRECT) {
+        let nodes = lab.plan().nodes.iter();
+        nodes.for_each(|node| be_liberal(lab.node_netns(&node.name).unwrap()));
+    }
     lab.start_agents(&options).unwrap();
     Some(lab)
+}
+
+/// Has connection tracking take packets for what they are whose predecessors it has not seen.
+fn be_liberal(node: &Netns) {
+    node.set_sysctl("netfilter/nf_conntrack_tcp_be_liberal", "1")
+        .unwrap();
 }
 
 /// Sends every probe of the lab and compares with the oracle's reading of the manifests as they are now.

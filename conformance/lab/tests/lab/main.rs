@@ -23,6 +23,7 @@ mod packets;
 mod path_mtu;
 mod protocols;
 mod raw;
+mod redirect;
 mod reopened;
 mod resolver;
 mod revocation;

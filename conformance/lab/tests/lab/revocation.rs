@@ -3,13 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{assert_outcomes, cell, enforce, eventually, under_agents};
+use crate::common::{
+    REDIRECT, assert_outcomes, cell, enforce, eventually, under_agents, under_agents_told,
+};
 use sluice_lab::stream::{Direction, Lost, Pace, Stream};
 use sluice_lab::{Cell, Family, Lab, Manifests, Mode, Outcome, ServiceName, Target};
 use sluice_policy::Protocol;
 
 /// A server and who talks to it; the policy allows all three.
-const PODS: &str = r#"
+pub(crate) const PODS: &str = r#"
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: shop}}
@@ -51,7 +53,7 @@ spec:
   ports: [{name: t, port: 80}, {name: u, port: 81, protocol: UDP}]
 "#;
 /// Isolates the server, and lets friends and guests in.
-const FRIENDS: &str = r"
+pub(crate) const FRIENDS: &str = r"
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: friends, namespace: shop}
@@ -81,7 +83,7 @@ spec:
 /// The files, in the order of [`Change`]'s texts.
 const FILES: [&str; 3] = ["pods.yaml", "friends.yaml", "client.yaml"];
 /// Nothing, as a manifest.
-const NONE: &str = "# nothing\n";
+pub(crate) const NONE: &str = "# nothing\n";
 
 /// A change of one file, and whose connections it ends.
 struct Change {
@@ -247,17 +249,32 @@ fn assert_no_leak(what: &str, cut: &[(Cell, Stream)], since: Instant) {
 }
 
 /// Each change in its turn, in one lab.
-fn check_all(families: &[Family], mode: Mode) {
-    let Some(lab) = under_agents(&manifests(CHANGES[0].before), families, mode) else {
+fn check_all(families: &[Family], mode: Mode, arguments: &[&str]) {
+    let manifests = manifests(CHANGES[0].before);
+    let Some(lab) = under_agents_told(&manifests, families, mode, arguments) else {
         return;
     };
+    let redirected = || lab.counters().unwrap().redirected;
     for change in &CHANGES {
         for (file, text) in FILES.iter().zip(change.before) {
             if lab.manifests().read(file).unwrap() != text {
                 enforce(&lab, file, text);
             }
         }
+        let before = redirected();
+        if arguments.contains(&REDIRECT) {
+            // By a lease each connection passes TC, from its first packet on.
+            let pods = ["shop/client", "shop/friend", "guests/guest"];
+            let all = pods.map(|pod| families.iter().flat_map(move |family| ways(pod, *family)));
+            let _all_outcomes = lab.probe(&all.into_iter().flatten().collect::<Vec<_>>());
+        }
         check(&lab, change, families, mode);
+        assert_eq!(
+            redirected() > before,
+            arguments.contains(&REDIRECT),
+            "{}",
+            change.what
+        );
     }
 }
 
@@ -286,7 +303,7 @@ fn check(lab: &Lab, change: &Change, families: &[Family], mode: Mode) {
     }
 }
 
-fn manifests(texts: [&str; 3]) -> Manifests {
+pub(crate) fn manifests(texts: [&str; 3]) -> Manifests {
     let files = FILES.iter().zip(texts);
     let files = files.map(|(file, text)| ((*file).to_owned(), text.to_owned()));
     Manifests::Texts(files.collect())
@@ -308,17 +325,22 @@ fn assert_nothing_lost(what: &str, cell: &Cell, mut stream: Stream) {
 
 #[test]
 fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_hybrid_mode() {
-    check_all(&[Family::Ipv4], Mode::Hybrid);
+    check_all(&[Family::Ipv4], Mode::Hybrid, &[]);
 }
 
 #[test]
 fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_nfqueue_mode() {
-    check_all(&[Family::Ipv4], Mode::Nfqueue);
+    check_all(&[Family::Ipv4], Mode::Nfqueue, &[]);
 }
 
 #[test]
 fn a_change_ends_what_it_denies_and_cuts_nothing_else_in_both_families() {
-    check_all(&[Family::Ipv4, Family::Ipv6], Mode::Hybrid);
+    check_all(&[Family::Ipv4, Family::Ipv6], Mode::Hybrid, &[]);
+}
+
+#[test]
+fn a_change_ends_what_it_denies_and_cuts_nothing_else_of_what_is_redirected() {
+    check_all(&[Family::Ipv4, Family::Ipv6], Mode::Hybrid, &[REDIRECT]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub enum Mode {
     NfqueueN,
     /// Sluice, every pair known to the kernel before
     Hybrid,
+    /// The same with `--redirect-established`: once opened, connections go past netfilter
+    HybridRedirect,
     /// Sluice, every pair new to it
     HybridCold,
     /// Sluice, its agent stopped (SIGSTOP) while a slice lasts
@@ -40,6 +42,8 @@ pub struct AgentFlags {
     pub mode: sluice_lab::Mode,
     /// `--queues`; none: the agent's own default.
     pub queues: Option<u16>,
+    /// `--redirect-established`.
+    pub redirect: bool,
 }
 
 impl Mode {
@@ -51,17 +55,22 @@ impl Mode {
 
     /// The agent of the mode, if it has one.
     pub const fn agent(self) -> Option<AgentFlags> {
-        let (mode, queues) = match self {
+        let (mode, queues, redirect) = match self {
             Self::None | Self::Conntrack | Self::ConntrackAgain | Self::Linear | Self::External => {
                 return None;
             }
-            Self::Nfqueue => (sluice_lab::Mode::Nfqueue, Some(1)),
-            Self::NfqueueN => (sluice_lab::Mode::Nfqueue, None),
+            Self::Nfqueue => (sluice_lab::Mode::Nfqueue, Some(1), false),
+            Self::NfqueueN => (sluice_lab::Mode::Nfqueue, None, false),
             Self::Hybrid | Self::HybridCold | Self::HybridStopped => {
-                (sluice_lab::Mode::Hybrid, None)
+                (sluice_lab::Mode::Hybrid, None, false)
             }
+            Self::HybridRedirect => (sluice_lab::Mode::Hybrid, None, true),
         };
-        Some(AgentFlags { mode, queues })
+        Some(AgentFlags {
+            mode,
+            queues,
+            redirect,
+        })
     }
 
     /// Whether somebody is denied in it.
@@ -80,6 +89,11 @@ impl Mode {
                 use Workload::{Flood, FloodQuiet, Http, TcpCrrService};
                 workload.opens() && !matches!(workload, TcpCrrService | Http | FloodQuiet | Flood)
             }
+            // What is translated, or has one packet there and back, is not redirected, nor what goes to another node.
+            Self::HybridRedirect => {
+                use Workload::{TcpCrrNodes, TcpCrrService, TcpRrNodes, UdpNew};
+                !matches!(workload, TcpCrrNodes | TcpCrrService | TcpRrNodes | UdpNew)
+            }
             // The chain is of IPv4.
             Self::Linear => !workload.is_ipv6(),
             _ => true,
@@ -93,7 +107,7 @@ impl Mode {
 }
 
 /// The pairs of modes whose ratio says something, `a` ÷ `b`.
-pub const PAIRS: [(Mode, Mode); 14] = [
+pub const PAIRS: [(Mode, Mode); 18] = [
     (Mode::ConntrackAgain, Mode::Conntrack),
     (Mode::Conntrack, Mode::None),
     (Mode::Hybrid, Mode::Conntrack),
@@ -101,6 +115,10 @@ pub const PAIRS: [(Mode, Mode); 14] = [
     (Mode::Nfqueue, Mode::Hybrid),
     (Mode::NfqueueN, Mode::Nfqueue),
     (Mode::NfqueueN, Mode::Hybrid),
+    (Mode::HybridRedirect, Mode::Conntrack),
+    (Mode::HybridRedirect, Mode::Hybrid),
+    (Mode::Nfqueue, Mode::HybridRedirect),
+    (Mode::NfqueueN, Mode::HybridRedirect),
     (Mode::HybridCold, Mode::Nfqueue),
     (Mode::HybridCold, Mode::NfqueueN),
     (Mode::HybridStopped, Mode::Hybrid),

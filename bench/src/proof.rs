@@ -54,6 +54,8 @@ pub enum Doubt {
     Judged(f64),
     /// The kernel's leases let so many packets pass for each question.
     Leased(f64),
+    /// So many packets were redirected for each question.
+    Redirected(f64),
     /// The agent ran for so long, where it is to stand still.
     Ran(Duration),
     /// So many packets of a flood were sent, for each that was due.
@@ -69,6 +71,7 @@ impl fmt::Display for Doubt {
             Self::Tracked(count) => write!(f, "{count} connections are tracked"),
             Self::Judged(each) => write!(f, "{each:.3} verdicts of the queue for each connection"),
             Self::Leased(each) => write!(f, "{each:.3} packets by a lease for each question"),
+            Self::Redirected(each) => write!(f, "{each:.3} packets redirected for each question"),
             Self::Ran(time) => write!(f, "a stopped agent ran for {time:?}"),
             Self::Flooded(each) => {
                 write!(f, "{each:.3} packets of the flood for each that was due")
@@ -97,16 +100,19 @@ pub fn prove(mode: Mode, seen: &Seen) -> Result<(), Doubt> {
     let counters = &seen.counters;
     let judged = each(counters.allowed, seen.connections);
     // Each question is at least one packet of the client's.
-    let leased = each(
-        counters.lease_hits + counters.gate_lease_hits,
-        seen.connections.max(seen.exchanges),
-    );
+    let questions = seen.connections.max(seen.exchanges);
+    let leased = each(counters.lease_hits + counters.gate_lease_hits, questions);
+    let redirected = each(counters.redirected, questions);
     match mode {
         Mode::None | Mode::Conntrack | Mode::ConntrackAgain | Mode::Linear | Mode::External => {
             Ok(())
         }
         Mode::Nfqueue | Mode::NfqueueN | Mode::HybridCold => {
             holds(JUDGED.contains(&judged)).ok_or(Doubt::Judged(judged))
+        }
+        Mode::HybridRedirect => {
+            holds(judged <= UNJUDGED).ok_or(Doubt::Judged(judged))?;
+            holds(redirected >= *JUDGED.start()).ok_or(Doubt::Redirected(redirected))
         }
         Mode::Hybrid | Mode::HybridStopped => {
             holds(judged <= UNJUDGED).ok_or(Doubt::Judged(judged))?;
@@ -206,6 +212,18 @@ mod tests {
         let nothing = Seen::default();
         assert_eq!(prove(Mode::None, &nothing), Err(Doubt::Nothing));
         assert_eq!(prove_open(Mode::None, &nothing), Err(Doubt::Nothing));
+    }
+
+    #[test]
+    fn what_is_redirected_is_counted_by_the_question() {
+        let redirected = |redirected, allowed| {
+            let mut seen = seen(allowed, 3_000, 990);
+            seen.counters.redirected = redirected;
+            prove(Mode::HybridRedirect, &seen)
+        };
+        assert_eq!(redirected(4_000, 0), Ok(()));
+        assert_eq!(redirected(4_000, 20), Err(Doubt::Judged(0.02)));
+        assert_eq!(redirected(500, 0), Err(Doubt::Redirected(0.5)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::within::Within;
 use crate::load::Workload;
 use crate::mode::Mode;
 use Bound::{AtLeast, AtMost};
-use Mode::{Conntrack, Hybrid, HybridCold, Nfqueue, NfqueueN};
+use Mode::{Conntrack, Hybrid, HybridCold, HybridRedirect, Nfqueue, NfqueueN};
 use Workload::{Flood, TcpCrr, TcpCrr64, TcpCrrService, TcpRr, TcpStream, UdpRr};
 
 /// A bound of a ratio.
@@ -52,20 +52,41 @@ impl Bound {
     }
 }
 
-const TARGETS: [(Workload, Mode, Mode, &str, Bound); 12] = [
-    (TcpCrr, Hybrid, Conntrack, "p50", AtMost(1.05)),
-    (TcpRr, Hybrid, Conntrack, "p50", AtMost(1.02)),
-    (UdpRr, Hybrid, Conntrack, "p50", AtMost(1.02)),
-    (TcpStream, Hybrid, Conntrack, "gbit_s", AtLeast(0.98)),
-    (TcpCrr, Nfqueue, Hybrid, "p50", AtLeast(1.25)),
-    (TcpCrr, NfqueueN, Hybrid, "p50", AtLeast(1.25)),
-    (TcpCrr, Nfqueue, Hybrid, "machine", AtLeast(1.5)),
-    (TcpCrr, NfqueueN, Hybrid, "machine", AtLeast(1.5)),
-    (TcpCrr64, Hybrid, Nfqueue, "per_second", AtLeast(1.5)),
-    (TcpCrr64, Hybrid, NfqueueN, "per_second", AtLeast(1.5)),
+/// The modes in which every pair is known to the kernel before.
+const WARM: [Mode; 2] = [Hybrid, HybridRedirect];
+
+/// Of each of them, ÷ a mode.
+const WARM_OVER: [(Workload, Mode, &str, Bound); 6] = [
+    (TcpCrr, Conntrack, "p50", AtMost(1.05)),
+    (TcpRr, Conntrack, "p50", AtMost(1.02)),
+    (UdpRr, Conntrack, "p50", AtMost(1.02)),
+    (TcpStream, Conntrack, "gbit_s", AtLeast(0.98)),
+    (TcpCrr64, Nfqueue, "per_second", AtLeast(1.5)),
+    (TcpCrr64, NfqueueN, "per_second", AtLeast(1.5)),
+];
+
+/// Of a mode ÷ each of them.
+const OVER_WARM: [(Workload, Mode, &str, Bound); 4] = [
+    (TcpCrr, Nfqueue, "p50", AtLeast(1.25)),
+    (TcpCrr, NfqueueN, "p50", AtLeast(1.25)),
+    (TcpCrr, Nfqueue, "machine", AtLeast(1.5)),
+    (TcpCrr, NfqueueN, "machine", AtLeast(1.5)),
+];
+
+const COLD: [(Workload, Mode, Mode, &str, Bound); 2] = [
     (TcpCrr, HybridCold, Nfqueue, "p50", AtMost(1.05)),
     (TcpCrr, HybridCold, NfqueueN, "p50", AtMost(1.05)),
 ];
+
+/// All of them: a workload, `a` ÷ `b`, of which figure, and what it is to be.
+fn targets() -> impl Iterator<Item = (Workload, Mode, Mode, &'static str, Bound)> {
+    let of_warm = WARM.iter().flat_map(|&warm| {
+        let over = WARM_OVER.map(|(of, mode, stat, bound)| (of, warm, mode, stat, bound));
+        let under = OVER_WARM.map(|(of, mode, stat, bound)| (of, mode, warm, stat, bound));
+        over.into_iter().chain(under)
+    });
+    of_warm.chain(COLD)
+}
 
 /// Of a workload ÷ its reference, within `Hybrid`: itself, or ÷ the same of the mode named.
 const WITHIN: [(Workload, Mode, &str, Bound); 2] = [
@@ -121,10 +142,10 @@ pub(super) fn judge(plan: &Plan, compared: &[Compared], within: &[Within]) -> Ve
     if plan.quick || plan.noisy {
         return Vec::new();
     }
-    let of_plan = TARGETS.iter().filter(|(workload, a, b, ..)| {
+    let of_plan = targets().filter(|(workload, a, b, ..)| {
         plan.workloads.contains(workload) && [a, b].iter().all(|mode| plan.modes.contains(mode))
     });
-    let judged = of_plan.map(|&(workload, a, b, stat, bound)| {
+    let judged = of_plan.map(|(workload, a, b, stat, bound)| {
         let interval = interval(plan, compared, (workload, a, b, stat));
         Target {
             workload,

@@ -9,6 +9,9 @@ use super::{StageOptions, rules};
 use crate::mode::{AgentFlags, Mode};
 use crate::world;
 
+/// What `--redirect-established` needs.
+const LIBERAL: &str = "netfilter/nf_conntrack_tcp_be_liberal";
+
 /// The pods, without agents.
 pub(super) fn lab(mode: Mode, options: &StageOptions) -> Result<Lab> {
     let manifests = world::manifests(options.policies, mode.tracks(), options.nodes);
@@ -39,6 +42,11 @@ pub(super) fn write_rules(mode: Mode, options: &StageOptions, lab: &Lab) -> Resu
             rules::nft(lab.node_netns(node)?, rules::TRACKING)?;
         }
     }
+    if mode == Mode::HybridRedirect {
+        for node in options.nodes.names() {
+            lab.node_netns(node)?.set_sysctl(LIBERAL, "1")?;
+        }
+    }
     if mode == Mode::Linear && options.policies > 0 {
         let chain = rules::chain(lab, options.policies)?;
         rules::nft(lab.node_netns(options.nodes.of_server())?, &chain)?;
@@ -49,10 +57,11 @@ pub(super) fn write_rules(mode: Mode, options: &StageOptions, lab: &Lab) -> Resu
 /// How the agents of a mode are started.
 pub(super) fn agent_options(flags: AgentFlags, options: &StageOptions) -> AgentOptions {
     let queues = flags.queues.map(|queues| format!("--queues={queues}"));
+    let redirect = flags.redirect.then(|| "--redirect-established".to_owned());
     AgentOptions {
         binary: options.agent.clone(),
         mode: flags.mode,
-        arguments: queues.into_iter().collect(),
+        arguments: queues.into_iter().chain(redirect).collect(),
         environment: Vec::new(),
     }
 }

@@ -18,13 +18,14 @@ use serde_json::Value;
 use self::common::{assert_said, bench, command, output, said, skipped};
 use self::place::{assert_proven, compare};
 
-const MODES: [&str; 9] = [
+const MODES: [&str; 10] = [
     "none",
     "conntrack",
     "conntrack_again",
     "nfqueue",
     "nfqueue_n",
     "hybrid",
+    "hybrid_redirect",
     "hybrid_cold",
     "hybrid_stopped",
     "linear",
@@ -35,8 +36,8 @@ fn every_mode_proves_itself() {
     if skipped() {
         return;
     }
-    let report = compare("--workloads tcp_crr,udp_new");
-    assert_proven(&report, 2 * 9 * 5);
+    let report = compare("--workloads tcp_crr,udp_new,udp_rr");
+    assert_proven(&report, (10 + 9 + 9) * 5);
     let crr = &report["workloads"][0];
     assert_eq!(crr["name"], "tcp_crr");
     for mode in MODES {

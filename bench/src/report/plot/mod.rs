@@ -29,13 +29,14 @@ const RED: RGBColor = RGBColor(200, 20, 20);
 const WIDTH: u32 = 900;
 
 /// Colours that people with any sight tell apart (Okabe and Ito), and of them those of the modes.
-const MODES: [(&str, RGBColor); 9] = [
+const MODES: [(&str, RGBColor); 10] = [
     ("none", RGBColor(150, 150, 150)),
     ("conntrack", RGBColor(0, 0, 0)),
     ("conntrack_again", RGBColor(140, 86, 75)),
     ("nfqueue", RGBColor(213, 94, 0)),
     ("nfqueue_n", RGBColor(230, 159, 0)),
     ("hybrid", RGBColor(0, 114, 178)),
+    ("hybrid_redirect", RGBColor(240, 228, 66)),
     ("hybrid_cold", RGBColor(86, 180, 233)),
     ("hybrid_stopped", RGBColor(0, 158, 115)),
     ("linear", RGBColor(204, 121, 167)),

@@ -13,7 +13,7 @@ pub const GUARD_ADDRESSES: usize = 4;
 pub struct Guard {
     /// The key again: an entry may become another key's while a program reads it.
     ifindex: u32,
-    families: u32,
+    flags: u32,
     addresses: [Addr; GUARD_ADDRESSES],
 }
 
@@ -21,8 +21,8 @@ const _: () = assert!(size_of::<Guard>() == 72);
 
 const V4: u32 = 1;
 const V6: u32 = 2;
-/// Beside the families: the interface is one end of a pair, and the other is in another network namespace.
-const OF_A_POD: u32 = 4;
+/// The interface is one end of a pair whose other end is in another network namespace.
+const PEER_ELSEWHERE: u32 = 4;
 
 impl Guard {
     /// The guard of an interface with these addresses behind it; none where there are none, or too many.
@@ -30,7 +30,7 @@ impl Guard {
     pub fn new(ifindex: u32, addresses: &[Addr]) -> Option<Self> {
         let mut guard = Self {
             ifindex,
-            families: 0,
+            flags: 0,
             addresses: [Addr::UNSPECIFIED; GUARD_ADDRESSES],
         };
         if addresses.is_empty() || addresses.len() > GUARD_ADDRESSES {
@@ -38,17 +38,18 @@ impl Guard {
         }
         for (place, address) in guard.addresses.iter_mut().zip(addresses) {
             *place = *address;
-            guard.families |= family(address);
+            guard.flags |= family(address);
         }
         Some(guard)
     }
 
-    /// Of an interface that is one end of a pair whose other end is in another network namespace: what is handed to it
-    /// arrives there.
+    /// Says whether the interface is one end of a pair whose other end is in another network namespace: what is handed
+    /// to it arrives there.
     #[must_use]
-    pub const fn of_a_pod(self) -> Self {
+    pub const fn with_peer_elsewhere(self, elsewhere: bool) -> Self {
+        let flag = if elsewhere { PEER_ELSEWHERE } else { 0 };
         Self {
-            families: self.families | OF_A_POD,
+            flags: self.flags & !PEER_ELSEWHERE | flag,
             ..self
         }
     }
@@ -64,16 +65,16 @@ impl Guard {
     #[inline(always)]
     fn admits(&self, source: &Addr, ifindex: u32) -> bool {
         self.has(source)
-            || self.families & family(source) == 0
+            || self.flags & family(source) == 0
             || source.is_unspecified()
             || source.is_link_local()
             || self.ifindex != ifindex
     }
 
-    /// Whether it is `ifindex`'s, and one of a pod's.
+    /// Whether it is `ifindex`'s, and what is handed to that arrives in another network namespace.
     #[inline(always)]
-    pub(crate) const fn is_of_a_pod(&self, ifindex: u32) -> bool {
-        self.ifindex == ifindex && self.families & OF_A_POD != 0
+    pub(crate) const fn has_peer_elsewhere(&self, ifindex: u32) -> bool {
+        self.ifindex == ifindex && self.flags & PEER_ELSEWHERE != 0
     }
 
     /// Whether the address is behind it.

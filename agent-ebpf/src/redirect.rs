@@ -1,8 +1,8 @@
 //! Which packets of established connections go straight from one local pod's link to another's, past netfilter.
 //!
 //! Conntrack sees how a connection opens and how it ends, and one packet of each direction every
-//! [`Redirect::CONFIRM_NS`]: so it knows who opened it, its entry does not expire, and whatever the node's other rules
-//! have come to say is in force after that time. Only the packets in between are handed over, as far as the same epochs
+//! [`Redirect::CONFIRM_NS`]: so it knows who opened it, its entry does not expire in use, and whatever the node's other
+//! rules have come to say is in force after that time. Only the packets in between are handed over, as far as the same epochs
 //! hold that would have let them pass TC.
 
 use crate::isolation::{Openness, Where, open};
@@ -17,11 +17,13 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
     tag: u32,
-    epochs: Epochs,
-    links: Links,
+    /// The epochs of the key's two ends.
+    pub epochs: Epochs,
+    /// The way that the packet went.
+    pub links: Links,
     reserved: u32,
     /// `CLOCK_MONOTONIC` in nanoseconds.
-    confirmed_ns: u64,
+    pub confirmed_ns: u64,
 }
 
 /// Interface indices: where a packet comes in and where it goes out.
@@ -64,13 +66,6 @@ impl Redirect {
             reserved: 0,
             confirmed_ns,
         }
-    }
-
-    /// Its epochs and links, and when it was confirmed: where [`Self::from_parts`] reads them.
-    #[inline(always)]
-    #[must_use]
-    pub const fn parts(&self) -> (&Epochs, &Links, &u64) {
-        (&self.epochs, &self.links, &self.confirmed_ns)
     }
 
     /// Where a packet goes that came in by `input`.
@@ -221,9 +216,9 @@ pub const fn one_hop(family: Family, word: [u8; 4]) -> Option<[u8; 4]> {
 }
 
 impl Guard {
-    /// Whether the interface surely leads to the namespace of the pod that has the address, and to no other pod's.
+    /// Whether the interface leads to another network namespace, and routes the address there.
     #[inline(always)]
     fn leads(&self, ifindex: u32, address: &crate::Addr) -> bool {
-        self.is_of_a_pod(ifindex) && self.has(address)
+        self.has_peer_elsewhere(ifindex) && self.has(address)
     }
 }

@@ -30,7 +30,9 @@ fn world(isolated: u32) -> World {
     };
     for (link, pod) in [(LINKS.input, "10.244.0.1"), (LINKS.output, "10.244.0.2")] {
         world.pod(address(pod), isolated);
-        let guard = Guard::new(link, &[address(pod)]).unwrap().of_a_pod();
+        let guard = Guard::new(link, &[address(pod)])
+            .unwrap()
+            .with_peer_elsewhere(true);
         world.guards.insert(link, guard);
     }
     world
@@ -58,8 +60,13 @@ fn show(world: &mut World, packet: &Packet, links: Links) -> bool {
 fn stop(world: &mut World, packet: &Packet) {
     for (key, tag) in stopped(packet).into_iter().flatten() {
         if let Some(redirect) = world.redirects.get_mut(&key) {
-            let (epochs, links, confirmed_ns) = redirect.parts();
-            *redirect = Redirect::from_parts(*epochs, *links, *confirmed_ns, tag);
+            let Redirect {
+                epochs,
+                links,
+                confirmed_ns,
+                ..
+            } = *redirect;
+            *redirect = Redirect::from_parts(epochs, links, confirmed_ns, tag);
         }
     }
 }
@@ -215,7 +222,7 @@ fn guard(link: u32, pod: &str) -> Guard {
 #[test]
 fn only_what_is_surely_between_two_pods_is_confirmed() {
     let (here, there) = (LINKS.input, LINKS.output);
-    let other = || Some(guard(here, "10.244.0.3").of_a_pod());
+    let other = || Some(guard(here, "10.244.0.3").with_peer_elsewhere(true));
     let nowhere = || Some(guard(there, "10.244.0.2"));
     assert!(show(&mut leased_for_tcp(), &tcp_in_between(), LINKS));
     for (what, mut world, links) in [

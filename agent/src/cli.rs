@@ -192,7 +192,7 @@ pub struct AgentArgs {
     pub drop_spoofed: bool,
 
     /// Hand packets of established connections between two pods of this node straight from link to link, past the node's
-    /// netfilter and traffic control; hybrid mode, routed pod networks, `net.netfilter.nf_conntrack_tcp_be_liberal`=1
+    /// netfilter and traffic control; hybrid mode, routed pod networks, and three settings of conntrack, named if missing
     #[arg(long, env = "SLUICE_REDIRECT_ESTABLISHED", value_name = "BOOL", value_parser = BoolishValueParser::new(), default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, default_missing_value = "true")]
     pub redirect_established: bool,

@@ -73,13 +73,12 @@ impl Maps for Kernel {
         let redirect = REDIRECTS.get_ptr(key)?;
         // SAFETY: as in `read_lease`.
         unsafe {
-            let (epochs, links, confirmed_ns) = (*redirect).parts();
-            let epochs = read_epochs(epochs);
+            let epochs = read_epochs(&raw const (*redirect).epochs);
             let links = Links {
-                input: ptr::read_volatile(&raw const links.input),
-                output: ptr::read_volatile(&raw const links.output),
+                input: ptr::read_volatile(&raw const (*redirect).links.input),
+                output: ptr::read_volatile(&raw const (*redirect).links.output),
             };
-            let confirmed_ns = ptr::read_volatile(confirmed_ns);
+            let confirmed_ns = ptr::read_volatile(&raw const (*redirect).confirmed_ns);
             let tag = ptr::read_volatile(redirect.cast::<u32>());
             Some(Redirect::from_parts(epochs, links, confirmed_ns, tag))
         }

@@ -50,6 +50,8 @@ pub(crate) fn hand_over(
     if !store(skb, ETHERNET as u32 + offset, &word, sum) {
         return Some(TC_ACT_SHOT);
     }
+    // Marks do not cross namespaces.
+    skb.set_mark(0);
     // SAFETY: no pointers.
     Some(unsafe { bpf_redirect_peer(output, 0) } as i32)
 }

@@ -125,6 +125,19 @@ impl Config {
             redirect: false,
         }
     }
+
+    /// The sizes of what is used: the kernel makes all entries of such a map at once.
+    const fn needed(&self) -> Sizes {
+        let redirects = if self.redirect {
+            self.sizes.redirects
+        } else {
+            1
+        };
+        Sizes {
+            redirects,
+            ..self.sizes
+        }
+    }
 }
 
 impl Default for Sizes {
@@ -149,7 +162,7 @@ impl Fastpath {
         let pins = config.pins.as_path();
         let object = object::bytes().ok_or(LoadError::NoObject)?;
         bpffs::prepare(pins)?;
-        for map in discard_unusable(pins, config.sizes)? {
+        for map in discard_unusable(pins, config.needed())? {
             info!(map, "replacing a pinned map");
         }
         let mut programs = load(config, object)?;
@@ -214,18 +227,21 @@ impl Fastpath {
     }
 
     /// Takes for spoofed what comes in by an interface from none of these addresses; for a number of them that no guard
-    /// can have, nothing is. A family of which there is none is not guarded. `of_a_pod` says that the interface is one end
-    /// of a pair whose other end is in another network namespace. Whether there is a guard now.
+    /// can have, nothing is. A family of which there is none is not guarded. `peer_elsewhere` says that the interface is one
+    /// end of a pair whose other end is in another network namespace. Whether there is a guard now.
     pub fn guard(
         &mut self,
         ifindex: u32,
         addresses: &[IpAddr],
-        of_a_pod: bool,
+        peer_elsewhere: bool,
     ) -> Result<bool, MapError> {
         let addresses: Vec<_> = addresses.iter().map(|&address| address.into()).collect();
-        let guard = Guard::new(ifindex, &addresses);
-        match guard.map(|guard| if of_a_pod { guard.of_a_pod() } else { guard }) {
-            Some(guard) => self.maps.guards.insert(&ifindex, &guard).map(|()| true),
+        match Guard::new(ifindex, &addresses) {
+            Some(guard) => self
+                .maps
+                .guards
+                .insert(&ifindex, &guard.with_peer_elsewhere(peer_elsewhere))
+                .map(|()| true),
             None => self.maps.guards.remove(&ifindex).map(|_was_there| false),
         }
     }
@@ -290,7 +306,7 @@ fn load(config: &Config, object: &[u8]) -> Result<Ebpf, LoadError> {
         .override_global(names::MARK_REPLY, &reply, true)
         .override_global(names::DROP_SPOOFED, &drop_spoofed, true)
         .override_global(names::REDIRECT, &redirect, true);
-    for spec in specs(config.sizes) {
+    for spec in specs(config.needed()) {
         loader
             .map_max_entries(spec.name, spec.max)
             .map_pin_path(spec.name, config.pins.join(spec.name));

@@ -25,7 +25,7 @@ mod rtnetlink;
 mod socket;
 
 pub use conntrack::{
-    Conntrack, Entry, Filter, FlowTuple, Judged, Masked, Statistics, conntrack_is_liberal,
+    Conntrack, Entry, Filter, FlowTuple, Judged, Masked, Statistics, conntrack_sysctl,
 };
 pub use error::Error;
 pub use gate::{Gate, GateConfig, Isolated, Matcher, QueueVerb};

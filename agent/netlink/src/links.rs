@@ -1,6 +1,7 @@
 //! Which links a network namespace has, and which come, change and go. What is attached to them is not known here.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use netlink_bindings::rt_link::{self, IfinfoFlags, Ifinfomsg, IterableLinkAttrs, OpGetlinkDump};
@@ -27,8 +28,9 @@ pub struct Link {
     pub loopback: bool,
     /// What it is, such as `veth` or `bridge`; `None` for hardware and loopback.
     pub kind: Option<String>,
-    /// Whether it is linked to one in another network namespace (`IFLA_LINK_NETNSID`), as a pod's is.
-    pub leads_elsewhere: bool,
+    /// Whether it is one end of a pair (`veth`, `netkit`) whose other end is in another network namespace
+    /// (`IFLA_LINK_NETNSID`), as a pod's is.
+    pub peer_elsewhere: bool,
 }
 
 /// What happened to a link.
@@ -167,10 +169,14 @@ impl Link {
             name: attributes.get_ifname().ok()?.to_string_lossy().into_owned(),
             up: header.ifi_flags & IfinfoFlags::Up as u32 != 0,
             loopback: header.ifi_flags & IfinfoFlags::Loopback as u32 != 0,
+            peer_elsewhere: kind.is_some_and(is_pair) && attributes.get_link_netnsid().is_ok(),
             kind: kind.map(|kind| kind.to_string_lossy().into_owned()),
-            leads_elsewhere: attributes.get_link_netnsid().is_ok(),
         })
     }
+}
+
+fn is_pair(kind: &CStr) -> bool {
+    matches!(kind.to_bytes(), b"veth" | b"netkit")
 }
 
 fn list_with(socket: &mut Socket) -> Result<Vec<Link>, Error> {
@@ -197,7 +203,7 @@ mod tests {
             up: true,
             loopback: false,
             kind: Some("veth".into()),
-            leads_elsewhere: true,
+            peer_elsewhere: true,
         }
     }
 

@@ -163,9 +163,9 @@ impl Enforcer {
         }
     }
 
-    /// Takes in where an interface leads.
-    pub(crate) fn link(&mut self, index: u32, leads_elsewhere: bool) {
-        let written = self.kernel.link(index, leads_elsewhere);
+    /// Takes in whether an interface's peer is elsewhere.
+    pub(crate) fn link(&mut self, index: u32, peer_elsewhere: bool) {
+        let written = self.kernel.link(index, peer_elsewhere);
         if written.is_err() {
             self.take_note(written);
         }

@@ -12,7 +12,7 @@ pub(crate) struct Guards {
     behind: BTreeMap<u32, BTreeSet<IpAddr>>,
     over: HashMap<IpAddr, BTreeSet<u32>>,
     local: HashSet<IpAddr>,
-    elsewhere: HashSet<u32>,
+    peers_elsewhere: HashSet<u32>,
 }
 
 impl Guards {
@@ -61,18 +61,18 @@ impl Guards {
         self.local = local.collect();
     }
 
-    /// Takes in whether an interface is there and leads to another network namespace; whether that is news.
-    pub(crate) fn link(&mut self, device: u32, elsewhere: bool) -> bool {
-        if elsewhere {
-            self.elsewhere.insert(device)
+    /// Takes in whether an interface is there and has its peer in another network namespace; whether that is news.
+    pub(crate) fn link(&mut self, device: u32, peer_elsewhere: bool) -> bool {
+        if peer_elsewhere {
+            self.peers_elsewhere.insert(device)
         } else {
-            self.elsewhere.remove(&device)
+            self.peers_elsewhere.remove(&device)
         }
     }
 
-    /// Whether an interface leads to another network namespace.
-    pub(crate) fn leads_elsewhere(&self, device: u32) -> bool {
-        self.elsewhere.contains(&device)
+    /// Whether an interface has its peer in another network namespace.
+    pub(crate) fn has_peer_elsewhere(&self, device: u32) -> bool {
+        self.peers_elsewhere.contains(&device)
     }
 
     /// Forgets all routes, and no pod.
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_link_leads_elsewhere_until_it_is_said_not_to() {
+    fn a_links_peer_is_elsewhere_until_it_is_said_not_to_be() {
         let mut guards = Guards::default();
-        assert!(!guards.leads_elsewhere(2));
+        assert!(!guards.has_peer_elsewhere(2));
         assert!(guards.link(2, true));
         assert!(!guards.link(2, true), "it was known");
-        assert!(guards.leads_elsewhere(2) && !guards.leads_elsewhere(3));
-        assert!(guards.link(2, false) && !guards.leads_elsewhere(2));
+        assert!(guards.has_peer_elsewhere(2) && !guards.has_peer_elsewhere(3));
+        assert!(guards.link(2, false) && !guards.has_peer_elsewhere(2));
     }
 
     #[test]

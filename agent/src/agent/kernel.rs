@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use sluice_bpf::{Attach, Fastpath};
@@ -14,6 +15,7 @@ use super::guards::Guards;
 use super::leases::LeaseWriter;
 use super::pinned::tc_state;
 use super::pods::Pods;
+use super::redirect;
 use crate::cli::Mode;
 use crate::config::Config;
 use crate::exit::Failure;
@@ -21,8 +23,6 @@ use crate::status::{KernelState, TcState};
 
 /// More addresses than this are not put under review one by one: some 5 µs each.
 const REVIEWED_ONE_BY_ONE: usize = 256;
-
-const LIBERAL: &str = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
 /// The maps and programs, if there are any, and the gate.
 pub(crate) struct Kernel {
@@ -46,13 +46,16 @@ impl Foundation {
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
         let fastpath = match config.mode {
             Mode::Nfqueue => {
+                if config.redirect_established {
+                    warn!("--redirect-established: nothing is redirected in pure NFQUEUE mode");
+                }
                 retire(config)?;
                 None
             }
             Mode::Hybrid => {
                 let settings = sluice_bpf::Config {
                     drop_spoofed: config.drop_spoofed,
-                    redirect: config.redirect_established && can_redirect(),
+                    redirect: config.redirect_established && redirect::is_possible(),
                     ..sluice_bpf::Config::new(&config.bpffs, config.marks)
                 };
                 let unable = |error: sluice_bpf::LoadError| Failure::Unable(error.into());
@@ -204,10 +207,12 @@ impl Kernel {
         Ok(())
     }
 
-    /// Takes in where an interface leads: what may be handed to it depends on that.
-    pub(crate) fn link(&mut self, index: u32, leads_elsewhere: bool) -> anyhow::Result<()> {
+    /// Takes in whether an interface's peer is elsewhere: what may be handed to it depends on that. The guard of an
+    /// earlier agent, to whose routes this one has not come yet, stays.
+    pub(crate) fn link(&mut self, index: u32, peer_elsewhere: bool) -> anyhow::Result<()> {
+        let is_news = self.guards.link(index, peer_elsewhere);
         match &mut self.fastpath {
-            Some(fastpath) if self.guards.link(index, leads_elsewhere) => {
+            Some(fastpath) if is_news && !self.guards.wanted(index).is_empty() => {
                 write_guard(fastpath, &self.guards, index)
             }
             _ => Ok(()),
@@ -376,26 +381,20 @@ fn gate_config(config: &Config, fastpath: Option<&Fastpath>) -> Result<GateConfi
         accept_for_good: !config.revoke_established,
         honour_pass: fastpath.is_some(),
         early_datagrams: config.early_datagrams,
-        redirect: fastpath
-            .and_then(Fastpath::redirect_program)
-            .filter(|_| matches!(matcher, Matcher::Bpf { .. })),
+        redirect: redirect_program(fastpath, &matcher),
         matcher,
         verb,
     })
 }
 
-/// Whether conntrack takes packets whose predecessors it has not seen for what they are.
-fn can_redirect() -> bool {
-    let liberal = sluice_netlink::conntrack_is_liberal().unwrap_or_else(|error| {
-        warn!(%error, "{LIBERAL} cannot be read");
-        false
-    });
-    if !liberal {
-        warn!(
-            "--redirect-established: nothing is redirected, as {LIBERAL} is not 1: conntrack would take the packets that it sees for invalid"
-        );
+/// What the gate shows packets to that may be redirected.
+fn redirect_program(fastpath: Option<&Fastpath>, matcher: &Matcher) -> Option<PathBuf> {
+    let program = fastpath.and_then(Fastpath::redirect_program)?;
+    if *matcher == Matcher::Sets {
+        warn!("--redirect-established: nothing is redirected, as the gate can ask no program");
+        return None;
     }
-    liberal
+    Some(program)
 }
 
 /// An end of every connection that a change can end: none where it only allows. Each has a local pod at one end, so
@@ -429,7 +428,7 @@ fn write_guard(fastpath: &mut Fastpath, guards: &Guards, device: u32) -> anyhow:
         .guard(
             device,
             &guards.wanted(device),
-            guards.leads_elsewhere(device),
+            guards.has_peer_elsewhere(device),
         )
         .with_context(|| format!("guard of interface {device}"))?;
     Ok(())

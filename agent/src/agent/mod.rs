@@ -17,6 +17,7 @@ mod pods;
 #[cfg(feature = "ebpf-log")]
 mod program_log;
 pub(crate) mod published;
+mod redirect;
 pub(crate) mod report;
 mod revoke;
 pub(crate) mod shared;

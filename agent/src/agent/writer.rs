@@ -313,8 +313,7 @@ impl Writer {
         } else {
             kernel.detach(link.index, &link.name);
         }
-        self.enforcer
-            .link(link.index, there && link.leads_elsewhere);
+        self.enforcer.link(link.index, there && link.peer_elsewhere);
         let state = self.enforcer.kernel.state();
         self.shared.update_facts(|facts| facts.kernel = state);
     }

@@ -10,7 +10,14 @@ use crate::mode::{AgentFlags, Mode};
 use crate::world;
 
 /// What `--redirect-established` needs.
-const LIBERAL: &str = "netfilter/nf_conntrack_tcp_be_liberal";
+const SETTINGS: [(&str, &str); 3] = [
+    ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
+    ("netfilter/nf_conntrack_tcp_ignore_invalid_rst", "1"),
+    (
+        "netfilter/nf_conntrack_tcp_timeout_unacknowledged",
+        "432000",
+    ),
+];
 
 /// The pods, without agents.
 pub(super) fn lab(mode: Mode, options: &StageOptions) -> Result<Lab> {
@@ -44,7 +51,10 @@ pub(super) fn write_rules(mode: Mode, options: &StageOptions, lab: &Lab) -> Resu
     }
     if mode == Mode::HybridRedirect {
         for node in options.nodes.names() {
-            lab.node_netns(node)?.set_sysctl(LIBERAL, "1")?;
+            let node = lab.node_netns(node)?;
+            SETTINGS
+                .iter()
+                .try_for_each(|(key, value)| node.set_sysctl(key, value))?;
         }
     }
     if mode == Mode::Linear && options.policies > 0 {

@@ -13,7 +13,7 @@ use netlink_bindings::conntrack::{self, Nfgenmsg, PushConntrackAttrs};
 use rustix::io::Errno;
 
 pub use entry::{Entry, FlowTuple, Judged};
-pub use statistics::{Statistics, conntrack_is_liberal};
+pub use statistics::{Statistics, conntrack_sysctl};
 
 use crate::Error;
 use crate::message::Batch;

@@ -1,5 +1,7 @@
 //! What the kernel says about its table of connections as a whole.
 
+use std::{fs, io};
+
 use netlink_bindings::conntrack::{
     self, ConntrackStatsAttrs, IterableConntrackStatsAttrs, Nfgenmsg,
 };
@@ -32,11 +34,13 @@ pub struct Statistics {
     pub chain_too_long: u64,
 }
 
-/// Whether conntrack knows a TCP packet by its connection alone, whatever numbers it bears
-/// (`net.netfilter.nf_conntrack_tcp_be_liberal`), in the network namespace of the calling process.
-pub fn conntrack_is_liberal() -> std::io::Result<bool> {
-    let setting = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal")?;
-    Ok(setting.trim() != "0")
+/// A setting of conntrack (`net.netfilter.NAME`), in the network namespace of the calling process.
+pub fn conntrack_sysctl(name: &str) -> io::Result<u32> {
+    let path = format!("/proc/sys/net/netfilter/{name}");
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
+    let text = fs::read_to_string(&path).map_err(named)?;
+    let number = text.trim().parse();
+    number.map_err(|error| named(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 impl Conntrack {

@@ -149,10 +149,16 @@ pub(crate) fn under_agents_told(
     Some(lab)
 }
 
-/// Has connection tracking take packets for what they are whose predecessors it has not seen.
+/// Has connection tracking know connections of whose packets it sees few, as redirection needs it.
 fn be_liberal(node: &Netns) {
-    node.set_sysctl("netfilter/nf_conntrack_tcp_be_liberal", "1")
-        .unwrap();
+    for (name, value) in [
+        ("tcp_be_liberal", "1"),
+        ("tcp_ignore_invalid_rst", "1"),
+        ("tcp_timeout_unacknowledged", "432000"),
+    ] {
+        let name = format!("netfilter/nf_conntrack_{name}");
+        node.set_sysctl(&name, value).unwrap();
+    }
 }
 
 /// Sends every probe of the lab and compares with the oracle's reading of the manifests as they are now.

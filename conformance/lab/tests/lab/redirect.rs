@@ -2,7 +2,8 @@
 //! conntrack knows their connections, and what the node's other rules say reaches them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::common::{
     REDIRECT, address, assert_allowed, cell, enforce, eventually, nft, nft_list, pod, under_agents,
     under_agents_told,
 };
-use crate::revocation::{FRIENDS, NONE, PODS, manifests};
+use crate::revocation::{FRIENDS, NONE, PODS, assert_no_leak, manifests};
 
 const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 /// How long packets are handed over without one that the node's rules see (`sluice_ebpf::Redirect::CONFIRM_NS`).
@@ -130,7 +131,7 @@ fn what_is_redirected_is_what_it_would_have_been() {
 
 /// The elements of a set, as `nft` lists them.
 fn listed(netns: &Netns, set: &str) -> String {
-    let mut nft = std::process::Command::new("nft");
+    let mut nft = Command::new("nft");
     nft.args(["list", "set"]).args(set.split(' '));
     let listed = netns.enter(|| nft.output().unwrap()).unwrap();
     assert!(listed.status.success(), "{listed:?}");
@@ -310,9 +311,10 @@ fn a_node_whose_conntrack_is_strict_redirects_nothing() {
     agent.start_again().unwrap();
     agent.wait_ready().unwrap();
     assert_eq!(agent.status().unwrap()["tc"]["redirects"], false);
-    let said = "net.netfilter.nf_conntrack_tcp_be_liberal is not 1";
+    let said = "net.netfilter.nf_conntrack_tcp_be_liberal=1, ";
     assert!(agent.log().contains(said), "{}", agent.log());
-    let stream = stream(&lab, &direct(Protocol::Tcp, Family::Ipv4));
+    let cell = direct(Protocol::Tcp, Family::Ipv4);
+    let stream = stream(&lab, &cell);
     assert_not_redirected(&lab, &stream);
     // And policies are enforced.
     enforce(
@@ -320,11 +322,63 @@ fn a_node_whose_conntrack_is_strict_redirects_nothing() {
         "friends.yaml",
         &FRIENDS.replace("role: friend", "role: nobody"),
     );
-    let then = Instant::now();
-    let silent = || {
-        stream
-            .last_delivery(Direction::Forward)
-            .is_none_or(|last| last < then)
+    assert_no_leak("a strict node", &[(cell, stream)], Instant::now());
+}
+
+/// A server that answers datagrams, and a socket that is redirected to it and back.
+fn echo(lab: &Lab) -> UdpSocket {
+    let socket = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket
+            .connect((address(lab, "shop/server", Family::Ipv4), 81))
+            .unwrap();
+        socket
     };
-    assert!(silent());
+    let client = lab.pod_netns(&pod("shop/friend")).unwrap();
+    let socket = client.enter(socket).unwrap();
+    socket.set_read_timeout(Some(CONFIRMED / 50)).unwrap();
+    let then = counters(lab).redirected;
+    eventually("its datagrams are redirected", || {
+        is_answered(&socket, 1) && counters(lab).redirected > then + 4
+    });
+    socket
+}
+
+/// Whether a datagram of that length is answered. What the kernel has learned of the way comes out as an error, once.
+fn is_answered(socket: &UdpSocket, length: usize) -> bool {
+    socket.send(&vec![7; length]).is_ok() && socket.recv(&mut [0; 64]).is_ok()
+}
+
+/// Counts at a pod datagrams that a router would not have sent on: spent, or longer than the link takes.
+const UNFIT: &str = "table ip unfit { chain spent { type filter hook prerouting priority -450; udp dport 81 ip ttl 0 counter; }; \
+    chain long { type filter hook prerouting priority -450; ip protocol udp ip length > 1300 counter; }; }";
+
+#[test]
+fn what_a_router_would_not_send_on_takes_the_ordinary_way() {
+    let Some(lab) = lab() else {
+        return;
+    };
+    let server = lab.pod_netns(&pod("shop/server")).unwrap();
+    nft(server, UNFIT);
+    let socket = echo(&lab);
+    socket.set_ttl(1).unwrap();
+    assert!(!is_answered(&socket, 1), "its hops are spent");
+    socket.set_ttl(64).unwrap();
+    eventually("it is answered", || is_answered(&socket, 1));
+    assert_eq!(nft_list(server, "ip unfit spent"), 0);
+    let link = lab.interface(&pod("shop/server")).unwrap();
+    let narrow = || {
+        let mut ip = Command::new("ip");
+        ip.args(["link", "set", "dev", &link, "mtu", "1300"]);
+        assert!(ip.status().unwrap().success());
+    };
+    node(&lab).enter(narrow).unwrap();
+    eventually("what is too long is answered", || {
+        is_answered(&socket, 1400)
+    });
+    assert_eq!(nft_list(server, "ip unfit long"), 0);
+    let then = counters(&lab).redirected;
+    eventually("what is not goes past", || {
+        is_answered(&socket, 1) && counters(&lab).redirected > then
+    });
 }

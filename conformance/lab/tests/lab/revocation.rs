@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    REDIRECT, assert_outcomes, cell, enforce, eventually, under_agents, under_agents_told,
+    REDIRECT, assert_allowed, assert_outcomes, cell, enforce, eventually, under_agents,
+    under_agents_told,
 };
 use sluice_lab::stream::{Direction, Lost, Pace, Stream};
 use sluice_lab::{Cell, Family, Lab, Manifests, Mode, Outcome, ServiceName, Target};
@@ -231,7 +232,7 @@ fn streams(lab: &Lab, from: &str, family: Family) -> Vec<(Cell, Stream)> {
 }
 
 /// What the change ends has sent long enough since, and nothing of that arrived, either way.
-fn assert_no_leak(what: &str, cut: &[(Cell, Stream)], since: Instant) {
+pub(crate) fn assert_no_leak(what: &str, cut: &[(Cell, Stream)], since: Instant) {
     let sent: Vec<u64> = cut.iter().map(|(_, stream)| stream.sent()).collect();
     eventually("more is sent", || {
         let more = |((_, stream), then): (&(Cell, Stream), &u64)| {
@@ -254,37 +255,50 @@ fn check_all(families: &[Family], mode: Mode, arguments: &[&str]) {
     let Some(lab) = under_agents_told(&manifests, families, mode, arguments) else {
         return;
     };
-    let redirected = || lab.counters().unwrap().redirected;
     for change in &CHANGES {
         for (file, text) in FILES.iter().zip(change.before) {
             if lab.manifests().read(file).unwrap() != text {
                 enforce(&lab, file, text);
             }
         }
-        let before = redirected();
-        if arguments.contains(&REDIRECT) {
-            // By a lease each connection passes TC, from its first packet on.
-            let pods = ["shop/client", "shop/friend", "guests/guest"];
-            let all = pods.map(|pod| families.iter().flat_map(move |family| ways(pod, *family)));
-            let _all_outcomes = lab.probe(&all.into_iter().flatten().collect::<Vec<_>>());
-        }
-        check(&lab, change, families, mode);
-        assert_eq!(
-            redirected() > before,
-            arguments.contains(&REDIRECT),
-            "{}",
-            change.what
-        );
+        check(&lab, change, families, mode, arguments.contains(&REDIRECT));
     }
 }
 
-fn check(lab: &Lab, change: &Change, families: &[Family], mode: Mode) {
+/// The directions of connections that are redirected, or were: an entry is kept.
+fn redirects(lab: &Lab) -> u64 {
+    let status = lab.agents()[0].status().unwrap();
+    status["maps"]["redirects"]["entries"].as_u64().unwrap()
+}
+
+/// Opens what the change ends and what it keeps, once each way is known to the kernel, and waits until everything that is
+/// not translated is redirected both ways.
+fn assert_redirected(lab: &Lab, change: &Change, families: &[Family], open: impl FnOnce()) {
+    let ways = |from| families.iter().flat_map(move |family| ways(from, *family));
+    let all: Vec<Cell> = ways(change.cut).chain(ways(change.kept)).collect();
+    assert_allowed(lab, &all);
+    let before = redirects(lab);
+    open();
+    let direct = all.iter().filter(|it| matches!(it.to, Target::Pod(_)));
+    let wanted = before + 2 * direct.count() as u64;
+    eventually(&format!("{}: all is redirected", change.what), || {
+        redirects(lab) >= wanted
+    });
+}
+
+fn check(lab: &Lab, change: &Change, families: &[Family], mode: Mode, redirect: bool) {
     let what = format!("{}, {families:?}, {mode:?}", change.what);
     let of_all = |from| -> Vec<_> {
         let each = families.iter().map(|family| streams(lab, from, *family));
         each.flatten().collect()
     };
-    let (cut, kept) = (of_all(change.cut), of_all(change.kept));
+    let (mut cut, mut kept) = (Vec::new(), Vec::new());
+    let mut open = || (cut, kept) = (of_all(change.cut), of_all(change.kept));
+    if redirect {
+        assert_redirected(lab, change, families, open);
+    } else {
+        open();
+    }
     for (cell, stream) in cut.iter().chain(&kept) {
         assert_flows(&what, cell, stream);
     }

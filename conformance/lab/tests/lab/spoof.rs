@@ -137,6 +137,33 @@ fn a_borrowed_address_gains_nothing_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_guard_holds_while_an_agent_starts() {
+    let Some(mut lab) = guarded_lab() else {
+        return;
+    };
+    nft(lab.pod_netns(&pod("x/a")).unwrap(), SEEN);
+    let leased = [Protocol::Tcp, Protocol::Udp]
+        .map(|protocol| cell("x/b", "x/a", 80, protocol, Family::Ipv4));
+    assert_allowed(&lab, &leased);
+    let source = address(&lab, "x/b", Family::Ipv4);
+    let (before, mut sent) = (counters(&lab).spoofed, 0);
+    for _ in 0..5 {
+        let agent = lab.agent("node-1").unwrap();
+        agent.kill().unwrap();
+        agent.start_again().unwrap();
+        let status = |lab: &Lab| lab.agents()[0].status();
+        while !status(&lab).is_ok_and(|status| status["agent"]["ready"] == true) {
+            sent += forge(&lab, "z/b", source);
+        }
+        sent += forge(&lab, "z/b", source);
+    }
+    eventually("every packet is counted", || {
+        counters(&lab).spoofed >= before + sent
+    });
+    assert_eq!((counters(&lab).spoofed, seen(&lab)), (before + sent, 0));
+}
+
+#[test]
 fn the_gate_refuses_what_is_spoofed_where_no_program_is_at_the_interface() {
     let Some(binary) = (!skipped()).then(agent_binary).flatten() else {
         return;

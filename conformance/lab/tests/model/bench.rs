@@ -6,19 +6,19 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{set_socket_linger, socket_error};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use sluice_lab::{AgentOptions, Family, Lab, Manifests, Mode, Options};
+use sluice_lab::{AgentOptions, Family, Lab, Manifests, Options};
 use sluice_netlink::Netns;
 use sluice_policy::PodName;
 
 use crate::cluster::{CANARIES, Cluster, address, placeholders};
 use crate::event::{HOSTS, Path, Wire};
 use crate::fence::Fence;
+use crate::run::Plan;
 
 const NODE: &str = "node-1";
 const FILE: &str = "model.yaml";
@@ -54,6 +54,13 @@ enum Socket {
     Udp(UdpSocket, SocketAddr),
 }
 
+/// What redirection needs of conntrack.
+const REDIRECTABLE: [(&str, &str); 3] = [
+    ("be_liberal", "1"),
+    ("ignore_invalid_rst", "1"),
+    ("timeout_unacknowledged", "432000"),
+];
+
 /// A lab that is up.
 pub(crate) struct Bench {
     lab: Lab,
@@ -69,8 +76,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Builds it, with an agent that enforces [`Cluster::FIRST`]. `home` is the processor that packets are sent on.
-    pub(crate) fn up(binary: PathBuf, mode: Mode, home: usize) -> Self {
+    /// Builds it, with an agent that enforces [`Cluster::FIRST`].
+    pub(crate) fn up(plan: &Plan) -> Self {
         let texts = vec![(FILE.to_owned(), placeholders())];
         let options = Options {
             families: vec![Family::Ipv4, Family::Ipv6],
@@ -80,11 +87,18 @@ impl Bench {
         let manifests = Cluster::FIRST.manifests();
         lab.manifests().write(FILE, &manifests).unwrap();
         let agent = AgentOptions {
-            binary,
-            mode,
-            arguments: Vec::new(),
+            binary: plan.binary.clone(),
+            mode: plan.mode,
+            arguments: plan.arguments.clone(),
             environment: Vec::new(),
         };
+        if plan.redirects() {
+            let node = lab.node_netns(NODE).unwrap();
+            for (name, value) in REDIRECTABLE {
+                node.set_sysctl(&format!("netfilter/nf_conntrack_tcp_{name}"), value)
+                    .unwrap();
+            }
+        }
         lab.start_agents(&agent).unwrap();
         let netns: Vec<_> = (0..HOSTS + CANARIES.len())
             .map(|host| {
@@ -95,7 +109,7 @@ impl Bench {
                 lab.pod_netns(&name).unwrap().try_clone().unwrap()
             })
             .collect();
-        let fence = Fence::new(&netns[CANARIES[0]], home);
+        let fence = Fence::new(&netns[CANARIES[0]], plan.home);
         let mut bench = Self {
             lab,
             netns,
@@ -110,6 +124,11 @@ impl Bench {
         };
         bench.listen();
         bench
+    }
+
+    /// How many packets went from link to link.
+    pub(crate) fn redirected(&self) -> u64 {
+        self.lab.counters().unwrap().redirected
     }
 
     fn listen(&mut self) {

@@ -49,7 +49,7 @@ fn agent_binary() -> Option<PathBuf> {
 }
 
 /// Runs `share` quarters of the sequences.
-fn check(mode: Mode, share: usize, home: usize) {
+fn check(mode: Mode, arguments: &[&str], share: usize, home: usize) {
     let Some(binary) = agent_binary() else { return };
     let all = number("SLUICE_MODEL_SEQUENCES").map_or(SEQUENCES, |n| usize::try_from(n).unwrap());
     let fresh = || {
@@ -61,6 +61,7 @@ fn check(mode: Mode, share: usize, home: usize) {
     let plan = Plan {
         binary,
         mode,
+        arguments: arguments.iter().map(ToString::to_string).collect(),
         home,
         sequences: (all * share).div_ceil(4),
         length: LENGTH,
@@ -74,6 +75,7 @@ fn check(mode: Mode, share: usize, home: usize) {
     );
     let tally = plan.run();
     println!("{tally:?}");
+    assert_eq!(tally.redirected > 0, plan.redirects(), "{tally:?}");
     if all >= SEQUENCES {
         assert_tried(&tally);
     }
@@ -89,10 +91,15 @@ fn assert_tried(tally: &Tally) {
 
 #[test]
 fn whatever_happens_in_hybrid_mode_packets_fare_as_the_spec_says() {
-    check(Mode::Hybrid, 3, 0);
+    check(Mode::Hybrid, &[], 3, 0);
 }
 
 #[test]
 fn whatever_happens_in_nfqueue_mode_packets_fare_as_the_spec_says() {
-    check(Mode::Nfqueue, 1, 1);
+    check(Mode::Nfqueue, &[], 1, 1);
+}
+
+#[test]
+fn whatever_happens_packets_that_are_redirected_fare_as_the_spec_says() {
+    check(Mode::Hybrid, &["--redirect-established"], 1, 1);
 }

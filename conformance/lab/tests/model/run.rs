@@ -17,6 +17,8 @@ const OPEN: usize = 8;
 pub(crate) struct Plan {
     pub(crate) binary: PathBuf,
     pub(crate) mode: Mode,
+    /// Of the agent, beside the lab's.
+    pub(crate) arguments: Vec<String>,
     pub(crate) home: usize,
     pub(crate) sequences: usize,
     pub(crate) length: usize,
@@ -41,6 +43,8 @@ pub(crate) struct Tally {
     pub(crate) passed_dead: usize,
     /// As `dropped`, without an agent.
     pub(crate) dropped_dead: usize,
+    /// Packets that went from link to link.
+    pub(crate) redirected: u64,
 }
 
 /// That something is wrong, and after how many events.
@@ -57,6 +61,11 @@ struct Rig {
 }
 
 impl Plan {
+    /// Whether packets may go from link to link.
+    pub(crate) fn redirects(&self) -> bool {
+        !self.arguments.is_empty()
+    }
+
     /// Runs all; panics with a script at the first that comes out wrong.
     pub(crate) fn run(&self) -> Tally {
         let mut rig = Rig::up(self);
@@ -67,6 +76,8 @@ impl Plan {
                 panic!("{}", self.explain(seed, &mut rig, events, wrong));
             }
         }
+        rig.reset().unwrap();
+        tally.redirected = rig.bench.redirected();
         tally
     }
 
@@ -106,7 +117,7 @@ impl Plan {
 impl Rig {
     fn up(plan: &Plan) -> Self {
         Self {
-            bench: Bench::up(plan.binary.clone(), plan.mode, plan.home),
+            bench: Bench::up(plan),
             model: Model::new(plan.mode),
             open: Vec::new(),
         }

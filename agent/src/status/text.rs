@@ -166,9 +166,6 @@ fn packets(c: &CounterStates, agent: bool, f: &mut Formatter<'_>) -> Result {
     let gate = if c.gate_lease_hits > 0 { &gate } else { "" };
     row(f, "allowed by a lease", leased, gate)?;
     row(f, "replies", c.flow_hits, "")?;
-    if c.redirected > 0 {
-        row(f, "redirected", c.redirected, "")?;
-    }
     row(f, "denied by a lease", c.deny_lease_hits, "")?;
     if agent {
         let of = [
@@ -189,6 +186,9 @@ fn packets(c: &CounterStates, agent: bool, f: &mut Formatter<'_>) -> Result {
         f,
         "           besides, {free} under no policy, {spoofed} spoofed"
     )?;
+    if c.redirected > 0 {
+        write!(f, ", {} redirected", grouped(c.redirected))?;
+    }
     if agent {
         write!(f, "; {} open connections revoked", grouped(c.revoked))?;
     }
@@ -229,10 +229,12 @@ fn maps(maps: &MapStates, f: &mut Formatter<'_>) -> Result {
         ("leases", maps.leases),
         ("denials", maps.denials),
         ("flows", maps.flows),
+        ("redirects", maps.redirects),
     ];
     let filled: Vec<_> = filled
         .into_iter()
-        .filter(|(_, map)| map.max > 0)
+        // One entry is none: nothing is redirected.
+        .filter(|(_, map)| map.max > 1)
         .map(|(name, map)| format!("{name} {}", fill(map)))
         .collect();
     if filled.is_empty() {

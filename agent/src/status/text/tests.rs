@@ -44,7 +44,7 @@ fn counters() -> CounterStates {
         deny_lease_hits: 512,
         unmatched: 1_234_567,
         spoofed: 0,
-        redirected: 0,
+        redirected: 90_000,
         queued: 3_120,
         allowed: 2_801,
         denied: 319,
@@ -111,7 +111,7 @@ fn healthy() -> Status {
         tc: TcState {
             attach: "tcx".into(),
             interfaces: vec!["eth0".into(), "veth1a2b".into(), "veth3c4d".into()],
-            redirects: false,
+            redirects: true,
         },
         pods: PodCounts {
             local: 23,
@@ -140,11 +140,11 @@ packets    166,030 under policies, 98.1 % of them decided in the kernel
            replies                      79,960
            denied by a lease               512
            judged by the agent           3,120  (2,801 allowed, 319 denied, 0 unreadable)
-           besides, 1,234,567 under no policy, 0 spoofed; 4 open connections revoked
+           besides, 1,234,567 under no policy, 0 spoofed, 90,000 redirected; 4 open connections revoked
 gate       in place, queue by nft, isolation by bpf
 queues     waiting: 0 in 100, 0 in 101
-tc         tcx on eth0 veth1a2b veth3c4d
-maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 1,877 of 65,536 (2.8 %); 9 interfaces guarded
+tc         tcx on eth0 veth1a2b veth3c4d; established connections between local pods are redirected
+maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 1,877 of 65,536 (2.8 %), redirects 8 of 65,536 (0.0 %); 9 interfaces guarded
 
 no problems";
 
@@ -170,7 +170,7 @@ packets    0 under policies, none of them decided in the kernel
 gate       NOT in place
 queues     waiting: 4,096 in 100
 tc         on no interface
-maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 60,000 of 65,536 (91.5 %); 9 interfaces guarded
+maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 60,000 of 65,536 (91.5 %), redirects 8 of 65,536 (0.0 %); 9 interfaces guarded
 
 6 PROBLEMS
   the gate is not in place: nothing is enforced
@@ -254,10 +254,10 @@ packets    162,910 under policies decided in the kernel
            allowed by a lease           82,438  (1,204 of them at the gate)
            replies                      79,960
            denied by a lease               512
-           besides, 1,234,567 under no policy, 0 spoofed
+           besides, 1,234,567 under no policy, 0 spoofed, 90,000 redirected
 gate       in place
 tc         tcx on eth0 veth1a2b veth3c4d
-maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 1,877 of 65,536 (2.8 %); 9 interfaces guarded
+maps       leases 2,790 of 65,536 (4.2 %), denials 12 of 8,192 (0.1 %), flows 1,877 of 65,536 (2.8 %), redirects 8 of 65,536 (0.0 %); 9 interfaces guarded
 
 1 PROBLEM
   no agent runs on this node: what needs a verdict is dropped, or passes where agents fail open";
@@ -270,6 +270,10 @@ fn without_an_agent_the_pins_are_told_of_and_that_is_a_problem() {
         gate: GateState {
             installed: Some(true),
             ..GateState::default()
+        },
+        tc: TcState {
+            redirects: false,
+            ..healthy().tc
         },
         policies: PolicyCounts::default(),
         ..healthy()

@@ -36,7 +36,7 @@ const MODES: [(&str, RGBColor); 10] = [
     ("nfqueue", RGBColor(213, 94, 0)),
     ("nfqueue_n", RGBColor(230, 159, 0)),
     ("hybrid", RGBColor(0, 114, 178)),
-    ("hybrid_redirect", RGBColor(240, 228, 66)),
+    ("hybrid_redirect", RGBColor(136, 34, 85)),
     ("hybrid_cold", RGBColor(86, 180, 233)),
     ("hybrid_stopped", RGBColor(0, 158, 115)),
     ("linear", RGBColor(204, 121, 167)),
@@ -44,7 +44,7 @@ const MODES: [(&str, RGBColor); 10] = [
 const OTHERS: [RGBColor; 4] = [
     RGBColor(51, 34, 136),
     RGBColor(153, 153, 51),
-    RGBColor(136, 34, 85),
+    RGBColor(102, 37, 6),
     RGBColor(17, 119, 51),
 ];
 

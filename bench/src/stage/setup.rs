@@ -9,16 +9,6 @@ use super::{StageOptions, rules};
 use crate::mode::{AgentFlags, Mode};
 use crate::world;
 
-/// What `--redirect-established` needs.
-const SETTINGS: [(&str, &str); 3] = [
-    ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
-    ("netfilter/nf_conntrack_tcp_ignore_invalid_rst", "1"),
-    (
-        "netfilter/nf_conntrack_tcp_timeout_unacknowledged",
-        "432000",
-    ),
-];
-
 /// The pods, without agents.
 pub(super) fn lab(mode: Mode, options: &StageOptions) -> Result<Lab> {
     let manifests = world::manifests(options.policies, mode.tracks(), options.nodes);
@@ -50,12 +40,7 @@ pub(super) fn write_rules(mode: Mode, options: &StageOptions, lab: &Lab) -> Resu
         }
     }
     if mode == Mode::HybridRedirect {
-        for node in options.nodes.names() {
-            let node = lab.node_netns(node)?;
-            SETTINGS
-                .iter()
-                .try_for_each(|(key, value)| node.set_sysctl(key, value))?;
-        }
+        lab.let_agents_redirect()?;
     }
     if mode == Mode::Linear && options.policies > 0 {
         let chain = rules::chain(lab, options.policies)?;

@@ -97,6 +97,13 @@ pub struct Lab {
     deliveries: Deliveries,
 }
 
+/// What redirecting needs of connection tracking; the time is that of an established connection, in seconds.
+const REDIRECTABLE: [(&str, &str); 3] = [
+    ("be_liberal", "1"),
+    ("ignore_invalid_rst", "1"),
+    ("timeout_unacknowledged", "432000"),
+];
+
 impl Lab {
     /// Builds the world of `manifests`, without agents: everybody reaches everybody.
     pub fn up(manifests: &Manifests, options: &Options) -> Result<Self, UpError> {
@@ -227,6 +234,17 @@ impl Lab {
         let index = index.with_context(|| format!("no pod {name}"))?;
         self.topology.replug(&self.plan, index)?;
         Ok(node_end(index))
+    }
+
+    /// Has every node's connection tracking know connections of whose packets it sees few, as redirecting needs it.
+    pub fn let_agents_redirect(&self) -> Result<()> {
+        for node in &self.plan.nodes {
+            let netns = self.node_netns(&node.name)?;
+            for (name, value) in REDIRECTABLE {
+                netns.set_sysctl(&format!("netfilter/nf_conntrack_tcp_{name}"), value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts an agent on every node, and waits until all are ready.

@@ -142,23 +142,10 @@ pub(crate) fn under_agents_told(
     )
     .unwrap();
     if arguments.contains(&REDIRECT) {
-        let nodes = lab.plan().nodes.iter();
-        nodes.for_each(|node| be_liberal(lab.node_netns(&node.name).unwrap()));
+        lab.let_agents_redirect().unwrap();
     }
     lab.start_agents(&options).unwrap();
     Some(lab)
-}
-
-/// Has connection tracking know connections of whose packets it sees few, as redirection needs it.
-fn be_liberal(node: &Netns) {
-    for (name, value) in [
-        ("tcp_be_liberal", "1"),
-        ("tcp_ignore_invalid_rst", "1"),
-        ("tcp_timeout_unacknowledged", "432000"),
-    ] {
-        let name = format!("netfilter/nf_conntrack_{name}");
-        node.set_sysctl(&name, value).unwrap();
-    }
 }
 
 /// Sends every probe of the lab and compares with the oracle's reading of the manifests as they are now.

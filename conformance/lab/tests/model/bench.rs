@@ -54,13 +54,6 @@ enum Socket {
     Udp(UdpSocket, SocketAddr),
 }
 
-/// What redirection needs of conntrack.
-const REDIRECTABLE: [(&str, &str); 3] = [
-    ("be_liberal", "1"),
-    ("ignore_invalid_rst", "1"),
-    ("timeout_unacknowledged", "432000"),
-];
-
 /// A lab that is up.
 pub(crate) struct Bench {
     lab: Lab,
@@ -93,11 +86,7 @@ impl Bench {
             environment: Vec::new(),
         };
         if plan.redirects() {
-            let node = lab.node_netns(NODE).unwrap();
-            for (name, value) in REDIRECTABLE {
-                node.set_sysctl(&format!("netfilter/nf_conntrack_tcp_{name}"), value)
-                    .unwrap();
-            }
+            lab.let_agents_redirect().unwrap();
         }
         lab.start_agents(&agent).unwrap();
         let netns: Vec<_> = (0..HOSTS + CANARIES.len())

@@ -99,10 +99,11 @@ fn check_whole(packet: &Packet, oracle: &IpSlice<'_>) {
     let ports = match packet.transport {
         Transport::Tcp => {
             let tcp = TcpHeaderSlice::from_slice(payload.payload).expect("a TCP header");
-            let phase = match (tcp.syn() && !tcp.ack(), tcp.rst(), tcp.fin()) {
-                (true, ..) => Phase::Opens,
-                (_, true, _) => Phase::Ends,
-                (_, _, true) => Phase::Closes,
+            let phase = match (tcp.syn(), tcp.ack(), tcp.rst(), tcp.fin()) {
+                (true, false, ..) => Phase::Opens,
+                (_, _, true, _) => Phase::Ends,
+                (_, _, _, true) => Phase::Closes,
+                (true, true, ..) => Phase::Answers,
                 _ => Phase::Continues,
             };
             assert_eq!(packet.phase, phase);

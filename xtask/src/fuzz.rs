@@ -24,6 +24,9 @@ const LONGEST: &str = "-max_len=4096";
 /// Megabytes that a target may take.
 const MEMORY: &str = "-rss_limit_mb=2048";
 
+/// Lines of a finding that are told.
+const TOLD: usize = 12;
+
 /// What `fuzz` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -140,13 +143,24 @@ fn finish(mut started: Started) -> anyhow::Result<Ran> {
     let text = if held {
         summary(&log)
     } else {
-        format!("found something: {}", started.log.display())
+        found(&log, &started.log)
     };
     Ok(Ran {
         target: started.target,
         held,
         text,
     })
+}
+
+/// What a target fell over, and where all of it is: the log may be on a machine that is gone.
+fn found(log: &str, place: &Path) -> String {
+    let told: Vec<_> = log
+        .lines()
+        .skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR: libFuzzer"))
+        .take(TOLD)
+        .collect();
+    let place = place.display();
+    format!("found something: {place}\n{}", told.join("\n"))
 }
 
 /// Executions and coverage, from libFuzzer's last words.
@@ -174,7 +188,19 @@ fn summary(log: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::summary;
+    use std::path::Path;
+
+    use super::{found, summary};
+
+    #[test]
+    fn a_finding_is_told_with_what_it_says() {
+        let log = "#2\tINITED cov: 12\nthread '<unnamed>' panicked at targets/packet.rs:1:2:\nassertion failed\n";
+        assert_eq!(
+            found(log, Path::new("packet.log")),
+            "found something: packet.log\n\
+             thread '<unnamed>' panicked at targets/packet.rs:1:2:\nassertion failed"
+        );
+    }
 
     #[test]
     fn the_last_words_of_libfuzzer_are_read() {

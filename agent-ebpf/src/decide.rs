@@ -415,7 +415,7 @@ fn replies(packet: &Packet, asks: Asks, maps: &impl Maps) -> Opening {
         certain: true,
         flow,
     };
-    if matches!(packet.phase, Phase::Answers | Phase::Continues) {
+    if matches!(packet.phase, Phase::Answers | Phase::Continues) || goes_back(packet, maps) {
         return certain(FlowChange::KEEP);
     }
     if packet.phase == Phase::Ends {
@@ -443,6 +443,16 @@ fn replies(packet: &Packet, asks: Asks, maps: &impl Maps) -> Opening {
         (Phase::Closes, Known::Fresh | Known::Aged, _) => put(FlowState::Closing),
         _ => certain(FlowChange::KEEP),
     }
+}
+
+/// Whether replies need no entry, which is the dearest thing to write: TC passes them for where they come from and go
+/// to. Should an end become isolated, its epoch changes, and an entry would be void when it was first asked for. Of UDP
+/// the entry also tells TC which end was first.
+#[inline(always)]
+fn goes_back(packet: &Packet, maps: &impl Maps) -> bool {
+    packet.phase != Phase::Datagram
+        && Openness::glance(&packet.destination, &packet.source, Where::Tc, maps)
+            != Openness::Unsure
 }
 
 /// What a reply does to its own, live entry.

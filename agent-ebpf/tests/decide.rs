@@ -415,6 +415,30 @@ fn replies_of_unmatched_connections_pass_where_replies_are_isolated() {
 }
 
 #[test]
+fn replies_that_pass_by_themselves_get_no_entry() {
+    let opening = packet(Transport::Tcp, Phase::Opens);
+    let sides = [None, Some(0), Some(INGRESS), Some(EGRESS)];
+    for (client, server) in sides.iter().flat_map(|one| sides.map(|two| (*one, two))) {
+        let mut world = World {
+            now: SECOND,
+            ..World::default()
+        };
+        for (address, bits) in [(opening.source, client), (opening.destination, server)] {
+            if let Some(bits) = bits {
+                world.pod(address, bits);
+            }
+        }
+        world.lease(opening.lease_key(), Verdict::Allow, 0);
+        let answer = reply(&opening, Phase::Continues);
+        let alone = run(&mut world.clone(), &answer).0 == Tc::Pass;
+        assert_eq!(run(&mut world, &opening).0, Tc::Pass);
+        let shown = format!("{client:?} to {server:?}");
+        assert!(!alone || world.flows.is_empty(), "{shown}");
+        assert!(through(&mut world, &answer), "{shown}");
+    }
+}
+
+#[test]
 fn unmatched_packets_ask_no_hash_map() {
     let opening = packet(Transport::Tcp, Phase::Opens);
     let mut world = World::default();

@@ -59,6 +59,8 @@ struct Ledger {
     leased_openings: Vec<(Packet, u64, (u32, u32))>,
 }
 
+const HOSTS: u8 = 3;
+
 /// How long every flow lives at least.
 const SHORTEST: u64 = 30 * SECOND;
 
@@ -180,7 +182,7 @@ fn transport() -> impl Strategy<Value = Transport> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let host = prop_oneof![4 => 0..2_u8, 1 => Just(2_u8)];
+    let host = prop_oneof![4 => 0..2_u8, 1 => Just(HOSTS - 1)];
     let port = 1..3_u16;
     let phase = prop_oneof![
         3 => Just(Phase::Opens),
@@ -227,19 +229,15 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn step(world: &mut World, ledger: &mut Ledger, event: &Event) -> Result<(), TestCaseError> {
     match *event {
-        Event::Pod(host, Some(bits)) => {
-            world.pod(address(host), bits);
-            ledger.pods.insert(address(host), bits);
+        Event::Pod(host, bits) => {
+            isolate(world, ledger, host, bits);
+            raise(world, ledger, host);
         }
-        Event::Pod(host, None) => {
-            world.pods.remove(&address(host));
-            ledger.pods.remove(&address(host));
+        Event::Complete(complete) => {
+            world.incomplete = !complete;
+            (0..HOSTS).for_each(|host| raise(world, ledger, host));
         }
-        Event::Complete(complete) => world.incomplete = !complete,
-        Event::Raise(host) => {
-            world.raise(address(host));
-            *ledger.generations.entry(address(host)).or_default() += 1;
-        }
+        Event::Raise(host) => raise(world, ledger, host),
         Event::Lease(from, to, transport, port, allow, expires) => {
             let packet = packet(from, to, transport, (0, port), Phase::Continues);
             grant(world, ledger, &packet, allow, expires);
@@ -271,6 +269,23 @@ fn step(world: &mut World, ledger: &mut Ledger, event: &Event) -> Result<(), Tes
         }
     }
     Ok(())
+}
+
+fn isolate(world: &mut World, ledger: &mut Ledger, host: u8, bits: Option<u32>) {
+    let address = address(host);
+    if let Some(bits) = bits {
+        world.pod(address, bits);
+        ledger.pods.insert(address, bits);
+    } else {
+        world.pods.remove(&address);
+        ledger.pods.remove(&address);
+    }
+}
+
+/// As the agent does with each change of what it enforces.
+fn raise(world: &mut World, ledger: &mut Ledger, host: u8) {
+    world.raise(address(host));
+    *ledger.generations.entry(address(host)).or_default() += 1;
 }
 
 /// A lease for what a packet says, from now on.

@@ -47,7 +47,7 @@ fn what_is_not_isolated_is_not_asked_about() {
 }
 
 #[test]
-fn a_pass_mark_counts_unless_the_connection_is_translated() {
+fn a_pass_mark_counts_for_the_addresses_that_it_was_given_to() {
     if !common::privileged() {
         return;
     }
@@ -57,6 +57,10 @@ fn a_pass_mark_counts_unless_the_connection_is_translated() {
             chain before {
                 type filter hook prerouting priority -200;
                 meta mark set 0x20
+            }
+            chain hidden {
+                type nat hook postrouting priority srcnat;
+                udp sport 4001 masquerade
             }
         }";
     world.node.run("nft", &[marker]);
@@ -80,13 +84,28 @@ fn a_pass_mark_counts_unless_the_connection_is_translated() {
     assert_eq!(receive(&server).0, b"direct");
     assert!(world.counter("pass") > 0);
     world.assert_nothing_queued();
+    // From another port: from this one, the reply would look as those of the direct connection do.
+    let client = world.socket(0, false, 4002);
     client.send_to(b"service", (vip, 53)).unwrap();
     let message = world.queued();
     assert_eq!(text(&message, false), b"service");
     // behind the translation: the pod's own port
     assert_eq!(message.get_payload()[22..24], PORT.to_be_bytes());
     world.accept(message);
-    assert_eq!(receive(&server).0, b"service");
+    let (text, from) = receive(&server);
+    assert_eq!(text, b"service");
+    // The reply has the pods' own addresses until the gate is behind it.
+    server.send_to(b"answer", from).unwrap();
+    assert_eq!(receive(&client), (b"answer".to_vec(), (vip, 53).into()));
+    assert_eq!(world.counter("pass-reply"), 1);
+    // That of a hidden client had the node's at TC.
+    let hidden = world.socket(0, false, 4001);
+    hidden.send_to(b"service", (vip, 53)).unwrap();
+    let message = world.queued();
+    world.accept(message);
+    server.send_to(b"answer", receive(&server).1).unwrap();
+    assert_eq!(receive(&hidden), (b"answer".to_vec(), (vip, 53).into()));
+    assert_eq!(world.counter("pass-reply"), 1);
 }
 
 #[test]

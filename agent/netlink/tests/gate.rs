@@ -78,6 +78,7 @@ fn ip(address: &str) -> IpAddr {
 /// The table as `nft` lists it, without the two expressions that not every `nft` can name.
 fn listed(node: &Node) -> String {
     let nameless = [
+        "comment \"translated\"",
         "comment \"gate-pass\"",
         "comment \"gate-deny\"",
         "comment \"queue\"",
@@ -148,7 +149,7 @@ fn the_table_with_programs_is_the_golden_one() {
     assert_listed(&node, include_str!("golden/bpf.nft"));
     assert_eq!(
         bytecode(&node).matches("[ match name bpf rev 1 ]").count(),
-        4
+        6
     );
     assert_eq!(gate.update(&[(ip("10.0.0.2"), BOTH)], &[]).unwrap(), 0);
 }
@@ -239,7 +240,7 @@ fn a_refused_gate_leaves_the_old_one_and_says_which_rule() {
         panic!("a missing program was taken")
     };
     assert!(
-        error.to_string().contains("rule postrouting/gate-pass"),
+        error.to_string().contains("rule postrouting/translated"),
         "{error}"
     );
     assert_eq!(list(&node), before);

@@ -15,11 +15,12 @@ const POSTROUTING: i32 = 95;
 const OUTPUT: i32 = 95;
 /// Behind source translation (`NF_IP_PRI_NAT_SRC`, 100), which INPUT has for the node's own addresses.
 const INPUT: i32 = 101;
-/// `IPS_DST_NAT` of `enum ip_conntrack_status`.
+/// `IPS_SRC_NAT` and `IPS_DST_NAT` of `enum ip_conntrack_status`.
+const SOURCE_TRANSLATED: u32 = 1 << 4;
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
-/// What the kernel itself does to a connection's packets, or reads in them: `IPS_SRC_NAT`, `IPS_DST_NAT`, `IPS_SEQ_ADJUST`,
+/// What the kernel itself does to a connection's packets, or reads in them: the two above, `IPS_SEQ_ADJUST` and
 /// `IPS_HELPER`.
-const TOUCHED: u32 = 1 << 4 | 1 << 5 | 1 << 6 | 1 << 13;
+const TOUCHED: u32 = SOURCE_TRANSLATED | DESTINATION_TRANSLATED | 1 << 6 | 1 << 13;
 /// `IPS_CONFIRMED`: the connection's first packet has been through. Until then the connection is that packet's alone, and
 /// an acceptance is of this very packet, judged a moment ago: under review or not, it is not judged twice.
 const CONFIRMED: u32 = 1 << 3;
@@ -71,7 +72,7 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
             postrouting(config, &matcher)?,
         ),
         keep(c"postrouting_keep", Hook::Postrouting, POSTROUTING + 1),
-        filter(c"input", Hook::Input, INPUT, input(config, &matcher)),
+        filter(c"input", Hook::Input, INPUT, input(config, &matcher)?),
         keep(c"input_keep", Hook::Input, INPUT + 1),
     ];
     Ok(Ruleset {
@@ -123,7 +124,7 @@ fn early(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
 /// What the node forwards, and what it sends to pods.
 fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Result<Vec<Rule>, Error> {
     let mut rules = Vec::from_iter(redirectable(config)?);
-    rules.extend(remembered(config));
+    rules.extend(remembered(config)?);
     rules.push(own(config.marks));
     rules.extend(unjudged(config.marks));
     rules.extend(hints(config.marks));
@@ -172,7 +173,7 @@ const fn from_here(marks: Marks) -> u32 {
 }
 
 /// What reaches the node itself. A reply here answers the node, so no pod opened the connection.
-fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
+fn input(config: &GateConfig, matcher: &[Rule]) -> Result<Vec<Rule>, Error> {
     let mut loopback = [0; libc::IFNAMSIZ];
     loopback[..2].copy_from_slice(b"lo");
     let mut rules = vec![
@@ -180,13 +181,13 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
             .equals(Field::InputName, &loopback)
             .accept(),
     ];
-    rules.extend(remembered(config));
+    rules.extend(remembered(config)?);
     rules.extend(unjudged(config.marks));
     rules.extend(answer());
     rules.extend(hints(config.marks));
     rules.extend_from_slice(matcher);
     rules.push(queue(config));
-    rules
+    Ok(rules)
 }
 
 /// Replies to what the node sent; a SYN is none.
@@ -202,15 +203,13 @@ fn answer() -> [Rule; 2] {
 }
 
 /// What marks say already.
-fn remembered(config: &GateConfig) -> Vec<Rule> {
+fn remembered(config: &GateConfig) -> Result<Vec<Rule>, Error> {
     let marks = config.marks;
     let mut rules = Vec::new();
     if config.honour_pass {
-        // With ACCEPTED it would be kept for the whole connection, and TC does not set that.
-        let pass = passed(Rule::named("pass"), marks);
-        let pass = pass.no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
-        rules.push(settled(pass, config));
+        rules.extend(unchanged(marks).map(|pass| settled(pass, config)));
     }
+    rules.extend(translated(config)?);
     let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
     rules.push(of_connection("revoked", marks.revoked).drop());
     rules.extend(reopened(marks));
@@ -222,7 +221,34 @@ fn remembered(config: &GateConfig) -> Vec<Rule> {
         );
     }
     rules.extend(accepted(config));
-    rules
+    Ok(rules)
+}
+
+/// What TC has passed with the addresses that the packet has here. Those of a connection whose destination was translated
+/// differ, but not those of its replies: their source becomes the Service's behind the gate, their destination was theirs
+/// from the start unless the connection's source was translated as well.
+fn unchanged(marks: Marks) -> [Rule; 2] {
+    // With ACCEPTED it would be kept for the whole connection, and TC does not set that.
+    let passed = |name| passed(Rule::named(name), marks);
+    [
+        passed("pass").no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED),
+        reply(passed("pass-reply")).no_bits(Field::ConntrackStatus, SOURCE_TRANSLATED),
+    ]
+}
+
+/// TCP through a Service, for which the rules up to the program's would do nothing: its answer is the same with and without
+/// hints.
+fn translated(config: &GateConfig) -> Result<Option<Rule>, Error> {
+    let marks = config.marks;
+    let Matcher::Bpf { pass, .. } = &config.matcher else {
+        return Ok(None);
+    };
+    let rule = Rule::named("translated")
+        .any_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED)
+        .equals(Field::TransportProtocol, &[TCP])
+        .no_bits(Field::Mark, marks.packet())
+        .no_bits(Field::ConntrackMark, marks.conntrack() | marks.reply);
+    Ok(Some(settled(rule.then(compat::bpf(pass)?), config)))
 }
 
 /// What was accepted before, unless one of its ends is under review.
@@ -384,7 +410,10 @@ fn keep(marks: Marks) -> Vec<Rule> {
     };
     let accepted = |name| Rule::named(name).any_bits(Field::Mark, marks.accepted);
     let reversed = accepted("keep-reversed").any_bits(Field::Mark, marks.reply);
+    let unmarked = Rule::named("unmarked").no_bits(Field::Mark, marks.accepted);
     vec![
+        // Almost every packet.
+        unmarked.accept_uncounted(),
         keep(reversed, marks.accepted | marks.reply),
         keep(accepted("keep"), marks.accepted),
         accepted("unkept").mark(marks.packet(), 0),

@@ -219,7 +219,11 @@ impl Rule {
     }
 
     pub(crate) fn accept(self) -> Self {
-        self.counted().then(Expression::Verdict(Verdict::Accept))
+        self.counted().accept_uncounted()
+    }
+
+    pub(crate) fn accept_uncounted(self) -> Self {
+        self.then(Expression::Verdict(Verdict::Accept))
     }
 
     pub(crate) fn drop(self) -> Self {

@@ -34,16 +34,16 @@ fn names(ruleset: &Ruleset) -> Vec<String> {
 #[test]
 fn the_rules_are_in_the_order_of_the_architecture() {
     let ruleset = ruleset(&config(Matcher::Sets)).unwrap();
-    let postrouting = "pass revoked reopened crossed accepted accepted own discovery related related hints reply turned fresh untracked unisolated unisolated queue";
-    let input = "loopback pass revoked reopened crossed accepted accepted discovery related related answer answer hints reply turned fresh untracked unisolated unisolated queue";
+    let postrouting = "pass pass-reply revoked reopened crossed accepted accepted own discovery related related hints reply turned fresh untracked unisolated unisolated queue";
+    let input = "loopback pass pass-reply revoked reopened crossed accepted accepted discovery related related answer answer hints reply turned fresh untracked unisolated unisolated queue";
     assert_eq!(
         names(&ruleset),
         [
             "local",
             postrouting,
-            "keep-reversed keep unkept",
+            "unmarked keep-reversed keep unkept",
             input,
-            "keep-reversed keep unkept"
+            "unmarked keep-reversed keep unkept"
         ]
     );
     let priorities: Vec<i32> = ruleset.chains.iter().map(|chain| chain.priority).collect();
@@ -55,6 +55,7 @@ fn the_programs_take_the_place_of_the_sets() {
     let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
     let ruleset = ruleset(&config(Matcher::Bpf { pass, deny })).unwrap();
     assert_eq!(ruleset.sets, [REVIEW4, REVIEW6]);
+    assert!(names(&ruleset)[1].starts_with("pass pass-reply translated revoked "));
     let end = "hints reply turned fresh untracked gate-pass gate-deny queue";
     assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
     assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
@@ -68,8 +69,13 @@ fn datagrams_are_judged_early_where_the_kernel_needs_it() {
     };
     let ruleset = ruleset(&config).unwrap();
     let early = "foreign others others others others hints reply turned fresh untracked unisolated unisolated queue";
-    assert_eq!(names(&ruleset)[..2], [early, "keep-reversed keep unkept"]);
-    assert!(names(&ruleset)[3].starts_with("pass revoked reopened crossed judged accepted "));
+    assert_eq!(
+        names(&ruleset)[..2],
+        [early, "unmarked keep-reversed keep unkept"]
+    );
+    assert!(
+        names(&ruleset)[3].starts_with("pass pass-reply revoked reopened crossed judged accepted ")
+    );
     let hooks = ruleset.chains.iter().map(|chain| chain.hook);
     assert_eq!(hooks.filter(|hook| *hook == Hook::Prerouting).count(), 2);
 }
@@ -92,7 +98,9 @@ fn what_is_accepted_for_good_is_never_under_review() {
         ..config(Matcher::Sets)
     };
     let ruleset = ruleset(&config).unwrap();
-    assert!(names(&ruleset)[1].starts_with("pass revoked reopened crossed accepted own "));
+    assert!(
+        names(&ruleset)[1].starts_with("pass pass-reply revoked reopened crossed accepted own ")
+    );
     assert_eq!(ruleset.sets, sets::ALL);
 }
 
@@ -103,8 +111,8 @@ fn what_is_to_be_redirected_is_shown_first() {
         ..config(Matcher::Sets)
     };
     let shown = names(&ruleset(&config).unwrap());
-    assert!(shown[1].starts_with("redirect pass revoked "));
-    assert!(shown[3].starts_with("loopback pass revoked "));
+    assert!(shown[1].starts_with("redirect pass pass-reply revoked "));
+    assert!(shown[3].starts_with("loopback pass pass-reply revoked "));
     let blind = GateConfig {
         honour_pass: false,
         ..config

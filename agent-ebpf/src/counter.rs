@@ -20,7 +20,8 @@ pub struct Counters {
     pub gate_flow_hits: u64,
     /// Gate: neither end isolated.
     pub gate_unmatched: u64,
-    /// Gate: `gate_pass` did not match, so the packet goes to `gate_deny` and from there to the queue.
+    /// Gate: `gate_pass` did not match, so the packet goes to `gate_deny` and from there to the queue. Of TCP that a
+    /// Service translates it is asked twice.
     pub gate_left: u64,
     /// TC and gate: dropped for a live deny lease.
     pub deny_lease_hits: u64,

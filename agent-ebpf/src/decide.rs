@@ -446,8 +446,9 @@ fn replies(packet: &Packet, asks: Asks, maps: &impl Maps) -> Opening {
 }
 
 /// Whether replies need no entry, which is the dearest thing to write: TC passes them for where they come from and go
-/// to. Should an end become isolated, its epoch changes, and an entry would be void when it was first asked for. Of UDP
-/// the entry also tells TC which end was first.
+/// to. Should an end become isolated, its epoch changes, and an entry would be void when it was first asked for; should
+/// not every local pod be known any more, the agent is asked about the first reply. Of UDP the entry also tells TC which
+/// end was first.
 #[inline(always)]
 fn goes_back(packet: &Packet, maps: &impl Maps) -> bool {
     packet.phase != Phase::Datagram

@@ -154,11 +154,11 @@ fn finish(mut started: Started) -> anyhow::Result<Ran> {
 
 /// What a target fell over, and where all of it is: the log may be on a machine that is gone.
 fn found(log: &str, place: &Path) -> String {
-    let told: Vec<_> = log
-        .lines()
-        .skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR: libFuzzer"))
-        .take(TOLD)
-        .collect();
+    let lines: Vec<_> = log.lines().collect();
+    let says = |line: &&str| line.contains("panicked at") || line.contains("ERROR: libFuzzer");
+    let last = lines.len().saturating_sub(TOLD);
+    let from = lines.iter().position(says).unwrap_or(last);
+    let told: Vec<_> = lines[from..].iter().take(TOLD).copied().collect();
     let place = place.display();
     format!("found something: {place}\n{}", told.join("\n"))
 }
@@ -200,6 +200,8 @@ mod tests {
             "found something: packet.log\n\
              thread '<unnamed>' panicked at targets/packet.rs:1:2:\nassertion failed"
         );
+        let killed = found("#2\tINITED\n#3\tNEW\n", Path::new("a"));
+        assert_eq!(killed, "found something: a\n#2\tINITED\n#3\tNEW");
     }
 
     #[test]

@@ -149,7 +149,7 @@ fn the_table_with_programs_is_the_golden_one() {
     assert_listed(&node, include_str!("golden/bpf.nft"));
     assert_eq!(
         bytecode(&node).matches("[ match name bpf rev 1 ]").count(),
-        6
+        5
     );
     assert_eq!(gate.update(&[(ip("10.0.0.2"), BOTH)], &[]).unwrap(), 0);
 }

@@ -8,10 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use common::tcp::{ACK, Forger, SYN};
 use common::world::{
-    BOTH, MARKS, PORT, TCP, World, assert_nothing_received, config, receive, text,
+    BOTH, MARKS, PORT, TCP, UDP, World, assert_nothing_received, config, receive, text,
 };
 use common::{GATEWAY4, GATEWAY6};
 use nfq::Queue;
+use sluice_netlink::dnat::{self, DnatRule};
 use sluice_netlink::{Gate, GateConfig, Masked, Matcher};
 
 mod common;
@@ -140,6 +141,10 @@ fn an_acceptance_against_the_direction_is_kept_as_one() {
     assert_eq!(world.connection().1.mark, MARKS.accepted | MARKS.reply);
 }
 
+/// Who is sent an ACK out of nowhere would reset: conntrack must not see it, or it forgets.
+const MUTE: &str =
+    "table inet mute { chain c { type filter hook output priority -300; tcp flags rst drop; }; }";
+
 /// `gateway`: the pod turns to its own node, and not to another pod.
 fn reopened_against_an_acceptance(ipv6: bool, gateway: bool) {
     let mut world = World::new();
@@ -150,14 +155,12 @@ fn reopened_against_an_acceptance(ipv6: bool, gateway: bool) {
         (pod.ipv4, target.ipv4, IpAddr::from(GATEWAY4))
     };
     let to = SocketAddr::new(if gateway { own } else { destination }, 80);
-    // who is sent an ACK out of nowhere would reset: conntrack must not see it, or it forgets
-    let mute = "table inet mute { chain c { type filter hook output priority -300; tcp flags rst drop; }; }";
     let netns = if gateway {
         &world.node.netns
     } else {
         &target.netns
     };
-    common::run(netns, "nft", &[mute]);
+    common::run(netns, "nft", &[MUTE]);
     let forger = Forger::new(&pod.netns, SocketAddr::new(source, 4000));
 
     forger.send(to, ACK);
@@ -276,4 +279,108 @@ fn without_an_agent_what_needs_a_verdict_follows_fail_open() {
             assert_nothing_received(&server);
         }
     }
+}
+
+/// Marks what the second pod sends, as TC marks what it passes.
+const PASSES: &str = "
+    table inet marker {
+        chain before {
+            type filter hook prerouting priority -200;
+            ip saddr 10.77.0.2 meta mark set 0x20
+        }
+    }";
+
+/// A packet from the middle of a connection, accepted as running the other way, and its answer, which TC passes.
+fn answered_against_an_acceptance(service: bool) {
+    let World { node, queue, .. } = World::new();
+    let config = GateConfig {
+        accept_for_good: true,
+        ..config(Matcher::Sets)
+    };
+    let isolated = [(node.pods[1].ipv4, BOTH)];
+    let install = || Gate::install(&config, &isolated, &[]).unwrap();
+    let gate = node.netns.enter(install).unwrap();
+    node.run("nft", &[PASSES]);
+    for pod in &node.pods {
+        common::run(&pod.netns, "nft", &[MUTE]);
+    }
+    let (client, server) = (node.pods[0].ipv4, node.pods[1].ipv4);
+    let vip: IpAddr = "10.96.0.1".parse().unwrap();
+    let rule = DnatRule {
+        vip,
+        protocol: TCP,
+        port: 80,
+        backends: vec![(server, 80)],
+    };
+    let translate = || dnat::install(&[rule]).unwrap();
+    node.netns.enter(translate).unwrap();
+    let (client, server) = (SocketAddr::new(client, 4000), SocketAddr::new(server, 80));
+    let from_client = Forger::new(&node.pods[0].netns, client);
+    let from_server = Forger::new(&node.pods[1].netns, server);
+    let mut world = World { node, queue, gate };
+    let to = if service {
+        SocketAddr::new(vip, 80)
+    } else {
+        server
+    };
+
+    from_client.send(to, ACK);
+    let mut message = world.queued();
+    message.set_nfmark(MARKS.accepted | MARKS.reply);
+    world.let_pass(message);
+    let mark = |world: &World| world.connection_of(TCP).1.mark;
+    assert_eq!(mark(&world), MARKS.accepted | MARKS.reply);
+    from_server.send(client, ACK);
+    let rule = if service { "accepted" } else { "pass" };
+    common::eventually("the answer passes", || world.counter(rule) == 1);
+    assert_eq!(mark(&world), MARKS.accepted | MARKS.reply);
+    from_client.send(to, SYN);
+    let message = world.queued();
+    assert_eq!(world.counter("reopened"), 1);
+    world.deny(message);
+}
+
+#[test]
+fn an_answer_makes_no_opening_of_what_was_accepted_the_other_way_round() {
+    if !common::privileged() {
+        return;
+    }
+    for service in [false, true] {
+        answered_against_an_acceptance(service);
+    }
+}
+
+#[test]
+fn a_revoked_connection_through_a_service_has_no_answers() {
+    if !common::privileged() {
+        return;
+    }
+    let mut world = World::new();
+    world.node.run("nft", &[PASSES]);
+    let vip: IpAddr = "10.96.0.1".parse().unwrap();
+    let rule = DnatRule {
+        vip,
+        protocol: UDP,
+        port: 53,
+        backends: vec![(world.node.pods[1].ipv4, PORT)],
+    };
+    let translate = || dnat::install(&[rule]).unwrap();
+    world.node.netns.enter(translate).unwrap();
+    let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
+    client.send_to(b"question", (vip, 53)).unwrap();
+    let message = world.queued();
+    world.accept(message);
+    let (_, from) = receive(&server);
+    server.send_to(b"answer", from).unwrap();
+    assert_eq!(receive(&client).0, b"answer");
+    assert_eq!(world.counter("pass-reply"), 1);
+    let (mut conntrack, entry) = world.connection();
+    let revoked = Masked {
+        mask: MARKS.conntrack(),
+        value: MARKS.revoked,
+    };
+    assert!(conntrack.set_mark(&entry, revoked).unwrap());
+    server.send_to(b"more", from).unwrap();
+    common::eventually("it is dropped", || world.counter("revoked") == 1);
+    assert_nothing_received(&client);
 }

@@ -115,7 +115,13 @@ struct Row {
 
 impl Chapter for Compare {
     fn title(&self) -> String {
-        format!("Modes against each other, in {} rounds", self.rounds)
+        let modes = self.workloads.iter().flat_map(|it| it.modes.keys());
+        format!(
+            "Modes against each other: {} modes, {} workloads, {} rounds",
+            modes.collect::<BTreeSet<_>>().len(),
+            self.workloads.len(),
+            self.rounds
+        )
     }
 
     fn command(&self) -> String {

@@ -193,7 +193,7 @@ fn a_section_leads_to_the_files() {
     let text = section(&all(), "results/x").unwrap();
     for says in [
         "Of 2026-11-27, xeon-platinum-8581c-linux-6.18: [everything](results/x/README.md).",
-        "### Modes against each other, in 30 rounds\n",
+        "### Modes against each other: 2 modes, 1 workloads, 30 rounds\n",
         "(results/x/compare-ratios.svg)",
         "(results/x/network.md)",
     ] {

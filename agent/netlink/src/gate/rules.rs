@@ -72,7 +72,7 @@ pub(super) fn ruleset(config: &GateConfig) -> Result<Ruleset, Error> {
             postrouting(config, &matcher)?,
         ),
         keep(c"postrouting_keep", Hook::Postrouting, POSTROUTING + 1),
-        filter(c"input", Hook::Input, INPUT, input(config, &matcher)?),
+        filter(c"input", Hook::Input, INPUT, input(config, &matcher)),
         keep(c"input_keep", Hook::Input, INPUT + 1),
     ];
     Ok(Ruleset {
@@ -124,7 +124,9 @@ fn early(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
 /// What the node forwards, and what it sends to pods.
 fn postrouting(config: &GateConfig, matcher: &[Rule]) -> Result<Vec<Rule>, Error> {
     let mut rules = Vec::from_iter(redirectable(config)?);
-    rules.extend(remembered(config)?);
+    rules.extend(passing(config));
+    rules.extend(translated(config)?);
+    rules.extend(remembered(config));
     rules.push(own(config.marks));
     rules.extend(unjudged(config.marks));
     rules.extend(hints(config.marks));
@@ -173,7 +175,7 @@ const fn from_here(marks: Marks) -> u32 {
 }
 
 /// What reaches the node itself. A reply here answers the node, so no pod opened the connection.
-fn input(config: &GateConfig, matcher: &[Rule]) -> Result<Vec<Rule>, Error> {
+fn input(config: &GateConfig, matcher: &[Rule]) -> Vec<Rule> {
     let mut loopback = [0; libc::IFNAMSIZ];
     loopback[..2].copy_from_slice(b"lo");
     let mut rules = vec![
@@ -181,13 +183,14 @@ fn input(config: &GateConfig, matcher: &[Rule]) -> Result<Vec<Rule>, Error> {
             .equals(Field::InputName, &loopback)
             .accept(),
     ];
-    rules.extend(remembered(config)?);
+    rules.extend(passing(config));
+    rules.extend(remembered(config));
     rules.extend(unjudged(config.marks));
     rules.extend(answer());
     rules.extend(hints(config.marks));
     rules.extend_from_slice(matcher);
     rules.push(queue(config));
-    Ok(rules)
+    rules
 }
 
 /// Replies to what the node sent; a SYN is none.
@@ -202,14 +205,10 @@ fn answer() -> [Rule; 2] {
     ]
 }
 
-/// What marks say already.
-fn remembered(config: &GateConfig) -> Result<Vec<Rule>, Error> {
+/// What the conntrack mark says already.
+fn remembered(config: &GateConfig) -> Vec<Rule> {
     let marks = config.marks;
     let mut rules = Vec::new();
-    if config.honour_pass {
-        rules.extend(unchanged(marks).map(|pass| settled(pass, config)));
-    }
-    rules.extend(translated(config)?);
     let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
     rules.push(of_connection("revoked", marks.revoked).drop());
     rules.extend(reopened(marks));
@@ -221,23 +220,29 @@ fn remembered(config: &GateConfig) -> Result<Vec<Rule>, Error> {
         );
     }
     rules.extend(accepted(config));
-    Ok(rules)
+    rules
 }
 
 /// What TC has passed with the addresses that the packet has here. Those of a connection whose destination was translated
-/// differ, but not those of its replies: their source becomes the Service's behind the gate, their destination was theirs
-/// from the start unless the connection's source was translated as well.
-fn unchanged(marks: Marks) -> [Rule; 2] {
+/// differ, but not those of its replies: their destination was theirs from the start, unless the connection's source was
+/// translated as well, and their source becomes the Service's behind POSTROUTING's gate. (At INPUT it has by then, and
+/// replies pass there anyway.)
+fn passing(config: &GateConfig) -> Vec<Rule> {
+    if !config.honour_pass {
+        return Vec::new();
+    }
+    let marks = config.marks;
     // With ACCEPTED it would be kept for the whole connection, and TC does not set that.
     let passed = |name| passed(Rule::named(name), marks);
-    [
-        passed("pass").no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED),
-        reply(passed("pass-reply")).no_bits(Field::ConntrackStatus, SOURCE_TRANSLATED),
-    ]
+    let forward = passed("pass").no_bits(Field::ConntrackStatus, DESTINATION_TRANSLATED);
+    let reply = reply(passed("pass-reply"))
+        .no_bits(Field::ConntrackStatus, SOURCE_TRANSLATED)
+        .no_bits(Field::ConntrackMark, marks.revoked | marks.reply);
+    vec![settled(forward, config), settled(reply, config)]
 }
 
 /// TCP through a Service, for which the rules up to the program's would do nothing: its answer is the same with and without
-/// hints.
+/// hints. What it does not match it is shown again behind these.
 fn translated(config: &GateConfig) -> Result<Option<Rule>, Error> {
     let marks = config.marks;
     let Matcher::Bpf { pass, .. } = &config.matcher else {
@@ -299,15 +304,12 @@ fn hinted(rule: Rule, config: &GateConfig) -> Rule {
 fn settled(rule: Rule, config: &GateConfig) -> Rule {
     if config.accept_for_good {
         let marks = config.marks;
-        rule.conntrack_mark(kept(marks), marks.accepted).accept()
+        // REPLY stays: what was accepted as running the other way is not taken for the other's by its own answer.
+        rule.conntrack_mark(marks.conntrack(), marks.accepted)
+            .accept()
     } else {
         rule.accept()
     }
-}
-
-/// The conntrack mark bits that an acceptance writes.
-const fn kept(marks: Marks) -> u32 {
-    marks.conntrack() | marks.reply
 }
 
 /// What no policy speaks about. `ICMPv6` is what it is in IPv6 alone: in IPv4 its number is one like any other. Neighbour

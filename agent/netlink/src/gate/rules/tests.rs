@@ -58,7 +58,22 @@ fn the_programs_take_the_place_of_the_sets() {
     assert!(names(&ruleset)[1].starts_with("pass pass-reply translated revoked "));
     let end = "hints reply turned fresh untracked gate-pass gate-deny queue";
     assert!(names(&ruleset)[1].ends_with(&format!("related {end}")));
+    assert!(names(&ruleset)[3].starts_with("loopback pass pass-reply revoked "));
     assert!(names(&ruleset)[3].ends_with(&format!("answer {end}")));
+}
+
+#[test]
+fn only_tcp_that_a_service_translates_and_nobody_has_marked_is_shown_sooner() {
+    let (pass, deny) = ("/bpf/gate_pass".into(), "/bpf/gate_deny".into());
+    let rule = translated(&config(Matcher::Bpf { pass, deny }));
+    let rule = rule.unwrap().unwrap();
+    let conditions = Rule::named("translated")
+        .any_bits(Field::ConntrackStatus, 0x20)
+        .equals(Field::TransportProtocol, &[6])
+        .no_bits(Field::Mark, 0x70)
+        .no_bits(Field::ConntrackMark, 0x70);
+    assert!(rule.expressions.starts_with(&conditions.expressions));
+    assert_eq!(translated(&config(Matcher::Sets)).unwrap(), None);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::ops::RangeInclusive;
 use common::Node;
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto};
 use sluice_ebpf::Marks;
-use sluice_netlink::dnat::{self, DnatRule};
 use sluice_netlink::{Conntrack, Entry, Filter, Gate, GateConfig, Judged, Masked, Matcher};
 
 mod common;
@@ -140,18 +139,8 @@ fn what_is_judged_is_the_pod_behind_the_service() {
         return;
     }
     let (node, mut conntrack) = tracking(2);
-    let backends = vec![(node.pods[1].ipv4, 5353)];
     let vip: IpAddr = "10.96.0.10".parse().unwrap();
-    let service = DnatRule {
-        vip,
-        protocol: UDP,
-        port: 53,
-        backends,
-    };
-    node.netns
-        .enter(|| dnat::install(&[service]))
-        .unwrap()
-        .unwrap();
+    node.serve(UDP, (vip, 53).into(), (node.pods[1].ipv4, 5353));
     let client = node.pods[0]
         .netns
         .enter(|| UdpSocket::bind("0.0.0.0:0").unwrap())

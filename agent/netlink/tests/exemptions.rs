@@ -11,7 +11,6 @@ use std::os::fd::AsFd as _;
 use common::bpf::Programs;
 use common::world::{BOTH, PATIENCE, PORT, UDP, World, config, receive, text};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto};
-use sluice_netlink::dnat::{self, DnatRule};
 use sluice_netlink::{Gate, GateConfig, Isolated, Matcher, Netns, Rtnetlink, VethEnd};
 
 mod common;
@@ -64,19 +63,9 @@ fn a_pass_mark_counts_for_the_addresses_that_it_was_given_to() {
             }
         }";
     world.node.run("nft", &[marker]);
-    let vip: IpAddr = "10.96.0.1".parse().unwrap();
-    let service = DnatRule {
-        vip,
-        protocol: UDP,
-        port: 53,
-        backends: vec![(world.node.pods[1].ipv4, PORT)],
-    };
-    world
-        .node
-        .netns
-        .enter(|| dnat::install(&[service]))
-        .unwrap()
-        .unwrap();
+    let service: SocketAddr = "10.96.0.1:53".parse().unwrap();
+    let backend = (world.node.pods[1].ipv4, PORT);
+    world.node.serve(UDP, service, backend);
     let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
     client
         .send_to(b"direct", server.local_addr().unwrap())
@@ -86,7 +75,7 @@ fn a_pass_mark_counts_for_the_addresses_that_it_was_given_to() {
     world.assert_nothing_queued();
     // From another port: from this one, the reply would look as those of the direct connection do.
     let client = world.socket(0, false, 4002);
-    client.send_to(b"service", (vip, 53)).unwrap();
+    client.send_to(b"service", service).unwrap();
     let message = world.queued();
     assert_eq!(text(&message, false), b"service");
     // behind the translation: the pod's own port
@@ -96,15 +85,15 @@ fn a_pass_mark_counts_for_the_addresses_that_it_was_given_to() {
     assert_eq!(text, b"service");
     // The reply has the pods' own addresses until the gate is behind it.
     server.send_to(b"answer", from).unwrap();
-    assert_eq!(receive(&client), (b"answer".to_vec(), (vip, 53).into()));
+    assert_eq!(receive(&client), (b"answer".to_vec(), service));
     assert_eq!(world.counter("pass-reply"), 1);
     // That of a hidden client had the node's at TC.
     let hidden = world.socket(0, false, 4001);
-    hidden.send_to(b"service", (vip, 53)).unwrap();
+    hidden.send_to(b"service", service).unwrap();
     let message = world.queued();
     world.accept(message);
     server.send_to(b"answer", receive(&server).1).unwrap();
-    assert_eq!(receive(&hidden), (b"answer".to_vec(), (vip, 53).into()));
+    assert_eq!(receive(&hidden), (b"answer".to_vec(), service));
     assert_eq!(world.counter("pass-reply"), 1);
 }
 
@@ -113,17 +102,12 @@ fn a_pass_mark_means_nothing_where_no_program_sets_it() {
     if !common::privileged() {
         return;
     }
-    let World { node, queue, .. } = World::new();
-    let config = GateConfig {
+    let mut world = World::under(&GateConfig {
         honour_pass: false,
         ..config(Matcher::Sets)
-    };
-    let isolated = [(node.pods[1].ipv4, BOTH)];
-    let install = || Gate::install(&config, &isolated, &[]).unwrap();
-    let gate = node.netns.enter(install).unwrap();
+    });
     let marker = "table inet marker { chain before { type filter hook prerouting priority -200; meta mark set 0x20; }; }";
-    node.run("nft", &[marker]);
-    let mut world = World { node, queue, gate };
+    world.node.run("nft", &[marker]);
     let client = world.socket(0, false, 4000);
     client
         .send_to(b"marked", (world.node.pods[1].ipv4, PORT))

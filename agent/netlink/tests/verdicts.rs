@@ -12,7 +12,6 @@ use common::world::{
 };
 use common::{GATEWAY4, GATEWAY6};
 use nfq::Queue;
-use sluice_netlink::dnat::{self, DnatRule};
 use sluice_netlink::{Gate, GateConfig, Masked, Matcher};
 
 mod common;
@@ -292,37 +291,22 @@ const PASSES: &str = "
 
 /// A packet from the middle of a connection, accepted as running the other way, and its answer, which TC passes.
 fn answered_against_an_acceptance(service: bool) {
-    let World { node, queue, .. } = World::new();
-    let config = GateConfig {
+    let mut world = World::under(&GateConfig {
         accept_for_good: true,
         ..config(Matcher::Sets)
-    };
-    let isolated = [(node.pods[1].ipv4, BOTH)];
-    let install = || Gate::install(&config, &isolated, &[]).unwrap();
-    let gate = node.netns.enter(install).unwrap();
+    });
+    let node = &world.node;
     node.run("nft", &[PASSES]);
     for pod in &node.pods {
         common::run(&pod.netns, "nft", &[MUTE]);
     }
-    let (client, server) = (node.pods[0].ipv4, node.pods[1].ipv4);
-    let vip: IpAddr = "10.96.0.1".parse().unwrap();
-    let rule = DnatRule {
-        vip,
-        protocol: TCP,
-        port: 80,
-        backends: vec![(server, 80)],
-    };
-    let translate = || dnat::install(&[rule]).unwrap();
-    node.netns.enter(translate).unwrap();
-    let (client, server) = (SocketAddr::new(client, 4000), SocketAddr::new(server, 80));
+    let client = SocketAddr::new(node.pods[0].ipv4, 4000);
+    let server = SocketAddr::new(node.pods[1].ipv4, 80);
+    let vip: SocketAddr = "10.96.0.1:80".parse().unwrap();
+    node.serve(TCP, vip, (server.ip(), server.port()));
     let from_client = Forger::new(&node.pods[0].netns, client);
     let from_server = Forger::new(&node.pods[1].netns, server);
-    let mut world = World { node, queue, gate };
-    let to = if service {
-        SocketAddr::new(vip, 80)
-    } else {
-        server
-    };
+    let to = if service { vip } else { server };
 
     from_client.send(to, ACK);
     let mut message = world.queued();
@@ -357,17 +341,11 @@ fn a_revoked_connection_through_a_service_has_no_answers() {
     }
     let mut world = World::new();
     world.node.run("nft", &[PASSES]);
-    let vip: IpAddr = "10.96.0.1".parse().unwrap();
-    let rule = DnatRule {
-        vip,
-        protocol: UDP,
-        port: 53,
-        backends: vec![(world.node.pods[1].ipv4, PORT)],
-    };
-    let translate = || dnat::install(&[rule]).unwrap();
-    world.node.netns.enter(translate).unwrap();
+    let service: SocketAddr = "10.96.0.1:53".parse().unwrap();
+    let backend = (world.node.pods[1].ipv4, PORT);
+    world.node.serve(UDP, service, backend);
     let (client, server) = (world.socket(0, false, 4000), world.socket(1, false, PORT));
-    client.send_to(b"question", (vip, 53)).unwrap();
+    client.send_to(b"question", service).unwrap();
     let message = world.queued();
     world.accept(message);
     let (_, from) = receive(&server);

@@ -208,9 +208,8 @@ fn answer() -> [Rule; 2] {
 /// What the conntrack mark says already.
 fn remembered(config: &GateConfig) -> Vec<Rule> {
     let marks = config.marks;
-    let mut rules = Vec::new();
     let of_connection = |name, bit| Rule::named(name).any_bits(Field::ConntrackMark, bit);
-    rules.push(of_connection("revoked", marks.revoked).drop());
+    let mut rules = vec![of_connection("revoked", marks.revoked).drop()];
     rules.extend(reopened(marks));
     if config.early_datagrams {
         rules.push(

@@ -10,12 +10,13 @@ pub mod bpf;
 pub mod tcp;
 pub mod world;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use sluice_netlink::dnat::{self, DnatRule};
 use sluice_netlink::{Error, Gate, Netns, QueueVerb, Route, Rtnetlink, VethEnd};
 
 /// The node's address on every pod's link.
@@ -67,6 +68,18 @@ pub struct Pod {
 }
 
 impl Node {
+    /// Has what is sent to `service` go to `backend`, an address and its port.
+    pub fn serve(&self, protocol: u8, service: SocketAddr, backend: (IpAddr, u16)) {
+        let rule = DnatRule {
+            vip: service.ip(),
+            protocol,
+            port: service.port(),
+            backends: vec![backend],
+        };
+        let install = || dnat::install(&[rule]).unwrap();
+        self.netns.enter(install).unwrap();
+    }
+
     /// Pod `n` has the addresses 10.77.0.(n+1) and `fd77::(n+1)`, and hangs on the node's link `pod<n>`.
     pub fn with_pods(count: u8) -> Self {
         let netns = Netns::new().unwrap();

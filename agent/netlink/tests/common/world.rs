@@ -51,9 +51,14 @@ pub fn config(matcher: Matcher) -> GateConfig {
 impl World {
     /// Pods 0 and 1, the second of which is isolated.
     pub fn new() -> Self {
+        Self::under(&config(Matcher::Sets))
+    }
+
+    /// The same behind a gate of this kind.
+    pub fn under(config: &GateConfig) -> Self {
         let node = Node::with_pods(2);
         let isolated = [(node.pods[1].ipv4, BOTH), (node.pods[1].ipv6, BOTH)];
-        let install = || Gate::install(&config(Matcher::Sets), &isolated, &[]);
+        let install = || Gate::install(config, &isolated, &[]);
         let gate = node.netns.enter(install).unwrap().unwrap();
         let queue = || {
             let mut queue = Queue::open().unwrap();
